@@ -1,0 +1,1 @@
+#![doc = "Host library of Myopia."]

@@ -1,0 +1,2 @@
+//! The `myopia` program.
+fn main() {}
