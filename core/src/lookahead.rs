@@ -56,7 +56,7 @@ impl<T: Real, const P: usize> Training<T, P> {
         &self,
         network: &mut Network<'_, G, P>,
         batch: &mut Batch<'_, T>,
-        sampler: &mut Sampler<'_>,
+        sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
         examples: &impl Examples<T>,
         steps: Range<u32>,
         mut observe: impl FnMut(u32, T, T),

@@ -6,33 +6,34 @@ use crate::rng::Pcg32;
 ///
 /// An epoch is a shuffle of all examples; a batch never spans two epochs, and examples left over at the end of an
 /// epoch that do not fill a batch are passed over.
-#[derive(Debug)]
-pub struct Sampler<'a> {
-    order: &'a mut [u32],
+#[derive(Clone, Debug)]
+pub struct Sampler<O> {
+    order: O,
     next: usize,
     rng: Pcg32,
 }
 
-impl<'a> Sampler<'a> {
-    /// A sampler over the examples 0, 1, … as many as `order` has room for.
-    pub fn new(order: &'a mut [u32], rng: Pcg32) -> Self {
-        for (number, place) in (0..).zip(order.iter_mut()) {
+impl<O: AsRef<[u32]> + AsMut<[u32]>> Sampler<O> {
+    /// A sampler over the examples 0, 1, … as many as `order`, a slice or a vector, has room for.
+    pub fn new(mut order: O, rng: Pcg32) -> Self {
+        for (number, place) in (0..).zip(order.as_mut()) {
             *place = number;
         }
-        let next = order.len();
+        let next = order.as_ref().len();
         Self { order, next, rng }
     }
 
     /// The next batch of `size` examples; all of them when there are fewer.
     pub fn next_batch(&mut self, size: usize) -> &[u32] {
-        let size = size.min(self.order.len());
-        if self.order.len() - self.next < size {
-            self.rng.shuffle(self.order);
+        let length = self.order.as_ref().len();
+        let size = size.min(length);
+        if length - self.next < size {
+            self.rng.shuffle(self.order.as_mut());
             self.next = 0;
         }
         let start = self.next;
         self.next += size;
-        self.order.get(start..self.next).unwrap_or(&[])
+        self.order.as_ref().get(start..self.next).unwrap_or(&[])
     }
 }
 
@@ -43,7 +44,7 @@ mod tests {
     #[test]
     fn an_epoch_shows_every_example_once_and_a_batch_never_spans_two() {
         let mut order = [0; 10];
-        let mut sampler = Sampler::new(&mut order, Pcg32::new(4, 2));
+        let mut sampler = Sampler::new(&mut order[..], Pcg32::new(4, 2));
         for _ in 0..3 {
             let mut seen = [0; 10];
             for _ in 0..3 {
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn a_batch_larger_than_the_set_is_the_whole_set() {
         let mut order = [0; 4];
-        let mut sampler = Sampler::new(&mut order, Pcg32::new(4, 2));
+        let mut sampler = Sampler::new(&mut order[..], Pcg32::new(4, 2));
         let mut batch = [0; 4];
         batch.copy_from_slice(sampler.next_batch(9));
         batch.sort_unstable();

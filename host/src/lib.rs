@@ -1,1 +1,5 @@
-#![doc = "Host library of Myopia."]
+//! The host side of Myopia.
+
+pub mod examples;
+pub mod network;
+pub mod problem;
