@@ -1,1 +1,5 @@
 #![doc = "Host library of Myopia."]
+
+pub mod data;
+pub mod failure;
+pub mod output;
