@@ -1,7 +1,7 @@
 //! Downloading the four MNIST files.
 //!
-//! A file is kept in memory (the largest has 10 MB) until its contents are known to be the published ones, and only
-//! then put in its place, whole: an interrupted or failed download leaves nothing behind.
+//! A file is kept in memory until its contents are known to be the published ones, and only then put in its place,
+//! whole: a failed or interrupted download leaves nothing behind.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::data::idx::tests::{file as idx_file, gzip, images, labels};
-use crate::data::mnist::FOLDER_VARIABLE;
+use crate::data::mnist::Mnist;
+use crate::data::mnist::tests::real_folder;
 use crate::data::published::{TEST_IMAGES, TEST_LABELS};
 
 /// What the server answers to a file's name.
@@ -344,14 +345,7 @@ fn a_folder_or_mirror_that_makes_no_sense_is_named() {
 
 #[test]
 fn the_published_files_come_through_a_mirror() {
-    let Some(source) = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from) else {
-        writeln!(
-            io::stderr(),
-            "skipped: set {FOLDER_VARIABLE} to the folder of the MNIST files"
-        )
-        .unwrap();
-        return;
-    };
+    let Some(source) = real_folder() else { return };
     let answers = FILES.map(|file| {
         let raw = fs::read(file.find(&source).unwrap().unwrap()).unwrap();
         let archive = if idx::is_gzip(&raw) { raw } else { gzip(&raw) };
@@ -370,7 +364,7 @@ fn the_published_files_come_through_a_mirror() {
         progress: false,
     };
     fetch.run(&mut |note| panic!("{note}")).unwrap();
-    let mnist = crate::data::mnist::Mnist::load(folder.path()).unwrap();
+    let mnist = Mnist::load(folder.path()).unwrap();
     assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
     assert_eq!(mnist.warnings, []);
 }

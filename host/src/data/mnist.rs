@@ -140,11 +140,56 @@ fn contents(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
+    use std::io::Write;
 
     use super::*;
     use crate::data::idx::tests::{gzip, images, labels, pattern};
+
+    /// The folder of the real files, when the environment names one; otherwise says that a test is skipped.
+    pub fn real_folder() -> Option<PathBuf> {
+        let folder = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
+        if folder.is_none() {
+            // Not `eprintln!`: the test harness would keep it to itself.
+            let sentence = "skipped: set MYOPIA_MNIST to the folder of the MNIST files";
+            writeln!(std::io::stderr(), "{sentence}").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn the_real_files_hold_what_other_readers_find_in_them() {
+        let Some(folder) = real_folder() else { return };
+        let mnist = Mnist::load(&folder).unwrap();
+        assert_eq!(mnist.warnings, []);
+        // Counts and sums found with NumPy.
+        for (part, len, nonzero, sum, labels) in [
+            (
+                &mnist.train,
+                60_000,
+                8_994_156,
+                1_567_298_545,
+                [5, 0, 4, 1, 9],
+            ),
+            (&mnist.test, 10_000, 1_511_219, 264_923_200, [7, 2, 1, 0, 4]),
+        ] {
+            assert_eq!(part.len(), len);
+            assert_eq!([0, 1, 2, 3, 4].map(|i| part.label(i)), labels);
+            let (mut count, mut total) = (0, 0_u64);
+            for i in 0..len {
+                let (_, values) = part.nonzero(i);
+                count += values.len();
+                total += values.iter().map(|&v| u64::from(v)).sum::<u64>();
+            }
+            assert_eq!((count, total), (nonzero, sum));
+        }
+        let (indices, values) = mnist.train.nonzero(0);
+        assert_eq!(
+            (&indices[..3], &values[..3]),
+            (&[152, 153, 154][..], &[3, 18, 18][..])
+        );
+    }
 
     /// A folder with 3 images to train on and 2 to test on, under four different spellings.
     fn small() -> tempfile::TempDir {
