@@ -1,6 +1,5 @@
 //! Offline meta-descent: the same look-ahead again and again, the schedule moved a little each time.
 
-use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::engine::Engine;
 use myopia_core::lookahead::Diverged;
 use myopia_core::meta::MetaDescent;
@@ -9,6 +8,8 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
 use serde::Serialize;
 
+use crate::failure::Failure;
+use crate::output::{OutputFolder, csv};
 use crate::problem::{Problem, Start};
 
 /// One line of `trajectory.csv`: a schedule, the objective it reaches, and the derivatives there.
@@ -51,6 +52,21 @@ impl Record {
             d_time_constant,
             d_beta,
         }
+    }
+
+    /// Writes a trajectory, a line for each record.
+    pub fn write(folder: &OutputFolder, name: &str, records: &[Self]) -> Result<(), Failure> {
+        let header = [
+            "meta_step",
+            "alpha0",
+            "time_constant",
+            "beta",
+            "loss",
+            "d_alpha0",
+            "d_time_constant",
+            "d_beta",
+        ];
+        folder.write(name, |w| csv::write(w, &header, records))
     }
 
     /// The schedule, rounded to `T`: exact when the record was made from `T`.
@@ -102,10 +118,7 @@ pub struct Descent<T> {
     pub meta_steps: u32,
 }
 
-impl<T: Real> Descent<T>
-where
-    Libm: Elementary<T>,
-{
+impl<T: Real> Descent<T> {
     /// Runs it from `start`: `meta_steps + 1` records, the first at the schedule it starts from. `tick` is called after each
     /// step of training, `observe` with each record.
     pub fn run<G>(

@@ -1,5 +1,10 @@
-//! The host side of Myopia.
+//! The host side of Myopia: real data, full speed, results on disk, and the `myopia` program.
 
-pub mod examples;
+pub mod command;
+pub mod data;
+pub mod descent;
+pub mod engine;
+pub mod failure;
 pub mod network;
+pub mod output;
 pub mod problem;

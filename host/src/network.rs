@@ -65,12 +65,8 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
         };
         let network = Network::new(engine, shape, self.batch, buffers)
             .expect("storage was made with the lengths that a network asks for");
-        let batch = Batch::new(
-            shape.inputs(),
-            &mut self.inputs,
-            &mut self.input_ends,
-            &mut self.labels,
-        );
+        let batch =
+            Batch::new(shape.inputs(), &mut self.inputs, &mut self.input_ends, &mut self.labels);
         (network, batch)
     }
 }

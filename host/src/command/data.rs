@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::options::Common;
+use crate::data::fetch::{Fetch, Outcome};
+use crate::data::mnist;
 use crate::failure::Failure;
 
 /// What to do about data.
@@ -19,4 +21,24 @@ pub enum Action {
         #[arg(long, value_name = "URL")]
         mirror: Option<String>,
     },
+}
+
+impl Action {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        let Self::Fetch { mnist_dir, mirror } = self;
+        let folder = mnist::folder(mnist_dir.as_deref())?;
+        let fetch = Fetch {
+            folder: &folder,
+            mirror: mirror.as_deref(),
+            force: common.force,
+            progress: !common.quiet,
+        };
+        for outcome in fetch.run(&mut |note| common.remark(note))? {
+            match outcome {
+                Outcome::Kept(path) => println!("{} is already there", path.display()),
+                Outcome::Installed(path) => println!("installed {}", path.display()),
+            }
+        }
+        Ok(())
+    }
 }

@@ -76,7 +76,9 @@ impl Options {
         let schedule = self.schedule.schedule::<T>()?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {
-                return Err(Failure::usage("--export and --out both name a folder; give one of them"));
+                return Err(Failure::usage(
+                    "--export and --out both name a folder; give one of them",
+                ));
             }
             (Some(path), None) | (None, Some(path)) => {
                 Some(OutputFolder::create(path, common.force)?)
@@ -85,9 +87,9 @@ impl Options {
         };
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let (start, outlook) = T::run(LookAhead { options: self, common, problem: &problem, schedule })?;
-        let [d_alpha0, d_time_constant, d_beta] =
-            outlook.objective.loss.tangents.map(T::to_f64);
+        let (start, outlook) =
+            T::run(LookAhead { options: self, common, problem: &problem, schedule })?;
+        let [d_alpha0, d_time_constant, d_beta] = outlook.objective.loss.tangents.map(T::to_f64);
         let report = Report {
             loss: outlook.objective.loss.value.to_f64(),
             d_alpha0,
@@ -112,11 +114,19 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        println!("objective after {} steps  {:.6} nats, {:.2} % correct", self.horizon, report.loss, 100.0 * report.accuracy);
+        println!(
+            "objective after {} steps  {:.6} nats, {:.2} % correct",
+            self.horizon,
+            report.loss,
+            100.0 * report.accuracy
+        );
         println!("d loss / d alpha0          {:+.6e}", report.d_alpha0);
         println!("d loss / d K               {:+.6e} per step", report.d_time_constant);
         println!("d loss / d beta            {:+.6e}", report.d_beta);
-        println!("digest                     {} (tangents {})", report.digest, report.digest_tangents);
+        println!(
+            "digest                     {} (tangents {})",
+            report.digest, report.digest_tangents
+        );
         Ok(())
     }
 }

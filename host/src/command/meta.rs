@@ -67,14 +67,22 @@ impl Options {
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
         let mut records = Vec::new();
-        let ended = T::run(Tuning { options: self, common, problem: &problem, descent, records: &mut records })?;
+        let ended = T::run(Tuning {
+            options: self,
+            common,
+            problem: &problem,
+            descent,
+            records: &mut records,
+        })?;
         if let Err(diverged) = ended {
             if let Some(folder) = &folder {
                 Record::write(folder, "trajectory.partial.csv", &records)?;
             }
             return Err(Failure::run(diverged.to_string()));
         }
-        let (Some(first), Some(last), Some(best)) = (records.first(), records.last(), best(&records)) else {
+        let (Some(first), Some(last), Some(best)) =
+            (records.first(), records.last(), best(&records))
+        else {
             return Ok(());
         };
         let report = Report {
@@ -92,11 +100,16 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        println!("{:>9}  {:>10}  {:>10}  {:>10}  {:>10}", "meta-step", "alpha0", "K", "beta", "loss");
+        println!(
+            "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",
+            "meta-step", "alpha0", "K", "beta", "loss"
+        );
         let every = (records.len() / 20).max(1);
         for record in records.iter().filter(|r| r.meta_step as usize % every == 0 || *r == last) {
             let Record { meta_step, alpha0, time_constant, beta, loss, .. } = record;
-            println!("{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}");
+            println!(
+                "{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}"
+            );
         }
         Ok(())
     }
@@ -118,10 +131,16 @@ impl<T: Precision> Work<T> for Tuning<'_, T> {
         let start = options.problem.start(engine, problem)?;
         let steps = (u64::from(options.outer.meta_steps) + 1) * u64::from(options.horizon);
         let bar = progress::bar(common, steps, "meta-descent");
-        let ended = descent.run(engine, problem, &start, || bar.inc(1), |record| {
-            bar.set_message(format!("loss {:.4}", record.loss));
-            records.push(*record);
-        });
+        let ended = descent.run(
+            engine,
+            problem,
+            &start,
+            || bar.inc(1),
+            |record| {
+                bar.set_message(format!("loss {:.4}", record.loss));
+                records.push(*record);
+            },
+        );
         bar.finish_and_clear();
         Ok(ended)
     }

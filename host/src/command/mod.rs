@@ -5,7 +5,6 @@ mod hypergrad;
 mod meta;
 mod options;
 mod progress;
-mod tour;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -27,8 +26,6 @@ pub struct Program {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Show short-horizon bias on built-in problems, with tables and figures (under two minutes)
-    Tour(tour::Options),
     /// One look-ahead: train, then print the objective and its derivatives by alpha0, K and beta
     Hypergrad(hypergrad::Options),
     /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
@@ -45,13 +42,13 @@ impl Program {
     pub fn run(self) -> Result<(), Failure> {
         let Self { command, common } = self;
         if let Some(threads) = common.threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.get())
-                .build_global()
-                .map_err(|e| Failure::run(format!("could not start {threads} threads: {e}; lower --threads")))?;
+            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(
+                |e| {
+                    Failure::run(format!("could not start {threads} threads: {e}; lower --threads"))
+                },
+            )?;
         }
         match command {
-            Command::Tour(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Train(options) => options.run(&common),

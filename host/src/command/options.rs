@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use myopia_core::engine::Engine;
 use myopia_core::meta::{Limits, MetaDescent, Rule};
 use myopia_core::mlp::Shape;
 use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
+use myopia_core::vector::Vector;
 use serde::Serialize;
 
+use crate::engine::Precision;
 use crate::failure::Failure;
-use crate::problem::{Data, ObjectiveSet, Problem, Source};
+use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -93,7 +96,7 @@ pub struct ProblemOptions {
 
 impl ProblemOptions {
     /// Loads the data.
-    pub fn load<T: Real>(&self, common: &Common) -> Result<Data<T>, Failure> {
+    pub fn load<T: Precision>(&self, common: &Common) -> Result<Data<T>, Failure> {
         let source = match self.data {
             DataName::Glyphs => Source::Glyphs,
             DataName::Mnist => Source::Mnist(self.mnist_dir.clone()),
@@ -102,7 +105,7 @@ impl ProblemOptions {
     }
 
     /// The problem on loaded data.
-    pub fn problem<'a, T: Real>(
+    pub fn problem<'a, T: Precision>(
         &self,
         common: &Common,
         data: &'a Data<T>,
@@ -161,6 +164,23 @@ impl ProblemOptions {
     }
 }
 
+impl ProblemOptions {
+    /// Where training with the schedule starts: initial weights, pretrained if so asked.
+    pub fn start<T: Precision, G>(
+        &self,
+        engine: G,
+        problem: &Problem<'_, T>,
+    ) -> Result<Start<T>, Failure>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        let rate = T::from_f64(self.pretrain_rate);
+        problem.start(engine, self.pretrain, rate).map_err(|diverged| {
+            Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
+        })
+    }
+}
+
 fn comma(numbers: &[usize]) -> String {
     numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }
@@ -183,13 +203,12 @@ impl ScheduleOptions {
     /// The schedule, rounded to the working precision.
     pub fn schedule<T: Real>(&self) -> Result<InverseTime<T>, Failure> {
         let Self { alpha0, time_constant, beta } = *self;
-        InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta)).map_err(
-            |e| {
+        InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta))
+            .map_err(|e| {
                 Failure::usage(format!(
                     "--alpha0 {alpha0} --time-constant {time_constant} --beta {beta}: {e}"
                 ))
-            },
-        )
+            })
     }
 }
 

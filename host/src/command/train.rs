@@ -97,7 +97,11 @@ impl Options {
             return json::print(&report);
         }
         let show = |name: &str, judged: &Judged| {
-            println!("{name:<11}loss {:.6} nats, {:.2} % correct", judged.loss, 100.0 * judged.accuracy);
+            println!(
+                "{name:<11}loss {:.6} nats, {:.2} % correct",
+                judged.loss,
+                100.0 * judged.accuracy
+            );
         };
         println!("after {} steps", self.steps);
         show(self.problem.objective.name(), &report.judged);
@@ -139,7 +143,8 @@ impl<T: Precision> Work<T> for Training<'_, T> {
         })
         .map_err(diverged)?;
         bar.finish_and_clear();
-        let judged = run.judge(&problem.data.training, &problem.objective_indices()).map_err(diverged)?;
+        let judged =
+            run.judge(&problem.data.training, &problem.objective_indices()).map_err(diverged)?;
         let test: Vec<u32> = (0..problem.data.test.len() as u32).collect();
         let test = run.judge(&problem.data.test, &test).map_err(diverged)?;
         Ok(Trained {

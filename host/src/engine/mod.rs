@@ -1,6 +1,5 @@
 //! The instruction sets of the host.
 
-use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::engine::{Engine, Plain};
 use myopia_core::real::Real;
 use myopia_core::vector::{F32x8, F64x4, Vector};
@@ -14,15 +13,12 @@ pub trait Work<T: Real> {
 }
 
 /// A float with engines for it.
-pub trait Precision: Real {
+pub trait Precision: Real + serde::Serialize {
     /// Runs `work`.
     fn run<W: Work<Self>>(work: W) -> W::Output;
 }
 
-impl Precision for f32
-where
-    Libm: Elementary<f32>,
-{
+impl Precision for f32 {
     fn run<W: Work<f32>>(work: W) -> W::Output {
         work.on(Plain::<F32x8>::new())
     }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
-use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::engine::{Engine, Scalar};
 use myopia_core::lookahead::{Diverged, Objective, Training, objective};
 use myopia_core::mlp::{Shape, he_normal};
@@ -30,6 +29,16 @@ pub enum ObjectiveSet {
     Validation,
     /// The mean loss on the training examples, as in the paper; nothing is held out.
     Train,
+}
+
+impl ObjectiveSet {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Train => "train",
+        }
+    }
 }
 
 /// Streams of random numbers: each use of a seed has its own.
@@ -74,10 +83,7 @@ pub struct Outlook<T> {
     pub digest_tangents: u64,
 }
 
-impl<T: Real> Problem<'_, T>
-where
-    Libm: Elementary<T>,
-{
+impl<T: Real> Problem<'_, T> {
     /// How many examples, from the start of the training file, are trained on.
     pub fn trained_on(&self) -> usize {
         match self.objective {
@@ -116,12 +122,7 @@ where
     }
 
     /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the velocity is then dropped.
-    pub fn start<G>(
-        &self,
-        engine: G,
-        steps: u32,
-        learning_rate: T,
-    ) -> Result<Start<T>, Diverged>
+    pub fn start<G>(&self, engine: G, steps: u32, learning_rate: T) -> Result<Start<T>, Diverged>
     where
         G: Engine<Vector: Vector<Scalar = T>>,
     {
@@ -173,10 +174,7 @@ pub struct Run<'a, G: Engine, const P: usize> {
     sampler: Sampler<Vec<u32>>,
 }
 
-impl<'a, G: Engine, const P: usize> Run<'a, G, P>
-where
-    Libm: Elementary<Scalar<G>>,
-{
+impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
     fn new(
         problem: &'a Problem<'a, Scalar<G>>,
         engine: G,
