@@ -7,6 +7,7 @@ pub mod dual;
 pub mod elementary;
 pub mod engine;
 pub mod mlp;
+pub mod nqm;
 pub mod real;
 pub mod rng;
 pub mod schedule;
