@@ -27,6 +27,8 @@ mod sparse;
 mod storage;
 
 pub use batch::{Batch, Entry, Examples};
-pub use network::{Buffers, Evaluation, InvalidNetwork, Network, NonFinite, Quantity, he_normal};
+pub use network::{
+    Buffers, Evaluation, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal,
+};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};
 pub use sparse::Rows;

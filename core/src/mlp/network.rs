@@ -89,8 +89,8 @@ impl core::fmt::Display for NonFinite {
 
 impl core::error::Error for NonFinite {}
 
-/// The first plane of `x` that is not finite.
-fn check<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
+/// Whether `x` is finite in its value and all its tangents; the first plane that is not.
+pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     if !x.value.finite() {
         return Err(NonFinite(Quantity::Value));
     }
@@ -326,8 +326,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             losses.add(scored.loss);
         });
         let loss = losses.total().divided(examples);
-        check(loss)?;
-        check(self.backward(batch, learning_rate, momentum))?;
+        finite(loss)?;
+        finite(self.backward(batch, learning_rate, momentum))?;
         Ok(loss)
     }
 
