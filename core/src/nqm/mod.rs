@@ -15,10 +15,12 @@
 //! zero. A sum over directions is eight partial sums, one for each lane, in ascending order of blocks, then the tree of
 //! [`across`](crate::sum::across); every [`CHUNK`] directions the totals are added up in order (contract 3).
 
+mod gradient;
 mod loss;
 mod model;
 mod response;
 
-pub use loss::{Diverged, Losses, first_divergence, losses};
+pub use gradient::{Gradient, Tape, gradient};
+pub use loss::{Diverged, Losses, first_divergence, floor, losses};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
 pub use response::{Moments, Response};

@@ -78,8 +78,9 @@ pub struct Moments<N> {
 impl<T: Real> Response<T> {
     /// The moments of `direction` when this is its response.
     pub fn moments(self, direction: Direction<T>) -> Moments<T> {
-        let Direction { noise_variance: noise, initial_mean: mean, initial_variance: variance, .. } =
-            direction;
+        let Direction {
+            noise_variance: noise, initial_mean: mean, initial_variance: variance, ..
+        } = direction;
         Moments {
             mean: mean * self.position,
             velocity_mean: mean * self.velocity,
