@@ -147,7 +147,7 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                 let lanes = directions.iter().zip(&mut *responses).zip(taped);
                 for ((block, response), taped) in lanes {
                     *taped = *response;
-                    *response = response.step(learning_rate.scaled(block.curvature), momentum);
+                    *response = response.step(learning_rate.scaled(block.gain), momentum);
                 }
             }
             let mut derivatives = [Response::default(); W];
@@ -164,10 +164,10 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                 for ((block, before), derivative) in
                     directions.iter().zip(taped).zip(&mut derivatives)
                 {
-                    let pull = learning_rate.scaled(block.curvature);
+                    let pull = learning_rate.scaled(block.gain);
                     let (earlier, d) = before.step_back(pull, momentum, *derivative);
                     *derivative = earlier;
-                    sum.learning_rate = sum.learning_rate + d.learning_rate.scaled(block.curvature);
+                    sum.learning_rate = sum.learning_rate + d.learning_rate.scaled(block.gain);
                     sum.momentum = sum.momentum + d.momentum;
                 }
                 *partial = sum;

@@ -117,7 +117,7 @@ impl<V: Vector, const P: usize> Task for Losses<'_, V, P> {
                 let momentum = Dual::<V, P>::splat(step.momentum);
                 let mut sum = *partial;
                 for (block, response) in directions.iter().zip(&mut *responses) {
-                    *response = response.step(learning_rate.scaled(block.curvature), momentum);
+                    *response = response.step(learning_rate.scaled(block.gain), momentum);
                     sum = sum + block.excess(response);
                 }
                 *partial = sum;

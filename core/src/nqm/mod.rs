@@ -16,11 +16,13 @@
 //! [`across`](crate::sum::across); every [`CHUNK`] directions the totals are added up in order (contract 3).
 
 mod gradient;
+mod greedy;
 mod loss;
 mod model;
 mod response;
 
 pub use gradient::{Gradient, Tape, gradient};
+pub use greedy::{Advance, NextLoss, advance};
 pub use loss::{Diverged, Losses, first_divergence, floor, losses};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
 pub use response::{Moments, Response};
