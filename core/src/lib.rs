@@ -75,6 +75,7 @@ pub mod glyphs;
 pub mod lookahead;
 pub mod meta;
 pub mod mlp;
+pub mod nqm;
 pub mod real;
 pub mod rng;
 pub mod sampler;

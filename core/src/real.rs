@@ -28,6 +28,8 @@ pub trait Real:
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// The distance from one to the next larger number.
+    const EPSILON: Self;
     /// Bytes of the representation, 4 or 8: how many a digest takes.
     const BYTES: usize;
     /// The name that appears in reports: `f32` or `f64`.
@@ -68,6 +70,7 @@ macro_rules! real {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const EPSILON: Self = $t::EPSILON;
             const BYTES: usize = $bytes;
             const NAME: &'static str = $name;
 
