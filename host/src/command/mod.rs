@@ -3,8 +3,10 @@
 mod data;
 mod hypergrad;
 mod meta;
+mod nqm;
 mod options;
 mod progress;
+mod tour;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -26,12 +28,16 @@ pub struct Program {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Show short-horizon bias on built-in problems, with tables and figures (under two minutes)
+    Tour(tour::Options),
     /// One look-ahead: train, then print the objective and its derivatives by alpha0, K and beta
     Hypergrad(hypergrad::Options),
     /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
     Meta(meta::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Evaluate a schedule on the noisy quadratic
+    Nqm(nqm::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -49,6 +55,8 @@ impl Program {
             )?;
         }
         match command {
+            Command::Tour(options) => options.run(&common),
+            Command::Nqm(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Train(options) => options.run(&common),

@@ -6,8 +6,7 @@ mod quadratic;
 pub use digits::Digits;
 pub use quadratic::NoisyQuadratic;
 
-use myopia_core::real::Real;
-use myopia_core::schedule::InverseTime;
+use myopia_core::elementary::Libm;
 
 use crate::descent::{Record, best};
 use crate::failure::Failure;
@@ -50,17 +49,10 @@ impl Choice {
         self.curve.last().map_or(f64::NAN, |(_, loss)| *loss)
     }
 
-    /// The learning rate of step `k` of the chosen schedule, with the bits of training in `T`.
-    pub fn learning_rate<T: Real>(&self, k: u32) -> f64
-    where
-        myopia_core::elementary::Libm: myopia_core::elementary::Elementary<T>,
-    {
-        let schedule: InverseTime<T> = self.chosen.schedule();
-        schedule
-            .with_tangents([])
-            .learning_rate::<myopia_core::elementary::Libm>(k)
-            .value
-            .to_f64()
+    /// The learning rate of step `k` of the chosen schedule.
+    pub fn learning_rate(&self, k: u32) -> f64 {
+        let schedule = self.chosen.schedule::<f64>().with_tangents([]);
+        schedule.learning_rate::<Libm>(k).value
     }
 }
 

@@ -1,9 +1,9 @@
 //! The bias where it can be known: the noisy quadratic, whose expected loss is exact.
 
+use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::meta::{MetaDescent, Rule};
 use myopia_core::nqm::{Direction, Diverged, Step};
-use myopia_core::dual::Dual;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 
 use super::Study;
