@@ -1,1 +1,3 @@
 #![doc = "Host library of Myopia."]
+
+pub mod figure;
