@@ -36,6 +36,7 @@ impl Rect {
     }
 
     /// Whether the interiors meet.
+    #[cfg(test)]
     pub fn overlaps(&self, other: &Rect) -> bool {
         self.left < other.right
             && other.left < self.right

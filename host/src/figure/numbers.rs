@@ -56,10 +56,15 @@ pub(super) fn brief(value: f64) -> String {
     let mantissa: i64 = mantissa.replace('.', "").parse().unwrap_or(0);
     let exponent: i32 = exponent.parse().unwrap_or(0);
     match exponent {
-        -4..=2 => plain(mantissa, exponent - 2),
-        3..=5 => plain(mantissa, exponent - 2),
+        -4..=5 => plain(mantissa, exponent - 2),
         _ => format!("{}×{}", plain(mantissa, -2), power_of_ten(exponent)),
     }
+}
+
+/// So many of a thing: `1 value`, `3 values`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::axis::{Axis, Scale};
 use super::canvas::{Canvas, Page};
 use super::frame::{Dimension, Frame, Outline};
 use super::geometry::{Point, Rect, extent, larger, smaller};
-use super::numbers::brief;
+use super::numbers::{brief, counted};
 use super::style::{DIVERGED, INK, MUTED, Marker, WHITE, contrast, surface_colour};
 use super::text::{Align, Font};
 use super::{Error, Looks};
@@ -193,8 +193,9 @@ impl Surface {
         let unplaced = shaded().filter(|&value| !self.colour.takes(value)).count();
         if unplaced > 0 {
             notes.push(format!(
-                "{}: drawn in the end colours for want of a place on the colour scale: {unplaced} values.",
-                self.title
+                "{}: {} without a place on the colour scale, drawn in an end colour.",
+                self.title,
+                counted(unplaced, "value")
             ));
         }
         if let Some((low, high)) = self.colour.range {
@@ -202,8 +203,9 @@ impl Surface {
             match beyond.count() {
                 0 => {}
                 count => notes.push(format!(
-                    "{}: drawn in the end colours because outside {} to {}: {count} values.",
+                    "{}: {} outside {} to {}, drawn in the end colours.",
                     self.title,
+                    counted(count, "value"),
                     brief(low),
                     brief(high)
                 )),
