@@ -25,8 +25,8 @@ pub trait Engine: Copy + Send + Sync {
     type Vector: Vector;
     /// Where elementary functions come from.
     type Elementary: Elementary<Scalar<Self>>;
-    /// How many vectors a kernel may keep as running sums: the registers, less a few for operands.
-    const SUMS: usize;
+    /// How many vectors fit the processor's registers, at least 8.
+    const REGISTERS: usize;
 
     /// Runs `task` with this engine's instructions.
     fn run<K: Task>(self, task: K) -> K::Output;
@@ -63,7 +63,7 @@ impl<V, E> Copy for Plain<V, E> {}
 impl<V: Vector, E: Elementary<V::Scalar>> Engine for Plain<V, E> {
     type Vector = V;
     type Elementary = E;
-    const SUMS: usize = 8;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn run<K: Task>(self, task: K) -> K::Output {
