@@ -65,7 +65,9 @@ impl<V: Vector, const P: usize> Task for Transpose<'_, V, P> {
             for (output, block) in column.iter_mut().enumerate() {
                 *block = Dual::default();
                 for lane in 0..V::LANES.min(self.inputs - first) {
-                    block.set_lane(lane, self.weights.at(first + lane, output));
+                    if let Some(weight) = self.weights.at(first + lane, output) {
+                        block.set_lane(lane, weight);
+                    }
                 }
             }
         }

@@ -1,7 +1,6 @@
 //! How matrices of numbers are stored: by columns of blocks.
 
 use crate::dual::Dual;
-use crate::real::Real;
 use crate::vector::Vector;
 
 /// A matrix stored by columns of blocks: column c holds, row after row, lanes c·LANES.. of each row.
@@ -15,13 +14,10 @@ pub struct Matrix<'a, V, const P: usize> {
 }
 
 impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
-    /// The number in `row` and `column`; zero when there is none.
+    /// The number in `row` and `column`, if there is one.
     #[inline(always)]
-    pub fn at(&self, row: usize, column: usize) -> Dual<V::Scalar, P> {
-        match self.elements.get(column / V::LANES * self.rows + row) {
-            Some(block) => block.lane(column),
-            None => Dual::constant(V::Scalar::ZERO),
-        }
+    pub fn at(&self, row: usize, column: usize) -> Option<Dual<V::Scalar, P>> {
+        self.elements.get(column / V::LANES * self.rows + row).map(|block| block.lane(column))
     }
 
     /// Column `block`, or what there is of it.

@@ -10,7 +10,7 @@ use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{self, Logits};
 use super::sparse::{Rows, segments};
 use super::target::{Backward, Descent, Forward};
-use super::terms::{All, Coefficient, Inputs, Ones, Terms, UnitExamples, Units};
+use super::terms::{All, Inputs, Ones, Terms, UnitExamples, Units};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
@@ -476,7 +476,7 @@ fn forward_layer<G: Engine, T, const P: usize>(
     first: bool,
     view: &mut View<'_, G::Vector, P>,
 ) where
-    T: Terms<Coefficient: Coefficient<G::Vector, P>>,
+    T: Terms<G::Vector, P>,
 {
     let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
     let bias = first.then_some((matrix, view.layer.inputs));
@@ -504,7 +504,7 @@ impl<G: Engine, const P: usize> Step<G, P> {
         velocity: &mut [Dual<G::Vector, P>],
     ) -> Dual<Scalar<G>, P>
     where
-        T: Terms<Coefficient: Coefficient<G::Vector, P>>,
+        T: Terms<G::Vector, P>,
     {
         let mut target = Descent {
             learning_rate: Dual::splat(self.learning_rate),
@@ -519,7 +519,7 @@ impl<G: Engine, const P: usize> Step<G, P> {
         let weights = Product { rows: layer.inputs, blocks, matrix, terms, target: &mut target };
         weights.on(engine);
         target.first = layer.inputs;
-        let terms = Ones { count: self.rows, one: Scalar::<G>::ONE };
+        let terms = Ones { count: self.rows };
         Product { rows: 1, blocks, matrix, terms, target: &mut target }.on(engine);
         let poison = target.poison;
         let mut total = Dual::constant(Scalar::<G>::ZERO);
@@ -556,8 +556,9 @@ fn numbers<'a, V: Vector, const P: usize>(
         let (part, rest) = elements.split_at_checked(length).unwrap_or_default();
         elements = rest;
         let matrix = Matrix { elements: part, rows: layer.inputs + 1 };
-        (0..matrix.rows)
-            .flat_map(move |row| (0..layer.outputs).map(move |column| matrix.at(row, column)))
+        (0..matrix.rows).flat_map(move |row| {
+            (0..layer.outputs).filter_map(move |column| matrix.at(row, column))
+        })
     })
 }
 

@@ -7,8 +7,8 @@ use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// A factor of a whole block: a constant, or a number with tangents.
-pub trait Coefficient<V: Vector, const P: usize>: Copy {
+/// What every lane of a block is multiplied by: a constant, or a number with tangents.
+pub trait Factor<V: Vector, const P: usize>: Copy {
     /// How many vectors hold it.
     const REGISTERS: usize;
     /// `block` times this factor.
@@ -17,30 +17,30 @@ pub trait Coefficient<V: Vector, const P: usize>: Copy {
 
 /// A constant factor, for example a pixel.
 #[derive(Clone, Copy)]
-pub struct Constant<T>(pub T);
+pub struct Constant<V>(pub V);
 
-impl<V: Vector, const P: usize> Coefficient<V, P> for Constant<V::Scalar> {
+impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
     const REGISTERS: usize = 1;
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
-        block.scaled(V::splat(self.0))
+        block.scaled(self.0)
     }
 }
 
-impl<V: Vector, const P: usize> Coefficient<V, P> for Dual<V::Scalar, P> {
+impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
     const REGISTERS: usize = P + 1;
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
-        block * Dual::splat(self)
+        block * self
     }
 }
 
 /// The terms of each row's sum, in the order of summation: which matrix row, times what.
-pub trait Terms {
-    /// The factor.
-    type Coefficient;
+pub trait Terms<V: Vector, const P: usize> {
+    /// Times what.
+    type Factor: Factor<V, P>;
     /// The terms of row `row`.
-    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Self::Coefficient)>;
+    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Self::Factor)>;
 }
 
 /// The non-zero inputs of each example, or the examples of each input: segment `segment` of each row.
@@ -49,12 +49,12 @@ pub struct Inputs<'a, T> {
     pub segment: usize,
 }
 
-impl<T: Real> Terms for Inputs<'_, T> {
-    type Coefficient = Constant<T>;
+impl<V: Vector, const P: usize> Terms<V, P> for Inputs<'_, V::Scalar> {
+    type Factor = Constant<V>;
     #[inline(always)]
-    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Constant<T>)> {
+    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Constant<V>)> {
         let segment = self.rows.segment(row, self.segment);
-        segment.iter().map(|e| (e.position as usize, Constant(e.value)))
+        segment.iter().map(|e| (e.position as usize, Constant(V::splat(e.value))))
     }
 }
 
@@ -64,12 +64,14 @@ pub struct Units<'a, V, const P: usize> {
     pub values: Matrix<'a, V, P>,
 }
 
-impl<V: Vector, const P: usize> Terms for Units<'_, V, P> {
-    type Coefficient = Dual<V::Scalar, P>;
+impl<V: Vector, const P: usize> Terms<V, P> for Units<'_, V, P> {
+    type Factor = Dual<V, P>;
     #[inline(always)]
-    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Self::Coefficient)> {
-        let active = self.active.row(row).iter();
-        active.map(move |&unit| (unit as usize, self.values.at(row, unit as usize)))
+    fn terms(&self, example: usize) -> impl Iterator<Item = (usize, Dual<V, P>)> {
+        self.active.row(example).iter().filter_map(move |&unit| {
+            let value = self.values.at(example, unit as usize)?;
+            Some((unit as usize, Dual::splat(value)))
+        })
     }
 }
 
@@ -79,39 +81,42 @@ pub struct UnitExamples<'a, V, const P: usize> {
     pub values: Matrix<'a, V, P>,
 }
 
-impl<V: Vector, const P: usize> Terms for UnitExamples<'_, V, P> {
-    type Coefficient = Dual<V::Scalar, P>;
+impl<V: Vector, const P: usize> Terms<V, P> for UnitExamples<'_, V, P> {
+    type Factor = Dual<V, P>;
     #[inline(always)]
-    fn terms(&self, unit: usize) -> impl Iterator<Item = (usize, Self::Coefficient)> {
-        let active = self.active.row(unit).iter();
-        active.map(move |&example| (example as usize, self.values.at(example as usize, unit)))
+    fn terms(&self, unit: usize) -> impl Iterator<Item = (usize, Dual<V, P>)> {
+        let column = self.values.column(unit / V::LANES);
+        self.active.row(unit).iter().filter_map(move |&example| {
+            let value = column.get(example as usize)?.lane(unit);
+            Some((example as usize, Dual::splat(value)))
+        })
     }
 }
 
-/// Every one of `count` columns, active or not.
+/// Every one of `count` units, active or not.
 pub struct All<'a, V, const P: usize> {
     pub count: usize,
     pub values: Matrix<'a, V, P>,
 }
 
-impl<V: Vector, const P: usize> Terms for All<'_, V, P> {
-    type Coefficient = Dual<V::Scalar, P>;
+impl<V: Vector, const P: usize> Terms<V, P> for All<'_, V, P> {
+    type Factor = Dual<V, P>;
     #[inline(always)]
-    fn terms(&self, row: usize) -> impl Iterator<Item = (usize, Self::Coefficient)> {
-        (0..self.count).map(move |column| (column, self.values.at(row, column)))
+    fn terms(&self, example: usize) -> impl Iterator<Item = (usize, Dual<V, P>)> {
+        (0..self.count)
+            .filter_map(move |unit| Some((unit, Dual::splat(self.values.at(example, unit)?))))
     }
 }
 
 /// Every one of `count` matrix rows, once: the gradient of a bias.
-pub struct Ones<T> {
+pub struct Ones {
     pub count: usize,
-    pub one: T,
 }
 
-impl<T: Real> Terms for Ones<T> {
-    type Coefficient = Constant<T>;
+impl<V: Vector, const P: usize> Terms<V, P> for Ones {
+    type Factor = Constant<V>;
     #[inline(always)]
-    fn terms(&self, _: usize) -> impl Iterator<Item = (usize, Constant<T>)> {
-        (0..self.count).map(|row| (row, Constant(self.one)))
+    fn terms(&self, _: usize) -> impl Iterator<Item = (usize, Constant<V>)> {
+        (0..self.count).map(|row| (row, Constant(V::splat(V::Scalar::ONE))))
     }
 }
