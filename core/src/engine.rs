@@ -25,8 +25,9 @@ pub trait Engine: Copy + Send + Sync {
     type Vector: Vector;
     /// Where elementary functions come from.
     type Elementary: Elementary<Scalar<Self>>;
-    /// How many vectors fit the processor's registers, at least 8.
-    const REGISTERS: usize;
+    /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition, few enough to leave
+    /// registers for operands and to let a tile of the matrix stay in the nearest cache.
+    const SUMS: usize;
 
     /// Runs `task` with this engine's instructions.
     fn run<K: Task>(self, task: K) -> K::Output;
@@ -63,7 +64,7 @@ impl<V, E> Copy for Plain<V, E> {}
 impl<V: Vector, E: Elementary<V::Scalar>> Engine for Plain<V, E> {
     type Vector = V;
     type Elementary = E;
-    const REGISTERS: usize = 16;
+    const SUMS: usize = 8;
 
     #[inline(always)]
     fn run<K: Task>(self, task: K) -> K::Output {

@@ -71,8 +71,8 @@ where
     T: Terms<V, P>,
     E: Engine<Vector = V>,
 {
-    /// How many columns at a time. Besides their sums, the factor, a product and one more operand must find room.
-    const WIDTH: usize = (E::REGISTERS - 2 - T::Factor::REGISTERS) / (P + 1);
+    /// How many columns at a time.
+    const WIDTH: usize = E::SUMS / (P + 1);
 }
 
 impl<V, T, G, E, const P: usize> Task for Panels<'_, '_, V, T, G, E, P>

@@ -1,7 +1,7 @@
 //! Rows of varying length, packed one after another.
 
 /// How many positions a segment of a row spans: so many rows of a few columns of a matrix fit the nearest cache.
-pub const TILE: usize = 96;
+pub const TILE: usize = 192;
 
 /// How many segments a row over `positions` positions has.
 pub const fn segments(positions: usize) -> usize {

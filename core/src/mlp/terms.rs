@@ -9,8 +9,6 @@ use crate::vector::Vector;
 
 /// What every lane of a block is multiplied by: a constant, or a number with tangents.
 pub trait Factor<V: Vector, const P: usize>: Copy {
-    /// How many vectors hold it.
-    const REGISTERS: usize;
     /// `block` times this factor.
     fn times(self, block: Dual<V, P>) -> Dual<V, P>;
 }
@@ -20,7 +18,6 @@ pub trait Factor<V: Vector, const P: usize>: Copy {
 pub struct Constant<V>(pub V);
 
 impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
-    const REGISTERS: usize = 1;
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block.scaled(self.0)
@@ -28,7 +25,6 @@ impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
 }
 
 impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
-    const REGISTERS: usize = P + 1;
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block * self
