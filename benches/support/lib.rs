@@ -1,1 +1,63 @@
-//! What the benchmarks share.
+//! What the benchmarks share: the paper's network on images with MNIST's share of zeros.
+
+use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source, Start};
+use myopia_core::engine::Engine;
+use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
+use myopia_core::schedule::InverseTime;
+use myopia_core::vector::Vector;
+
+/// 6,000 images of 784 pixels, each pixel non-zero with MNIST's probability of 0.19, and random labels.
+pub fn mnist_like<T: Real>() -> Data<T> {
+    let mut rng = Pcg32::new(1, 0);
+    let mut images = |count: u32| {
+        ExampleSet::collect((0..count).map(|_| {
+            let label = rng.below(10) as u16;
+            let mut pixels = Vec::new();
+            for pixel in 0..784 {
+                if rng.below(100) < 19 {
+                    pixels.push((pixel, T::from_u32(1 + rng.below(255)) / T::from_u32(255)));
+                }
+            }
+            (label, pixels)
+        }))
+    };
+    let training = images(6_000);
+    Data { training, test: images(100), held_out: 1_000, inputs: 784, classes: 10 }
+}
+
+/// MNIST where `MYOPIA_MNIST` names its folder, images with its share of zeros otherwise; and which it is.
+pub fn images() -> (Data<f32>, &'static str) {
+    let real = std::env::var_os("MYOPIA_MNIST")
+        .and_then(|folder| Source::Mnist(Some(folder.into())).load(|_| {}).ok());
+    match real {
+        Some(data) => (data, "MNIST"),
+        None => (mnist_like(), "random images with MNIST's share of zeros"),
+    }
+}
+
+/// The paper's network, 784-100-100-10, in batches of 100 with momentum 0.9.
+pub fn paper_network<T: Real>(data: &Data<T>) -> Problem<'_, T> {
+    Problem {
+        data,
+        layers: vec![784, 100, 100, 10],
+        batch: 100,
+        momentum: T::from_f64(0.9),
+        objective: ObjectiveSet::Validation,
+        objective_size: None,
+        seed: 1,
+    }
+}
+
+/// The schedule of the timed steps, that of the peers' scripts.
+pub fn schedule<T: Real>() -> InverseTime<T> {
+    InverseTime { alpha0: T::from_f64(0.05), time_constant: T::from_f64(100.0), beta: T::ONE }
+}
+
+/// Initial weights.
+pub fn start<T: Real, G>(problem: &Problem<'_, T>, engine: G) -> Start<T>
+where
+    G: Engine<Vector: Vector<Scalar = T>>,
+{
+    problem.start(engine, 0, T::ZERO).expect("no step was taken")
+}
