@@ -39,8 +39,12 @@ fn assert_linear(problem: &Problem<'_, f64>, schedule: InverseTime<f64>, horizon
     for (which, (exact, at)) in exact.into_iter().zip(schedule.parameters()).enumerate() {
         let along = |x| loss(problem, &start, with_parameter(schedule, which, x), horizon);
         let (found, error) = derivative(at, 0.02 * at, along);
-        let off = relative(found, exact);
-        assert!(off < 1e-6, "parameter {which}: {exact} by tangents, {found} ± {error}: {off:e}");
+        // The rounding of the loss, for derivatives that happen to lie near zero.
+        let blur = 1e-12 * along(at) / at;
+        assert!(
+            (found - exact).abs() < 1e-6 * exact.abs() + blur,
+            "parameter {which}: {exact} by tangents, {found} ± {error}"
+        );
     }
 }
 
