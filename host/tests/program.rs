@@ -136,7 +136,7 @@ fn a_look_ahead_of_no_steps_judges_the_start() {
 
 #[test]
 fn a_diverging_run_is_reported_with_its_step() {
-    let diverging = "--alpha0 1e30 --layers 64,10";
+    let diverging = "--alpha0 1e20";
     refuses(
         &mut program(&format!("hypergrad --quiet {diverging}")),
         1,
@@ -152,7 +152,7 @@ fn a_diverging_run_is_reported_with_its_step() {
     let mut meta = program(&format!("meta --quiet {diverging}"));
     refuses(meta.arg("--out").arg(&out), 1, &["meta-step 0", "at step ", "--meta-lr"]);
     assert_eq!(names(&out), ["trajectory.partial.csv"], "nothing that looks whole");
-    let pretrain = "hypergrad --quiet --pretrain 9 --pretrain-rate 1e30 --layers 64,10";
+    let pretrain = "hypergrad --quiet --pretrain 9 --pretrain-rate 1e20";
     refuses(&mut program(pretrain), 1, &["pretraining diverged", "lower --pretrain-rate"]);
 }
 
@@ -309,7 +309,7 @@ fn other_images_in_the_same_format_are_remarked_on_and_used() {
     let mut by_environment = program("hypergrad --data mnist --horizon 2 --batch 2 --quiet --json");
     let (code, _, stderr) = run(by_environment.env("MYOPIA_MNIST", folder.path()));
     assert_eq!(code, Some(0), "{stderr}");
-    refuses(on(folder.path()).args(["--batch", "11"]), 2, &["between 1 and 10"]);
+    refuses(on(folder.path()).args(["--objective-size", "3"]), 2, &["between 1 and 2"]);
 }
 
 #[test]
