@@ -106,7 +106,8 @@ impl Options {
             return json::print(&report);
         }
         let every = (records.len() / 20).max(1);
-        let shown = records.iter().filter(|r| r.meta_step as usize % every == 0 || *r == last);
+        let shown =
+            records.iter().filter(|r| (r.meta_step as usize).is_multiple_of(every) || *r == last);
         standard::print(|out| {
             writeln!(
                 out,
