@@ -1,5 +1,6 @@
 //! The `myopia` program.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +10,8 @@ fn main() -> ExitCode {
     match Program::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("myopia: {failure}");
+            // Standard error may be closed; the exit status still tells.
+            let _ = writeln!(std::io::stderr(), "myopia: {failure}");
             ExitCode::from(failure.exit_status())
         }
     }

@@ -1,1 +1,89 @@
-//! What the tests share.
+//! What the tests share: problems made from a seed, and derivatives by differences.
+
+use myopia::engine::Precision;
+use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source};
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
+use myopia_core::schedule::InverseTime;
+
+/// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982), begun at step `step`, and
+/// an estimate of its error.
+pub fn derivative(x: f64, step: f64, f: impl Fn(f64) -> f64) -> (f64, f64) {
+    let mut best = (0.0, f64::INFINITY);
+    let mut step = step;
+    let mut above: Vec<f64> = Vec::new();
+    for _ in 0..8 {
+        let mut row = vec![(f(x + step) - f(x - step)) / (2.0 * step)];
+        let mut power = 1.0;
+        for (column, coarser) in above.iter().enumerate() {
+            power *= 4.0;
+            let finer = row[column];
+            let extrapolated = (power * finer - coarser) / (power - 1.0);
+            let error = (extrapolated - finer).abs().larger((extrapolated - coarser).abs());
+            if error < best.1 {
+                best = (extrapolated, error);
+            }
+            row.push(extrapolated);
+        }
+        above = row;
+        step /= 2.0;
+    }
+    best
+}
+
+/// How far `found` is from `expected`, as a share of `expected`.
+pub fn relative(found: f64, expected: f64) -> f64 {
+    if found == expected { 0.0 } else { ((found - expected) / expected).abs() }
+}
+
+/// The schedule with one of its parameters replaced.
+pub fn with_parameter(schedule: InverseTime<f64>, which: usize, value: f64) -> InverseTime<f64> {
+    let mut parameters = schedule.parameters();
+    parameters[which] = value;
+    let [alpha0, time_constant, beta] = parameters;
+    InverseTime { alpha0, time_constant, beta }
+}
+
+/// `count` examples of `inputs` numbers: noise around a centre for each class, about a third of the numbers zero.
+pub fn clusters<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Data<T> {
+    let mut rng = Pcg32::new(seed, 77);
+    let centres: Vec<f32> = (0..inputs * classes).map(|_| rng.normal()).collect();
+    let mut examples = |count: usize| {
+        ExampleSet::collect((0..count).map(|_| {
+            let label = rng.below(classes as u32) as usize;
+            let mut example = Vec::new();
+            for input in 0..inputs {
+                let x = centres[label * inputs + input] + rng.normal::<f32>();
+                if rng.below(3) > 0 {
+                    example.push((input as u16, T::from_f32(x / Libm::sqrt(inputs as f32))));
+                }
+            }
+            (label as u16, example)
+        }))
+    };
+    Data { training: examples(count), test: examples(count), held_out: count / 4, inputs, classes }
+}
+
+/// The built-in synthetic digits.
+pub fn glyphs<T: Precision>() -> Data<T> {
+    Source::Glyphs.load(|_| {}).expect("synthetic digits are built in")
+}
+
+/// A problem with momentum 0.9 judged on held-out examples; hidden layers as given.
+pub fn problem<'a, T: Real>(
+    data: &'a Data<T>,
+    hidden: &[usize],
+    batch: usize,
+    seed: u64,
+) -> Problem<'a, T> {
+    Problem {
+        data,
+        layers: [&[data.inputs], hidden, &[data.classes]].concat(),
+        batch,
+        momentum: T::from_f64(0.9),
+        objective: ObjectiveSet::Validation,
+        objective_size: None,
+        seed,
+    }
+}

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::options::Common;
 use crate::data::fetch::{Fetch, Outcome};
 use crate::data::mnist;
 use crate::failure::Failure;
+use crate::output::{json, standard};
 
 /// What to do about data.
 #[derive(Subcommand, Debug)]
@@ -23,6 +25,22 @@ pub enum Action {
     },
 }
 
+/// One file, as JSON.
+#[derive(Serialize)]
+struct File {
+    path: String,
+    /// Whether it was fetched now; otherwise it was already there.
+    installed: bool,
+}
+
+impl From<&Outcome> for File {
+    fn from(outcome: &Outcome) -> Self {
+        let (Outcome::Kept(path) | Outcome::Installed(path)) = outcome;
+        let installed = matches!(outcome, Outcome::Installed(_));
+        Self { path: path.display().to_string(), installed }
+    }
+}
+
 impl Action {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let Self::Fetch { mnist_dir, mirror } = self;
@@ -33,12 +51,19 @@ impl Action {
             force: common.force,
             progress: !common.quiet,
         };
-        for outcome in fetch.run(&mut |note| common.remark(note))? {
-            match outcome {
-                Outcome::Kept(path) => println!("{} is already there", path.display()),
-                Outcome::Installed(path) => println!("installed {}", path.display()),
-            }
+        let outcomes = fetch.run(&mut |note| common.remark(note))?;
+        if common.json {
+            let files: Vec<File> = outcomes.iter().map(File::from).collect();
+            return json::print(&files);
         }
-        Ok(())
+        standard::print(|out| {
+            for outcome in &outcomes {
+                match outcome {
+                    Outcome::Kept(path) => writeln!(out, "{} is already there", path.display()),
+                    Outcome::Installed(path) => writeln!(out, "installed {}", path.display()),
+                }?;
+            }
+            Ok(())
+        })
     }
 }

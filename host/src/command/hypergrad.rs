@@ -15,7 +15,7 @@ use crate::engine::{Precision, Work};
 use crate::failure::Failure;
 use crate::output::npy::{self, Element};
 use crate::output::npz::Npz;
-use crate::output::{OutputFolder, json};
+use crate::output::{OutputFolder, json, standard};
 use crate::problem::{Outlook, Problem, Start};
 
 /// Options of `myopia hypergrad`.
@@ -28,7 +28,7 @@ pub struct Options {
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// Steps to look ahead
-    #[arg(long, default_value_t = 100, value_name = "STEPS")]
+    #[arg(long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true)]
     horizon: u32,
     /// Write settings, initial and final weights, batches and objective here, for another program to recompute
     #[arg(long, value_name = "DIR")]
@@ -116,20 +116,17 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        println!(
-            "objective after {} steps  {:.6} nats, {:.2} % correct",
-            self.horizon,
-            report.loss,
-            100.0 * report.accuracy
-        );
-        println!("d loss / d alpha0          {:+.6e}", report.d_alpha0);
-        println!("d loss / d K               {:+.6e} per step", report.d_time_constant);
-        println!("d loss / d beta            {:+.6e}", report.d_beta);
-        println!(
-            "digest                     {} (tangents {})",
-            report.digest, report.digest_tangents
-        );
-        Ok(())
+        let Report { loss, d_alpha0, d_time_constant, d_beta, digest, digest_tangents, .. } =
+            &report;
+        let percent = 100.0 * report.accuracy;
+        standard::print(|out| {
+            let steps = self.horizon;
+            writeln!(out, "objective after {steps} steps  {loss:.6} nats, {percent:.2} % correct")?;
+            writeln!(out, "d loss / d alpha0          {d_alpha0:+.6e}")?;
+            writeln!(out, "d loss / d K               {d_time_constant:+.6e} per step")?;
+            writeln!(out, "d loss / d beta            {d_beta:+.6e}")?;
+            writeln!(out, "digest                     {digest} (tangents {digest_tangents})")
+        })
     }
 }
 

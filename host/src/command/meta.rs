@@ -10,7 +10,7 @@ use super::progress;
 use crate::descent::{Descent, DivergedAt, Record, best};
 use crate::engine::{Precision, Work};
 use crate::failure::Failure;
-use crate::output::{OutputFolder, json};
+use crate::output::{OutputFolder, json, standard};
 use crate::problem::Problem;
 
 /// Options of `myopia meta`.
@@ -26,7 +26,7 @@ pub struct Options {
     #[serde(flatten)]
     outer: OuterOptions,
     /// Steps of each look-ahead
-    #[arg(long, default_value_t = 100, value_name = "STEPS")]
+    #[arg(long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true)]
     horizon: u32,
 }
 
@@ -54,6 +54,11 @@ impl Options {
     }
 
     fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
+        if self.horizon == 0 {
+            return Err(Failure::usage(
+                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
+            ));
+        }
         let descent = Descent {
             schedule: self.schedule.schedule::<T>()?,
             outer: self.outer.optimizer::<T>()?,
@@ -97,20 +102,23 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        println!(
-            "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",
-            "meta-step", "alpha0", "K", "beta", "loss"
-        );
         let every = (records.len() / 20).max(1);
-        for record in
-            records.iter().filter(|r| (r.meta_step as usize).is_multiple_of(every) || *r == last)
-        {
-            let Record { meta_step, alpha0, time_constant, beta, loss, .. } = record;
-            println!(
-                "{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}"
-            );
-        }
-        Ok(())
+        let shown =
+            records.iter().filter(|r| (r.meta_step as usize).is_multiple_of(every) || *r == last);
+        standard::print(|out| {
+            writeln!(
+                out,
+                "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",
+                "meta-step", "alpha0", "K", "beta", "loss"
+            )?;
+            for Record { meta_step, alpha0, time_constant, beta, loss, .. } in shown {
+                writeln!(
+                    out,
+                    "{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}"
+                )?;
+            }
+            Ok(())
+        })
     }
 }
 

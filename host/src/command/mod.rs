@@ -48,7 +48,7 @@ impl Program {
     pub fn run(self) -> Result<(), Failure> {
         let Self { command, common } = self;
         if let Some(threads) = common.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(
+            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(
                 |e| {
                     Failure::run(format!("could not start {threads} threads: {e}; lower --threads"))
                 },

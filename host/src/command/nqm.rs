@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::options::Common;
 use crate::failure::Failure;
 use crate::nqm::command::{self, NqmArgs, Report};
-use crate::output::{OutputFolder, csv, json};
+use crate::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia nqm`.
 #[derive(Args, Debug)]
@@ -46,9 +46,11 @@ impl Options {
             return json::print(&report);
         }
         let Report { excess_loss, loss, losses, learning_rates, .. } = &report;
-        println!("after {} steps", learning_rates.len());
-        println!("expected loss  {loss:.9}, at first {:.9}", losses.first().unwrap_or(loss));
-        println!("above floor    {excess_loss:.9}");
-        Ok(())
+        standard::print(|out| {
+            writeln!(out, "after {} steps", learning_rates.len())?;
+            let first = losses.first().unwrap_or(loss);
+            writeln!(out, "expected loss  {loss:.9}, at first {first:.9}")?;
+            writeln!(out, "above floor    {excess_loss:.9}")
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -19,7 +20,7 @@ use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Seed of initial weights and batches
-    #[arg(long, default_value_t = 1, global = true)]
+    #[arg(long, default_value_t = 1, global = true, allow_negative_numbers = true)]
     pub seed: u64,
     /// Folder for results; it is made, and must not hold earlier results
     #[arg(long, value_name = "DIR", global = true)]
@@ -31,8 +32,14 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
     /// Threads for independent runs [default: one for each processor]
-    #[arg(long, value_name = "N", global = true)]
-    pub threads: Option<std::num::NonZeroUsize>,
+    #[arg(
+        long,
+        value_name = "N",
+        global = true,
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    pub threads: Option<u16>,
     /// Instruction set to use [default: the widest that this processor has]; the bits are the same
     #[arg(long, value_enum, global = true)]
     pub isa: Option<Isa>,
@@ -72,28 +79,28 @@ pub struct ProblemOptions {
     #[serde(skip)]
     pub mnist_dir: Option<PathBuf>,
     /// Units of each layer, from inputs to classes [default: 64,32,10 for glyphs, 784,100,100,10 for mnist]
-    #[arg(long, value_delimiter = ',', value_name = "N,N,…")]
+    #[arg(long, value_delimiter = ',', value_name = "N,N,…", allow_negative_numbers = true)]
     pub layers: Option<Vec<usize>>,
     /// Examples in a batch
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub batch: usize,
     /// Momentum of SGD, in 0..1
-    #[arg(long, default_value_t = 0.9, value_name = "MU")]
+    #[arg(long, default_value_t = 0.9, value_name = "MU", allow_negative_numbers = true)]
     pub momentum: f64,
     /// What a schedule is judged by: held-out examples or those trained on
     #[arg(long, value_enum, default_value = "validation")]
     pub objective: ObjectiveSet,
     /// Judge by this many examples at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub objective_size: Option<usize>,
     /// Float in which to train
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PrecisionName,
     /// Steps at a constant rate before the schedule starts; their momentum is then dropped
-    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    #[arg(long, default_value_t = 0, value_name = "STEPS", allow_negative_numbers = true)]
     pub pretrain: u32,
     /// Learning rate of those steps
-    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
     pub pretrain_rate: f64,
 }
 
@@ -127,23 +134,20 @@ impl ProblemOptions {
                 data.classes
             )));
         }
-        if !(self.momentum >= 0.0 && self.momentum < 1.0) {
+        // Checked as rounded: in single precision 0.99999999 is 1.
+        let momentum = T::from_f64(self.momentum);
+        if !(momentum >= T::ZERO && momentum < T::ONE) {
             return Err(Failure::usage(format!(
                 "--momentum {} is outside 0..1: give a number from 0 up to, but not, 1",
                 self.momentum
             )));
         }
-        if !(self.pretrain_rate > 0.0 && self.pretrain_rate.is_finite()) {
-            return Err(Failure::usage(format!(
-                "--pretrain-rate {} must be a positive finite number",
-                self.pretrain_rate
-            )));
-        }
+        positive::<T>("pretrain-rate", self.pretrain_rate)?;
         let problem = Problem {
             data,
             layers,
             batch: self.batch,
-            momentum: T::from_f64(self.momentum),
+            momentum,
             objective: self.objective,
             objective_size: self.objective_size,
             seed: common.seed,
@@ -163,8 +167,42 @@ impl ProblemOptions {
                 self.objective_size.unwrap_or(0)
             )));
         }
+        fits_in_memory(&problem)?;
         Ok(problem)
     }
+}
+
+/// `x` rounded to the working precision, when it is then a positive finite number.
+fn positive<T: Real>(name: &str, x: f64) -> Result<T, Failure> {
+    let rounded = T::from_f64(x);
+    match rounded > T::ZERO && rounded.finite() {
+        true => Ok(rounded),
+        false => Err(Failure::usage(format!(
+            "--{name} {x} must be a positive finite number, also when rounded to {}",
+            T::NAME
+        ))),
+    }
+}
+
+/// Refuses what the system could only answer by ending the process.
+fn fits_in_memory<T: Real>(problem: &Problem<'_, T>) -> Result<(), Failure> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let free = system.available_memory();
+    let free = system.cgroup_limits().map_or(free, |limits| limits.free_memory.min(free));
+    let bytes = problem.bytes();
+    // Zero: the system does not say.
+    if free > 0 && bytes > free {
+        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        return Err(Failure::usage(format!(
+            "--layers {} --batch {} takes about {:.1} GiB of memory and {:.1} GiB are free; make one of them smaller",
+            comma(&problem.layers),
+            problem.batch,
+            gibibytes(bytes),
+            gibibytes(free)
+        )));
+    }
+    Ok(())
 }
 
 impl ProblemOptions {
@@ -209,7 +247,7 @@ impl ScheduleOptions {
         InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta))
             .map_err(|e| {
                 Failure::usage(format!(
-                    "--alpha0 {alpha0} --time-constant {time_constant} --beta {beta}: {e}"
+                    "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}"
                 ))
             })
     }
@@ -229,16 +267,16 @@ pub enum Outer {
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct OuterOptions {
     /// Meta-steps to take
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub meta_steps: u32,
     /// Outer optimizer
     #[arg(long, value_enum, default_value = "adam")]
     pub outer: Outer,
     /// Meta-learning rate, on the logarithms of the parameters
-    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
     pub meta_lr: f64,
     /// Gradients by the logarithms are held inside plus or minus this
-    #[arg(long, default_value_t = 10.0, value_name = "SIZE")]
+    #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
     pub clip: f64,
     /// Parameters that keep their value
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
@@ -260,10 +298,6 @@ pub enum ParameterName {
 impl OuterOptions {
     /// The optimizer.
     pub fn optimizer<T: Real>(&self) -> Result<MetaDescent<T>, Failure> {
-        let positive = |name: &str, x: f64| match x > 0.0 && x.is_finite() {
-            true => Ok(T::from_f64(x)),
-            false => Err(Failure::usage(format!("--{name} {x} must be a positive finite number"))),
-        };
         let rate = positive("meta-lr", self.meta_lr)?;
         let clip = positive("clip", self.clip)?;
         let rule = match self.outer {
@@ -288,7 +322,8 @@ impl Common {
     /// Says something on standard error, unless it is to be quiet.
     pub fn remark(&self, text: impl std::fmt::Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            // A closed pipe on standard error is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `myopia tour`: short-horizon bias, twice, in under two minutes.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use super::progress;
 use crate::descent::Record;
 use crate::failure::Failure;
 use crate::figure::{Axis, Figure, Lines, Markers, Series};
-use crate::output::{OutputFolder, csv, json};
+use crate::output::{OutputFolder, csv, json, standard};
 use crate::tour::{Choice, Digits, NoisyQuadratic, Study, choose, steps};
 
 /// Options of `myopia tour`.
@@ -57,8 +58,8 @@ impl Options {
         if common.json {
             return json::print(&rows);
         }
-        println!("Figures and tables are in {}.", folder.path().display());
-        Ok(())
+        let place = folder.path().display();
+        standard::print(|out| writeln!(out, "Figures and tables are in {place}."))
     }
 }
 
@@ -69,7 +70,7 @@ fn show<S: Study>(study: &S, common: &Common, folder: &OutputFolder) -> Result<V
     bar.finish_and_clear();
     let rows: Vec<Row> = choices.iter().map(row::<S>).collect();
     if !common.json {
-        print::<S>(&rows);
+        standard::print(|out| print::<S>(&rows, out))?;
     }
     write::<S>(&choices, folder)?;
     Ok(rows)
@@ -88,19 +89,22 @@ fn row<S: Study>(choice: &Choice) -> Row {
     }
 }
 
-fn print<S: Study>(rows: &[Row]) {
+fn print<S: Study>(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     let longest = S::HORIZONS[3];
-    println!(
+    writeln!(
+        out,
         "{}: what each horizon chooses, and its {} after {longest} steps\n",
         S::TITLE,
         S::LOSS
-    );
-    println!(
+    )?;
+    writeln!(
+        out,
         "{:>8}  {:>9}  {:>9}  {:>8}  {:>12}  {:>13}  {:>13}",
         "horizon", "alpha0", "K", "beta", "last rate", "loss there", "loss in the end"
-    );
+    )?;
     for row in rows {
-        println!(
+        writeln!(
+            out,
             "{:>8}  {:>9.4}  {:>9.1}  {:>8.3}  {:>12.3e}  {:>13.5}  {:>15.5}",
             row.horizon,
             row.alpha0,
@@ -109,19 +113,21 @@ fn print<S: Study>(rows: &[Row]) {
             row.last_learning_rate,
             row.loss_at_horizon,
             row.loss_at_longest
-        );
+        )?;
     }
     let worst =
         rows.iter().reduce(|a, b| if b.loss_at_longest > a.loss_at_longest { b } else { a });
     if let (Some(worst), Some(long)) = (worst, rows.last()) {
-        println!(
+        writeln!(
+            out,
             "\nThe schedule that looks best after {} steps ends with {:.1} times the {} of the one that looks best after \
              {longest}.\n",
             worst.horizon,
             worst.loss_at_longest / long.loss_at_longest,
             S::LOSS
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// One number of a record.

@@ -11,7 +11,7 @@ use super::options::{Common, PrecisionName, ProblemOptions, ScheduleOptions};
 use super::progress;
 use crate::engine::{Precision, Work};
 use crate::failure::Failure;
-use crate::output::{OutputFolder, csv, json};
+use crate::output::{OutputFolder, csv, json, standard};
 use crate::problem::Problem;
 
 /// Options of `myopia train`.
@@ -24,7 +24,7 @@ pub struct Options {
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// Steps to train
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true)]
     steps: u32,
 }
 
@@ -97,18 +97,15 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        let show = |name: &str, judged: &Judged| {
-            println!(
-                "{name:<11}loss {:.6} nats, {:.2} % correct",
-                judged.loss,
-                100.0 * judged.accuracy
-            );
-        };
-        println!("after {} steps", self.steps);
-        show(self.problem.objective.name(), &report.judged);
-        show("test", &report.test);
-        println!("digest     {}", report.digest);
-        Ok(())
+        standard::print(|out| {
+            writeln!(out, "after {} steps", self.steps)?;
+            let judged = (self.problem.objective.name(), &report.judged);
+            for (name, Judged { loss, accuracy }) in [judged, ("test", &report.test)] {
+                let percent = 100.0 * accuracy;
+                writeln!(out, "{name:<11}loss {loss:.6} nats, {percent:.2} % correct")?;
+            }
+            writeln!(out, "digest     {}", report.digest)
+        })
     }
 }
 

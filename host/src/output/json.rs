@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::standard;
 use crate::failure::Failure;
 
 /// Writes `value`, indented, and a line end. A float that is not finite becomes `null`: JSON has no word for it.
@@ -20,8 +21,7 @@ pub fn write(to: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
 /// # Errors
 /// When standard output cannot be written to.
 pub fn print(value: &impl Serialize) -> Result<(), Failure> {
-    write(&mut io::stdout().lock(), value)
-        .map_err(|e| Failure::run(format!("could not write the result to standard output: {e}")))
+    standard::print(|out| write(out, value))
 }
 
 #[cfg(test)]

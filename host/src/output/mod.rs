@@ -6,5 +6,6 @@ pub mod folder;
 pub mod json;
 pub mod npy;
 pub mod npz;
+pub mod standard;
 
 pub use folder::OutputFolder;

@@ -107,6 +107,22 @@ impl<T: Real> Problem<'_, T> {
         }
     }
 
+    /// About how many bytes a look-ahead takes besides the data, whatever its horizon.
+    pub fn bytes(&self) -> u64 {
+        let shape = Shape::new(&self.layers).expect("a problem's layers were checked");
+        let number = T::BYTES as u64;
+        let dual = (PARAMETERS.len() as u64 + 1) * number;
+        let batch = self.batch as u64;
+        // Parameters, velocity, one layer's transpose; the start and the end of the run without tangents.
+        let weights = shape.layers().map(|l| l.parameters() as u64).max().unwrap_or(0);
+        let parameters = shape.parameters() as u64;
+        let units = shape.layers().map(|l| l.outputs as u64).sum::<u64>();
+        let inputs = shape.inputs() as u64;
+        (2 * parameters + weights) * dual
+            + 2 * parameters * number
+            + batch * (units * (dual + 4) + 4 * inputs * number)
+    }
+
     fn rng(&self, stream: Stream) -> Pcg32 {
         Pcg32::new(self.seed, stream as u64)
     }
