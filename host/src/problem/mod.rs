@@ -116,7 +116,7 @@ impl<T: Real> Problem<'_, T> {
         // Parameters, velocity, one layer's transpose; the start and the end of the run without tangents.
         let weights = shape.layers().map(|l| l.parameters() as u64).max().unwrap_or(0);
         let parameters = shape.parameters() as u64;
-        let units = shape.layers().map(|l| l.outputs as u64).sum::<u64>();
+        let units = shape.layers().fold(0, |units, l| units + l.outputs as u64);
         let inputs = shape.inputs() as u64;
         (2 * parameters + weights) * dual
             + 2 * parameters * number
