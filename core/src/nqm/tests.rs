@@ -276,7 +276,8 @@ fn a_wider_tape_changes_no_bit_of_the_gradient() {
     for n in [1, 31, 32, 33, 70] {
         let directions = random_directions(&mut rng, n);
         let schedule = random_schedule(&mut rng, 6);
-        let (narrow, wide) = (adjoint(&directions, &schedule, 1), adjoint(&directions, &schedule, 4));
+        let (narrow, wide) =
+            (adjoint(&directions, &schedule, 1), adjoint(&directions, &schedule, 4));
         let bits = |(loss, steps): (f64, Vec<Step<f64>>)| {
             let steps = steps.iter().flat_map(|s| [s.learning_rate, s.momentum]);
             [loss].into_iter().chain(steps).map(f64::to_bits).collect::<Vec<_>>()
@@ -311,12 +312,8 @@ fn the_best_step_is_a_minimum_of_the_next_loss() {
 
 #[test]
 fn singular_systems_answer_with_momentum_zero() {
-    let one = Direction {
-        curvature: 2.0,
-        noise_variance: 0.0,
-        initial_mean: 3.0,
-        initial_variance: 0.0,
-    };
+    let one =
+        Direction { curvature: 2.0, noise_variance: 0.0, initial_mean: 3.0, initial_variance: 0.0 };
     // No loss, no gradient, no velocity: nothing is better than standing still.
     assert_eq!(NextLoss::<f64>::default().best_step(), Step::default());
     let still = Direction { initial_mean: 0.0, ..one };
@@ -396,12 +393,8 @@ fn greedy_momentum_is_conjugate_gradient() {
 
 #[test]
 fn impossible_directions_are_named() {
-    let good = Direction {
-        curvature: 1.0,
-        noise_variance: 1.0,
-        initial_mean: 0.0,
-        initial_variance: 1.0,
-    };
+    let good =
+        Direction { curvature: 1.0, noise_variance: 1.0, initial_mean: 0.0, initial_variance: 1.0 };
     let wrong = [
         (Direction { curvature: -1.0, ..good }, InvalidDirection::Curvature),
         (Direction { noise_variance: f64::NAN, ..good }, InvalidDirection::NoiseVariance),
