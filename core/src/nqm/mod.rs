@@ -26,3 +26,6 @@ pub use greedy::{Advance, NextLoss, advance};
 pub use loss::{Diverged, Losses, first_divergence, floor, losses};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
 pub use response::{Moments, Response};
+
+#[cfg(test)]
+mod tests;

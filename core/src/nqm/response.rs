@@ -93,6 +93,17 @@ impl<T: Real> Response<T> {
 }
 
 impl<V: Vector, const P: usize> Response<Dual<V, P>> {
+    /// The response as numbers with `Q` tangents that are zero.
+    pub fn constant<const Q: usize>(&self) -> Response<Dual<V, Q>> {
+        Response {
+            position: Dual::constant(self.position.value),
+            velocity: Dual::constant(self.velocity.value),
+            variance: Dual::constant(self.variance.value),
+            covariance: Dual::constant(self.covariance.value),
+            velocity_variance: Dual::constant(self.velocity_variance.value),
+        }
+    }
+
     /// The response of the direction in `lane`, without its tangents.
     pub fn lane(&self, lane: usize) -> Response<V::Scalar> {
         Response {

@@ -5,8 +5,12 @@ use myopia_core::nqm::Step;
 use serde::Serialize;
 
 use super::greedy::{greedy_rates, greedy_steps};
+#[cfg(doc)]
+use super::optimum::Optimum;
+use super::optimum::{Freedom, STATIONARY, optimal};
 use super::policy::{DEFAULT_STEPS, Policy};
 use super::quadratic::Schedule;
+use super::replan::{Plan, replan};
 use super::spectrum::{Noise, Setting, Spectrum};
 use crate::failure::Failure;
 
@@ -75,6 +79,13 @@ pub struct Report {
     pub learning_rates: Vec<f64>,
     /// μ of each step.
     pub momenta: Vec<f64>,
+    /// Of an optimised schedule: the norm of the gradient of ln(excess loss), see [`Optimum::gradient_norm`]; of a
+    /// re-planned one the largest of its plans.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
+    /// Of an optimised schedule: evaluations of loss and gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
 }
 
 /// Evaluates the schedule.
@@ -92,11 +103,34 @@ pub fn run(args: &NqmArgs) -> Result<Report, Failure> {
     let given = args.schedule.given(args.steps, momentum)?;
     let quadratic = args.quadratic.setting().quadratic()?;
     let steps = args.steps.unwrap_or(DEFAULT_STEPS);
+    let freedom = Freedom::LearningRate(momentum);
+    let start = quadratic.start();
+    let mut search = None;
     let schedule: Schedule = match (&args.schedule, given) {
         (_, Some(schedule)) => schedule,
-        (Policy::Greedy, _) => greedy_rates(&quadratic, steps, momentum),
-        (Policy::GreedyMomentum, _) => greedy_steps(&quadratic, steps),
-        _ => return Err(Failure::usage("this schedule is not there yet")),
+        (Policy::Greedy, _) => greedy_rates(&quadratic, start, steps, momentum),
+        (Policy::GreedyMomentum, _) => greedy_steps(&quadratic, start, steps),
+        (policy, _) => {
+            let plan = match policy {
+                Policy::OptimalMomentum => {
+                    Plan::from(optimal(&quadratic, &start, steps, Freedom::Both))
+                }
+                Policy::Replan(horizon) => replan(&quadratic, steps, *horizon, freedom),
+                Policy::ReplanMomentum(horizon) => {
+                    replan(&quadratic, steps, *horizon, Freedom::Both)
+                }
+                _ => Plan::from(optimal(&quadratic, &start, steps, freedom)),
+            };
+            if !plan.stationary {
+                return Err(Failure::run(format!(
+                    "the search for the best schedule ended at a gradient norm of {:.1e}, above {STATIONARY:e}, which is \
+                     not an optimum; give fewer --steps",
+                    plan.gradient_norm
+                )));
+            }
+            search = Some((plan.gradient_norm, plan.iterations));
+            plan.schedule
+        }
     };
     let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
     let excess = quadratic
@@ -110,5 +144,7 @@ pub fn run(args: &NqmArgs) -> Result<Report, Failure> {
         losses,
         learning_rates: column(|step| step.learning_rate),
         momenta: column(|step| step.momentum),
+        gradient_norm: search.map(|(norm, _)| norm),
+        iterations: search.map(|(_, iterations)| iterations),
     })
 }

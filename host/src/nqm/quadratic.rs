@@ -5,6 +5,7 @@ use myopia_core::nqm::{
     Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Response, Step, Tape,
     advance, first_divergence, floor, gradient, losses, pack,
 };
+use myopia_core::real::Real;
 use myopia_core::vector::F64x8;
 
 use super::engine::Native;
@@ -34,6 +35,8 @@ pub struct Scratch {
     gradient: Vec<Step<Dual<f64, 0>>>,
 }
 
+/// Columns of the Hessian that are found together.
+const COLUMNS: usize = 4;
 /// Blocks of directions that the gradient takes through the schedule together; four are fastest.
 const TAPED: usize = 4;
 
@@ -49,6 +52,20 @@ impl Quadratic {
     /// Its directions.
     pub fn directions(&self) -> &[Direction<f64>] {
         &self.directions
+    }
+
+    /// The largest curvature.
+    pub fn largest_curvature(&self) -> f64 {
+        self.directions.iter().fold(0.0, |largest, d| d.curvature.larger(largest))
+    }
+
+    /// The same quadratic without noise.
+    pub fn without_noise(&self) -> Self {
+        let mut quiet = self.clone();
+        quiet.directions.iter_mut().for_each(|d| d.noise_variance = 0.0);
+        quiet.blocks.iter_mut().for_each(|block| block.floor = F64x8::ZERO);
+        quiet.floor = 0.0;
+        quiet
     }
 
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
@@ -107,6 +124,45 @@ impl Quadratic {
             momentum: step.momentum.value,
         };
         (loss.value, scratch.gradient.iter().map(value))
+    }
+
+    /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its learning rates and, if
+    /// `entries` is twice the number of steps, by its momenta after them.
+    pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
+        let steps = schedule.len();
+        let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
+            state.0.iter().map(|response| response.constant()).collect();
+        let mut responses = start.clone();
+        let mut tape = vec![Response::default(); steps];
+        let mut partial = vec![Step::default(); steps];
+        let mut derivatives = vec![Step::default(); steps];
+        let mut hessian = vec![0.0; entries * entries];
+        for first in (0..entries).step_by(COLUMNS) {
+            let mut numbers: Vec<_> = schedule.iter().map(|step| step.constant()).collect();
+            for p in 0..COLUMNS {
+                let entry = first + p;
+                if let Some(step) = numbers.get_mut(entry) {
+                    step.learning_rate.tangents[p] = 1.0;
+                } else if let Some(step) = numbers.get_mut(entry.wrapping_sub(steps)) {
+                    step.momentum.tangents[p] = 1.0;
+                }
+            }
+            responses.copy_from_slice(&start);
+            derivatives.fill(Step::default());
+            let mut tape = Tape { responses: &mut tape, partial: &mut partial };
+            gradient(Native, &self.blocks, &numbers, &mut responses, &mut tape, &mut derivatives);
+            let rates = derivatives.iter().map(|step| step.learning_rate);
+            let columns = rates.chain(derivatives.iter().map(|step| step.momentum));
+            // Symmetric: what is derived by entry number `first + p` is as well its row.
+            for (other, derivative) in columns.take(entries).enumerate() {
+                for (p, second) in derivative.tangents.iter().enumerate() {
+                    if first + p < entries {
+                        hessian[(first + p) * entries + other] = *second;
+                    }
+                }
+            }
+        }
+        hessian
     }
 
     /// The moments of every direction in `state`.
