@@ -29,6 +29,17 @@ impl<V: Copy + core::ops::Add<Output = V>> Sum<V> {
     }
 }
 
+/// The [`Sum`] of `terms`.
+pub fn sum<V: Copy + Default + core::ops::Add<Output = V>>(
+    terms: impl IntoIterator<Item = V>,
+) -> V {
+    let mut sum = Sum::default();
+    for term in terms {
+        sum.add(term);
+    }
+    sum.total()
+}
+
 /// The tree over eight partial sums.
 #[inline(always)]
 pub fn tree<V: Copy + core::ops::Add<Output = V>>(s: [V; 8]) -> V {

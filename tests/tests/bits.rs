@@ -1,6 +1,7 @@
 //! What must not change a bit: tangents, lanes, threads, and where a run is cut.
 
 use myopia::descent::{Descent, Record};
+use myopia::engine::{Isa, Precision, Work};
 use myopia::problem::{Problem, Run, Start};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
@@ -101,9 +102,9 @@ fn the_number_of_lanes_changes_no_bit() {
 }
 
 #[test]
-fn the_hosts_own_engine_gives_the_bits_of_the_plain_one() {
+fn every_instruction_set_of_this_processor_gives_the_bits_of_the_plain_engine() {
     struct OnHost<'a>(&'a Problem<'a, f32>);
-    impl myopia::engine::Work<f32> for OnHost<'_> {
+    impl Work<f32> for OnHost<'_> {
         type Output = Trace;
         fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
             trace(engine, self.0, SCHEDULE)
@@ -111,8 +112,10 @@ fn the_hosts_own_engine_gives_the_bits_of_the_plain_one() {
     }
     let data = glyphs();
     let problem = problem(&data, &[33, 7], 19, 4);
-    let on_host = <f32 as myopia::engine::Precision>::run(OnHost(&problem));
-    assert_eq!(on_host, trace(Plain::<f32>::new(), &problem, SCHEDULE));
+    let plain = trace(Plain::<f32>::new(), &problem, SCHEDULE);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        assert_eq!(f32::run(isa, OnHost(&problem)), plain, "{isa:?}");
+    }
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn forward_tangents_agree_with_the_adjoint() {
             let product = |(d, s): (&Step<f64>, &Step<Dual<f64, 3>>)| {
                 d.learning_rate * s.learning_rate.tangents[p]
             };
-            let total: f64 = adjoint.iter().zip(&schedule).map(product).sum();
+            let total = crate::sum::sum(adjoint.iter().zip(&schedule).map(product));
             assert!((total - last.tangents[p]).abs() <= 1e-9 * largest, "{n} {steps} {p}");
         }
     }
@@ -339,7 +339,7 @@ fn singular_systems_answer_with_momentum_zero() {
 
 /// Conjugate gradient of Hestenes and Stiefel on the diagonal system with these curvatures.
 fn conjugate_gradient(curvatures: &[f64], start: &[f64], steps: usize) -> Vec<Vec<f64>> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let dot = |a: &[f64], b: &[f64]| crate::sum::sum(a.iter().zip(b).map(|(a, b)| a * b));
     let times = |x: &[f64]| curvatures.iter().zip(x).map(|(h, x)| h * x).collect::<Vec<_>>();
     let mut x = start.to_vec();
     let mut residual: Vec<f64> = times(&x).iter().map(|g| -g).collect();

@@ -2,6 +2,7 @@
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
+use myopia_core::sum::sum;
 
 /// A function to be minimised, and the point it is at.
 pub trait Landscape {
@@ -46,19 +47,19 @@ fn solve(hessian: &[f64], damping: f64, gradient: &[f64]) -> Option<Vec<f64>> {
         let (above, row) = factor.split_at_mut(i * n);
         for j in 0..i {
             let other = &above[j * n..j * n + j + 1];
-            let dot: f64 = row[..j].iter().zip(other).map(|(a, b)| a * b).sum();
+            let dot: f64 = sum(row[..j].iter().zip(other).map(|(a, b)| a * b));
             row[j] = (row[j] - dot) / other[j];
         }
-        let square: f64 = row[..i].iter().map(|a| a * a).sum();
+        let square: f64 = sum(row[..i].iter().map(|a| a * a));
         let pivot = row[i] + damping - square;
-        if !(pivot > 0.0) {
+        if pivot.is_nan() || pivot <= 0.0 {
             return None;
         }
         row[i] = Libm::sqrt(pivot);
     }
     let mut x: Vec<f64> = gradient.iter().map(|g| -g).collect();
     for i in 0..n {
-        let dot: f64 = factor[i * n..i * n + i].iter().zip(&x).map(|(a, b)| a * b).sum();
+        let dot: f64 = sum(factor[i * n..i * n + i].iter().zip(&x).map(|(a, b)| a * b));
         x[i] = (x[i] - dot) / factor[i * n + i];
     }
     for i in (0..n).rev() {

@@ -14,6 +14,7 @@ use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
+use myopia_core::sum::sum;
 
 use super::newton::{self, Landscape};
 use super::quadratic::{Quadratic, Schedule, Scratch, State};
@@ -216,7 +217,7 @@ impl<'a> Objective<'a> {
             };
             latest.gradient.extend(steps.iter().zip(&schedule).map(by_place));
         }
-        let square: f64 = latest.gradient.iter().map(|g| g * g).sum();
+        let square: f64 = sum(latest.gradient.iter().map(|g| g * g));
         if excess == 0.0 {
             latest.gradient.fill(0.0);
         } else if !(excess > 0.0 && square.is_finite()) {

@@ -110,7 +110,7 @@ impl Setting {
     /// When there are no directions, when one of them is impossible, or when the file cannot be read.
     pub fn quadratic(&self) -> Result<Quadratic, Failure> {
         if let Spectrum::File(path) = &self.spectrum {
-            return self.from_file(path);
+            return self.read(path);
         }
         let dim = self.dim.unwrap_or(DEFAULT_DIM);
         if dim == 0 {
@@ -142,7 +142,7 @@ impl Setting {
         }
     }
 
-    fn from_file(&self, path: &Path) -> Result<Quadratic, Failure> {
+    fn read(&self, path: &Path) -> Result<Quadratic, Failure> {
         let table = table::read(path, &COLUMNS, 2)?;
         let name = path.display();
         if table.rows.is_empty() {
