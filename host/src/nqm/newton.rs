@@ -51,7 +51,7 @@ fn solve(hessian: &[f64], damping: f64, gradient: &[f64]) -> Option<Vec<f64>> {
         }
         let square: f64 = row[..i].iter().map(|a| a * a).sum();
         let pivot = row[i] + damping - square;
-        if !(pivot > 0.0) {
+        if pivot.is_nan() || pivot <= 0.0 {
             return None;
         }
         row[i] = Libm::sqrt(pivot);
