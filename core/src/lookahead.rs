@@ -106,3 +106,17 @@ pub fn objective<G: Engine, const P: usize>(
     finite(loss).map_err(|NonFinite(quantity)| Diverged { step: None, quantity })?;
     Ok(Objective { loss, accuracy: Scalar::<G>::from_u32(correct) / count })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::dual::Dual;
+    use crate::mlp::Shape;
+
+    /// The bytes that the documentation of this file states.
+    #[test]
+    fn the_papers_network_takes_the_stated_bytes() {
+        let parameters = Shape::new(&[784, 100, 100, 10]).unwrap().parameters();
+        assert_eq!(parameters, 89_610);
+        assert_eq!(2 * parameters * size_of::<Dual<f32, 3>>(), 2_867_520);
+    }
+}

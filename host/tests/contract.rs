@@ -11,10 +11,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Weights [inputs][outputs] and biases of each layer.
+type Layers = Vec<(Vec<Vec<f64>>, Vec<f64>)>;
+
 /// The arrays of an exported folder, in double precision.
 struct Export {
-    layers: Vec<(Vec<Vec<f64>>, Vec<f64>)>,
-    end: Vec<(Vec<Vec<f64>>, Vec<f64>)>,
+    layers: Layers,
+    end: Layers,
     batches: Vec<Vec<usize>>,
     objective: Vec<usize>,
     meta: Value,
@@ -34,7 +37,7 @@ fn array<R: Read>(reader: R) -> (Vec<usize>, Vec<f64>) {
     (shape, numbers)
 }
 
-fn weights(path: &Path, sizes: &[usize]) -> Vec<(Vec<Vec<f64>>, Vec<f64>)> {
+fn weights(path: &Path, sizes: &[usize]) -> Layers {
     let mut archive = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
     assert_eq!(archive.len(), 2 * (sizes.len() - 1));
     let mut named = |name: String| array(archive.by_name(&name).unwrap());
@@ -105,7 +108,7 @@ fn train(
     export: &Export,
     examples: &dyn Fn(usize) -> Example,
     [alpha0, time_constant, beta]: [f64; 3],
-) -> (f64, Vec<(Vec<Vec<f64>>, Vec<f64>)>) {
+) -> (f64, Layers) {
     let momentum = export.number("momentum");
     let mut layers = export.layers.clone();
     let zeros = |(w, b): &(Vec<Vec<f64>>, Vec<f64>)| {

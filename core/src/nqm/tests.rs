@@ -9,6 +9,11 @@ use crate::rng::Pcg32;
 use crate::schedule::{InverseTime, PARAMETERS};
 use crate::vector::{F32x8, F64x8, Vector};
 
+/// Steps, what was known before each of them, and the responses then.
+type Path = (Vec<Step<f64>>, Vec<NextLoss<f64>>, Vec<Responses<F64x8, 0>>);
+type Responses<V, const P: usize> = Vec<Response<Dual<V, P>>>;
+type Losses<V, const P: usize> = Vec<Dual<<V as Vector>::Scalar, P>>;
+
 fn engine() -> Plain<F64x8> {
     Plain::new()
 }
@@ -19,7 +24,7 @@ fn blocks<V: Vector>(directions: &[Direction<V::Scalar>]) -> Vec<Directions<V>> 
     blocks
 }
 
-fn initial<V: Vector, const P: usize>(blocks: usize) -> Vec<Response<Dual<V, P>>> {
+fn initial<V: Vector, const P: usize>(blocks: usize) -> Responses<V, P> {
     std::vec![Response::initial(); blocks]
 }
 
@@ -28,7 +33,7 @@ fn run<V: Vector, const P: usize>(
     engine: Plain<V>,
     directions: &[Direction<V::Scalar>],
     schedule: &[Step<Dual<V::Scalar, P>>],
-) -> (Vec<Dual<V::Scalar, P>>, Vec<Response<Dual<V, P>>>)
+) -> (Losses<V, P>, Responses<V, P>)
 where
     Libm: Elementary<V::Scalar>,
 {
@@ -63,10 +68,7 @@ fn random_schedule(rng: &mut Pcg32, steps: usize) -> Vec<Step<f64>> {
 }
 
 /// The greedy schedule and the responses before each of its steps and after the last.
-fn greedy_run(
-    directions: &[Direction<f64>],
-    steps: usize,
-) -> (Vec<Step<f64>>, Vec<NextLoss<f64>>, Vec<Vec<Response<Dual<F64x8, 0>>>>) {
+fn greedy_run(directions: &[Direction<f64>], steps: usize) -> Path {
     let blocks = blocks(directions);
     let mut responses = initial(blocks.len());
     let (mut schedule, mut ahead, mut path) = (Vec::new(), Vec::new(), Vec::new());

@@ -4,8 +4,9 @@
 //! rates above s, linear below it. Under the logarithm itself a rate that comes near zero has a gradient near zero
 //! whatever the loss says, and stays there.
 //!
-//! Momenta are held inside ±M, M being 1 unless the greedy schedule itself goes farther. Without a bound the best schedule
-//! of many steps hardly moves for a while, gathers gradients under momenta far above 1, and then jumps.
+//! Momenta are held inside ±M, M being 1 unless the greedy schedule itself goes farther: an optimum among such momenta.
+//! Without a bound the search found lower losses at momenta far above 1 (as 2.3617 against 2.3624 for ten steps of the
+//! default quadratic), and for many steps did not converge.
 
 use std::cell::RefCell;
 
@@ -46,7 +47,7 @@ pub struct Optimum {
 }
 
 /// The gradient norm below which a schedule counts as stationary.
-pub const STATIONARY: f64 = 1e-3;
+pub const STATIONARY: f64 = 1e-5;
 /// The gradient norm at which the optimiser is content.
 const CONTENT: f64 = 1e-7;
 /// Of the initial excess loss: when no more is left, the rest is rounding and there is nothing to optimise.

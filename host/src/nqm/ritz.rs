@@ -20,8 +20,7 @@ pub fn ritz_values(quadratic: &Quadratic, steps: usize) -> Vec<f64> {
     for (k, step) in schedule.iter().enumerate() {
         let (rate, momentum) = (step.learning_rate, step.momentum);
         // A momentum of zero after the first step says that conjugate gradient has ended.
-        let positive = |x: f64| x > 0.0;
-        if !positive(rate) || (k > 0 && !positive(momentum)) {
+        if rate <= 0.0 || (k > 0 && momentum <= 0.0) {
             break;
         }
         diagonal.push((1.0 + momentum) / rate);
