@@ -4,7 +4,7 @@
 //! - [`mlp`]: a multilayer perceptron whose training step is written once, over numbers with P tangents ([`dual`]);
 //! - [`schedule`], [`lookahead`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
-//! - [`digest`]: whether two machines agree.
+//! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree.
 //!
 //! The crate is `no_std`, allocates nothing, contains no unsafe code, and its functions do not panic. Source of the
 //! equations: Wu, Ren, Liao & Grosse, *Understanding short-horizon bias in stochastic meta-optimization* (ICLR 2018,
@@ -81,4 +81,5 @@ pub mod rng;
 pub mod sampler;
 pub mod schedule;
 pub mod sum;
+pub mod trace;
 pub mod vector;
