@@ -1,0 +1,27 @@
+//! WebAssembly: `wasm.mjs` starts, prints and ends.
+
+pub use super::text::{say, say_panic};
+use crate::Outcome;
+
+unsafe extern "C" {
+    #[link_name = "write"]
+    fn js_write(bytes: *const u8, count: usize);
+    #[link_name = "exit"]
+    safe fn js_exit(status: i32) -> !;
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn start() {
+    exit(crate::run())
+}
+
+/// Ends the run with the outcome as its exit status.
+pub fn exit(outcome: Outcome) -> ! {
+    say!("end {}", outcome as u8);
+    js_exit(outcome as i32)
+}
+
+pub(super) fn write(bytes: &[u8]) {
+    // SAFETY: the slice is readable.
+    unsafe { js_write(bytes.as_ptr(), bytes.len()) };
+}
