@@ -17,7 +17,6 @@ enum Outcome {
     /// At least one experiment gave other bits.
     Different = 1,
     /// The program broke: a panic, a fault or a stack overflow.
-    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "there the system reports faults"))]
     Broken = 2,
 }
 

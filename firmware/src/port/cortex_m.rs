@@ -8,7 +8,7 @@ use defmt_rtt as _;
 #[cfg(feature = "semihosting")]
 use defmt_semihosting as _;
 
-pub use defmt::println as say;
+use super::say;
 
 use super::memory;
 use crate::Outcome;

@@ -1,6 +1,7 @@
 //! Linux: the C library starts, prints and ends.
 
-pub use super::text::{say, say_panic};
+pub use super::text::say_panic;
+use super::say;
 use crate::Outcome;
 
 unsafe extern "C" {

@@ -20,5 +20,10 @@ mod here;
 
 #[cfg(not(all(target_arch = "arm", target_os = "none")))]
 mod text;
+#[cfg(not(all(target_arch = "arm", target_os = "none")))]
+pub(crate) use text::{Line, say};
 
-pub use here::{exit, say, say_panic};
+#[cfg(all(target_arch = "arm", target_os = "none"))]
+pub(crate) use defmt::println as say;
+
+pub use here::{exit, say_panic};

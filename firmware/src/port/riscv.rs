@@ -4,7 +4,8 @@ use core::arch::{asm, naked_asm};
 
 use semihosting::io::{self, Write};
 
-pub use super::text::{say, say_panic};
+pub use super::text::say_panic;
+use super::say;
 use super::memory;
 use crate::Outcome;
 

@@ -17,7 +17,7 @@ macro_rules! say {
     ($($message:tt)*) => {{
         use core::fmt::Write as _;
         // Writing to the console cannot fail: the port ends the run where it does.
-        let _ = writeln!($crate::port::text::Line, $($message)*);
+        let _ = writeln!($crate::port::Line, $($message)*);
     }};
 }
 pub(crate) use say;

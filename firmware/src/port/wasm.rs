@@ -1,8 +1,10 @@
 //! WebAssembly: `wasm.mjs` starts, prints and ends.
 
-pub use super::text::{say, say_panic};
+pub use super::text::say_panic;
+use super::say;
 use crate::Outcome;
 
+#[link(wasm_import_module = "env")]
 unsafe extern "C" {
     #[link_name = "write"]
     fn js_write(bytes: *const u8, count: usize);
