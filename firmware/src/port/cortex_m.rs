@@ -1,6 +1,10 @@
 //! Cortex-M: `cortex-m-rt` starts, `defmt` prints, semihosting ends the run, in an emulator as under a probe.
 
-use core::{arch::naked_asm, panic::PanicInfo, sync::atomic::{AtomicBool, Ordering}};
+use core::{
+    arch::{asm, naked_asm},
+    panic::PanicInfo,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use cortex_m as _; // its critical section
 #[cfg(feature = "rtt")]
@@ -21,9 +25,32 @@ static BOOT2: [u8; 256] = rp2040_boot2::BOOT_LOADER_W25Q080;
 
 #[cortex_m_rt::entry]
 fn start() -> ! {
+    #[cfg(armv7m)]
+    guard_stack();
     let outcome = crate::run();
     memory::say_usage();
     exit(outcome)
+}
+
+/// Closes the 256 MiB below RAM by the memory protection unit. Most chips fault there anyway; some emulated machines
+/// ignore such accesses.
+#[cfg(armv7m)]
+fn guard_stack() {
+    const SIZE_LOG2: u32 = 28;
+    const VALID: u32 = 1 << 4;
+    const ENABLE: u32 = 1 << 0;
+    const DEFAULT_MAP_ELSEWHERE: u32 = 1 << 2;
+    let base = (&raw const memory::_stack_end).addr() as u32 - (1 << SIZE_LOG2);
+    // SAFETY: nothing lies in the closed region, and the rest keeps the default map.
+    unsafe {
+        let unit = &*cortex_m::peripheral::MPU::PTR;
+        unit.rbar.write(base | VALID);
+        // Access permission 0: none.
+        unit.rasr.write((SIZE_LOG2 - 1) << 1 | ENABLE);
+        unit.ctrl.write(ENABLE | DEFAULT_MAP_ELSEWHERE);
+    }
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
 }
 
 /// Ends the run with the outcome as its exit status.
@@ -68,4 +95,10 @@ extern "C" fn report_fault(stack_pointer: *const u32) -> ! {
         say!("broken hard fault at {:08x}", program_counter);
     }
     exit(Outcome::Broken)
+}
+
+/// Faults, for the drill.
+pub fn fault() -> ! {
+    // SAFETY: an undefined instruction is the fault asked for.
+    unsafe { asm!("udf #0", options(noreturn)) }
 }

@@ -1,7 +1,7 @@
 //! Linux: the C library starts, prints and ends.
 
-pub use super::text::say_panic;
 use super::say;
+pub use super::text::say_panic;
 use crate::Outcome;
 
 unsafe extern "C" {
@@ -9,6 +9,8 @@ unsafe extern "C" {
     fn c_write(file: i32, bytes: *const u8, count: usize) -> isize;
     #[link_name = "exit"]
     safe fn c_exit(status: i32) -> !;
+    #[link_name = "abort"]
+    safe fn c_abort() -> !;
 }
 
 #[unsafe(no_mangle)]
@@ -26,9 +28,17 @@ pub(super) fn write(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the slice is readable.
         let count = unsafe { c_write(1, bytes.as_ptr(), bytes.len()) };
-        match usize::try_from(count).ok().and_then(|count| bytes.get(count..)) {
+        match usize::try_from(count)
+            .ok()
+            .and_then(|count| bytes.get(count..))
+        {
             Some(rest) if count > 0 => bytes = rest,
             _ => c_exit(Outcome::Broken as i32),
         }
     }
+}
+
+/// Faults, for the drill.
+pub fn fault() -> ! {
+    c_abort()
 }

@@ -26,4 +26,4 @@ pub(crate) use text::{Line, say};
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 pub(crate) use defmt::println as say;
 
-pub use here::{exit, say_panic};
+pub use here::{exit, fault, say_panic};

@@ -4,9 +4,9 @@ use core::arch::{asm, naked_asm};
 
 use semihosting::io::{self, Write};
 
-pub use super::text::say_panic;
-use super::say;
 use super::memory;
+use super::say;
+pub use super::text::say_panic;
 use crate::Outcome;
 
 #[riscv_rt::entry]
@@ -70,7 +70,9 @@ extern "C" fn _start_trap() -> ! {
 extern "C" fn report_trap(_stack_pointer: *const u32) -> ! {
     let (cause, at, address): (usize, usize, usize);
     // SAFETY: reads registers.
-    unsafe { asm!("csrr {}, mcause", "csrr {}, mepc", "csrr {}, mtval", out(reg) cause, out(reg) at, out(reg) address) };
+    unsafe {
+        asm!("csrr {}, mcause", "csrr {}, mepc", "csrr {}, mtval", out(reg) cause, out(reg) at, out(reg) address)
+    };
     let end = (&raw const memory::_stack_end).addr();
     if (end - 0x4_0000..end).contains(&address) {
         say!("broken stack overflow");
@@ -78,4 +80,10 @@ extern "C" fn report_trap(_stack_pointer: *const u32) -> ! {
         say!("broken trap {} at {:08x}", cause, at);
     }
     exit(Outcome::Broken)
+}
+
+/// Faults, for the drill.
+pub fn fault() -> ! {
+    // SAFETY: an illegal instruction is the fault asked for.
+    unsafe { asm!("unimp", options(noreturn)) }
 }

@@ -1,7 +1,7 @@
 //! WebAssembly: `wasm.mjs` starts, prints and ends.
 
-pub use super::text::say_panic;
 use super::say;
+pub use super::text::say_panic;
 use crate::Outcome;
 
 #[link(wasm_import_module = "env")]
@@ -26,4 +26,9 @@ pub fn exit(outcome: Outcome) -> ! {
 pub(super) fn write(bytes: &[u8]) {
     // SAFETY: the slice is readable.
     unsafe { js_write(bytes.as_ptr(), bytes.len()) };
+}
+
+/// Faults, for the drill.
+pub fn fault() -> ! {
+    core::arch::wasm32::unreachable()
 }
