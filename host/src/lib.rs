@@ -1,1 +1,13 @@
-#![doc = "Host library of Myopia."]
+//! The host side of Myopia: real data, full speed, results on disk, and the `myopia` program.
+
+pub mod command;
+pub mod data;
+pub mod descent;
+pub mod engine;
+pub mod failure;
+pub mod figure;
+pub mod network;
+pub mod nqm;
+pub mod output;
+pub mod problem;
+pub mod tour;

@@ -1,0 +1,72 @@
+//! What a kernel runs on: which vector, which elementary functions, and which instructions.
+//!
+//! A kernel is written once, as a [`Task`] of plain loops. An [`Engine`] decides which instructions the compiler
+//! may use for it; it cannot decide what is computed. On a device the engine is [`Plain`]; the host has one for
+//! each instruction set.
+
+use core::marker::PhantomData;
+
+use crate::elementary::{Elementary, Libm};
+use crate::vector::Vector;
+
+/// A piece of work whose body is compiled into whatever an [`Engine`] calls it from.
+///
+/// `run` and everything under it must be `#[inline(always)]`: only what is inlined receives the engine's instructions.
+pub trait Task {
+    /// What the work yields.
+    type Output;
+    /// Does the work.
+    fn run(self) -> Self::Output;
+}
+
+/// Where kernels run. Two engines over the same scalar type give the same bits.
+pub trait Engine: Copy + Send + Sync {
+    /// The block in which rows are stored.
+    type Vector: Vector;
+    /// Where elementary functions come from.
+    type Elementary: Elementary<Scalar<Self>>;
+    /// How many vectors a kernel may keep as running sums: the registers, less a few for operands.
+    const SUMS: usize;
+
+    /// Runs `task` with this engine's instructions.
+    fn run<K: Task>(self, task: K) -> K::Output;
+}
+
+/// The float of an engine.
+pub type Scalar<G> = <<G as Engine>::Vector as Vector>::Scalar;
+
+/// The instructions the crate was compiled for: the specification, and the engine of every device.
+#[derive(Debug)]
+pub struct Plain<V, E = Libm>(PhantomData<(V, E)>);
+
+impl<V, E> Plain<V, E> {
+    /// The engine; it holds nothing.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<V, E> Default for Plain<V, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V, E> Clone for Plain<V, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, E> Copy for Plain<V, E> {}
+
+impl<V: Vector, E: Elementary<V::Scalar>> Engine for Plain<V, E> {
+    type Vector = V;
+    type Elementary = E;
+    const SUMS: usize = 8;
+
+    #[inline(always)]
+    fn run<K: Task>(self, task: K) -> K::Output {
+        task.run()
+    }
+}

@@ -1,0 +1,179 @@
+//! The gradient of the final loss with respect to every entry of a schedule: the recurrence run backwards.
+
+use core::ops::{Add, Mul, Sub};
+
+use super::loss::lanes_total;
+use super::model::{BLOCK, CHUNK, Directions, Step};
+use super::response::Response;
+use crate::dual::Dual;
+use crate::engine::{Engine, Scalar, Task};
+use crate::vector::Vector;
+
+impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> {
+    /// From the derivative `after` of a loss with respect to the response after a step to that with respect to the
+    /// response `self` before it, and to the step's pull and momentum.
+    ///
+    /// Each line of [`Response::step`], transposed, from the last to the first.
+    #[inline(always)]
+    fn step_back(self, pull: N, momentum: N, after: Self) -> (Self, Step<N>) {
+        let cross = momentum * self.covariance - pull * self.variance;
+        let along = momentum * self.velocity_variance - pull * self.covariance;
+
+        let d_covariance = after.covariance + after.variance;
+        let d_velocity_variance = after.velocity_variance + d_covariance;
+        let d_along = momentum * d_velocity_variance;
+        let kick = pull * d_velocity_variance;
+        let d_cross = (after.variance + d_covariance) - kick;
+        let d_velocity = after.velocity + after.position;
+
+        let d_pull = (kick - (cross - pull) * d_velocity_variance)
+            - self.covariance * d_along
+            - self.variance * d_cross
+            - self.position * d_velocity;
+        let d_momentum = along * d_velocity_variance
+            + self.velocity_variance * d_along
+            + self.covariance * d_cross
+            + self.velocity * d_velocity;
+        let before = Self {
+            position: after.position - pull * d_velocity,
+            velocity: momentum * d_velocity,
+            variance: after.variance - pull * d_cross,
+            covariance: momentum * d_cross - pull * d_along,
+            velocity_variance: momentum * d_along,
+        };
+        (before, Step { learning_rate: d_pull, momentum: d_momentum })
+    }
+}
+
+impl<V: Vector> Directions<V> {
+    /// The derivative of the excess loss with respect to `response`.
+    #[inline(always)]
+    fn excess_back<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Response<Dual<V, P>> {
+        let half = response.position.scaled(self.signal);
+        Response {
+            position: half + half,
+            variance: Dual::constant(self.floor),
+            ..Response::default()
+        }
+    }
+}
+
+/// Storage for [`gradient`].
+#[derive(Debug)]
+pub struct Tape<'a, V, const P: usize> {
+    /// Responses before each step: for T steps at least T; four times as many serve four blocks at a time, which
+    /// is faster. A response is 40 bytes a direction in `f64` (20 in `f32`) for every number, P + 1 of them.
+    pub responses: &'a mut [Response<Dual<V, P>>],
+    /// Partial sums of the gradient, one for each step. Overwritten.
+    pub partial: &'a mut [Step<Dual<V, P>>],
+}
+
+/// Takes `responses` through the whole `schedule`, returns the excess loss at its end and adds the derivatives of
+/// that loss with respect to each step's learning rate and momentum to `gradient`.
+///
+/// `directions` and `responses` are equally long, and so are `schedule`, `gradient` and `tape.partial`. Nothing
+/// is done when the tape is shorter than the schedule. Memory is that of the tape, whatever the number of directions.
+pub fn gradient<G: Engine, const P: usize>(
+    engine: G,
+    directions: &[Directions<G::Vector>],
+    schedule: &[Step<Dual<Scalar<G>, P>>],
+    responses: &mut [Response<Dual<G::Vector, P>>],
+    tape: &mut Tape<'_, G::Vector, P>,
+    gradient: &mut [Step<Dual<Scalar<G>, P>>],
+) -> Dual<Scalar<G>, P> {
+    let blocks = CHUNK / BLOCK;
+    let mut loss = Dual::default();
+    for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
+        tape.partial.fill(Step::default());
+        let lanes = engine.run(Gradient {
+            directions,
+            schedule,
+            responses,
+            tape: &mut *tape.responses,
+            partial: &mut *tape.partial,
+        });
+        loss = loss + lanes_total(&lanes);
+        for (total, lanes) in gradient.iter_mut().zip(&*tape.partial) {
+            total.learning_rate = total.learning_rate + lanes_total(&lanes.learning_rate);
+            total.momentum = total.momentum + lanes_total(&lanes.momentum);
+        }
+    }
+    loss
+}
+
+/// Final loss and gradient of one chunk, each left as eight partial sums.
+#[derive(Debug)]
+pub struct Gradient<'a, V: Vector, const P: usize> {
+    /// The blocks of the chunk.
+    pub directions: &'a [Directions<V>],
+    /// T steps.
+    pub schedule: &'a [Step<Dual<V::Scalar, P>>],
+    /// The responses of the blocks, before and after.
+    pub responses: &'a mut [Response<Dual<V, P>>],
+    /// At least T responses.
+    pub tape: &'a mut [Response<Dual<V, P>>],
+    /// T sums, to which the derivatives are added.
+    pub partial: &'a mut [Step<Dual<V, P>>],
+}
+
+impl<V: Vector, const P: usize> Task for Gradient<'_, V, P> {
+    type Output = Dual<V, P>;
+
+    #[inline(always)]
+    fn run(mut self) -> Dual<V, P> {
+        let mut loss = Dual::default();
+        if self.tape.len() >= 4 * self.schedule.len() {
+            self.tiles::<4>(&mut loss);
+        }
+        self.tiles::<1>(&mut loss);
+        loss
+    }
+}
+
+impl<V: Vector, const P: usize> Gradient<'_, V, P> {
+    /// Takes whole tiles of `W` blocks from the front, until fewer are left.
+    #[inline(always)]
+    fn tiles<const W: usize>(&mut self, loss: &mut Dual<V, P>) {
+        let (tape, _) = self.tape.as_chunks_mut::<W>();
+        if tape.len() < self.schedule.len() {
+            return;
+        }
+        let (directions, rest) = self.directions.as_chunks::<W>();
+        let (responses, rest_responses) = core::mem::take(&mut self.responses).as_chunks_mut::<W>();
+        for (directions, responses) in directions.iter().zip(responses) {
+            for (step, taped) in self.schedule.iter().zip(&mut *tape) {
+                let learning_rate = Dual::<V, P>::splat(step.learning_rate);
+                let momentum = Dual::<V, P>::splat(step.momentum);
+                let lanes = directions.iter().zip(&mut *responses).zip(taped);
+                for ((block, response), taped) in lanes {
+                    *taped = *response;
+                    *response = response.step(learning_rate.scaled(block.gain), momentum);
+                }
+            }
+            let mut derivatives = [Response::default(); W];
+            let lanes = directions.iter().zip(&*responses).zip(&mut derivatives);
+            for ((block, response), derivative) in lanes {
+                *loss = *loss + block.excess(response);
+                *derivative = block.excess_back(response);
+            }
+            let steps = self.schedule.iter().zip(&*tape).zip(&mut *self.partial);
+            for ((step, taped), partial) in steps.rev() {
+                let learning_rate = Dual::<V, P>::splat(step.learning_rate);
+                let momentum = Dual::<V, P>::splat(step.momentum);
+                let mut sum = *partial;
+                for ((block, before), derivative) in
+                    directions.iter().zip(taped).zip(&mut derivatives)
+                {
+                    let pull = learning_rate.scaled(block.gain);
+                    let (earlier, d) = before.step_back(pull, momentum, *derivative);
+                    *derivative = earlier;
+                    sum.learning_rate = sum.learning_rate + d.learning_rate.scaled(block.gain);
+                    sum.momentum = sum.momentum + d.momentum;
+                }
+                *partial = sum;
+            }
+        }
+        self.directions = rest;
+        self.responses = rest_responses;
+    }
+}

@@ -1,0 +1,127 @@
+//! The expected loss along a schedule.
+
+use super::model::{BLOCK, CHUNK, Directions, Step};
+use super::response::Response;
+use crate::dual::Dual;
+use crate::engine::{Engine, Scalar, Task};
+use crate::real::Real;
+use crate::sum::across;
+use crate::vector::Vector;
+
+/// A loss left the finite range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Diverged {
+    /// How many steps had been taken.
+    pub step: usize,
+}
+
+impl core::fmt::Display for Diverged {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the expected loss left the finite range at step {}", self.step)
+    }
+}
+
+impl core::error::Error for Diverged {}
+
+/// The first of `losses` that is not finite in value and tangents.
+pub fn first_divergence<T: Real, const P: usize>(losses: &[Dual<T, P>]) -> Result<(), Diverged> {
+    match losses.iter().position(|loss| !loss.finite()) {
+        Some(step) => Err(Diverged { step }),
+        None => Ok(()),
+    }
+}
+
+impl<V: Vector> Directions<V> {
+    /// The part of the expected loss above the floor, for each lane.
+    #[inline(always)]
+    pub fn excess<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Dual<V, P> {
+        (response.position * response.position).scaled(self.signal)
+            + response.variance.scaled(self.floor)
+    }
+}
+
+/// ½ Σ hσ²: what the excess losses leave out.
+pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
+    let mut total = V::Scalar::ZERO;
+    for chunk in directions.chunks(CHUNK / BLOCK) {
+        let lanes = chunk.iter().fold(V::default(), |sum, block| sum + block.floor);
+        total = total + across(lanes);
+    }
+    total
+}
+
+/// Takes `responses` through the whole `schedule` and adds the excess losses to `losses`: before the first step,
+/// then after each.
+///
+/// `directions` and `responses` are equally long; `losses` and `partial` have one element more than `schedule`.
+/// What the shorter of them lacks is left undone. `partial` is overwritten.
+pub fn losses<G: Engine, const P: usize>(
+    engine: G,
+    directions: &[Directions<G::Vector>],
+    schedule: &[Step<Dual<Scalar<G>, P>>],
+    responses: &mut [Response<Dual<G::Vector, P>>],
+    partial: &mut [Dual<G::Vector, P>],
+    losses: &mut [Dual<Scalar<G>, P>],
+) {
+    let blocks = CHUNK / BLOCK;
+    for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
+        partial.fill(Dual::default());
+        engine.run(Losses { directions, schedule, responses, partial: &mut *partial });
+        for (loss, lanes) in losses.iter_mut().zip(&*partial) {
+            *loss = *loss + lanes_total(lanes);
+        }
+    }
+}
+
+/// The lanes of each plane summed by the tree.
+pub(super) fn lanes_total<V: Vector, const P: usize>(lanes: &Dual<V, P>) -> Dual<V::Scalar, P> {
+    lanes.map(across)
+}
+
+/// The excess losses of one chunk, each left as eight partial sums.
+#[derive(Debug)]
+pub struct Losses<'a, V: Vector, const P: usize> {
+    /// The blocks of the chunk.
+    pub directions: &'a [Directions<V>],
+    /// T steps.
+    pub schedule: &'a [Step<Dual<V::Scalar, P>>],
+    /// The responses of the blocks, before and after.
+    pub responses: &'a mut [Response<Dual<V, P>>],
+    /// T + 1 sums, to which the losses are added.
+    pub partial: &'a mut [Dual<V, P>],
+}
+
+impl<V: Vector, const P: usize> Losses<'_, V, P> {
+    /// Blocks that stay in a first-level cache of 32 KiB through the whole schedule.
+    const TILE: usize = {
+        let block = size_of::<Directions<V>>() + size_of::<Response<Dual<V, P>>>();
+        if block < 20 * 1024 { 20 * 1024 / block } else { 1 }
+    };
+}
+
+impl<V: Vector, const P: usize> Task for Losses<'_, V, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let tiles = self.directions.chunks(Self::TILE).zip(self.responses.chunks_mut(Self::TILE));
+        for (directions, responses) in tiles {
+            let Some((first, rest)) = self.partial.split_first_mut() else { return };
+            let mut sum = *first;
+            for (block, response) in directions.iter().zip(&*responses) {
+                sum = sum + block.excess(response);
+            }
+            *first = sum;
+            for (step, partial) in self.schedule.iter().zip(rest) {
+                let learning_rate = Dual::<V, P>::splat(step.learning_rate);
+                let momentum = Dual::<V, P>::splat(step.momentum);
+                let mut sum = *partial;
+                for (block, response) in directions.iter().zip(&mut *responses) {
+                    *response = response.step(learning_rate.scaled(block.gain), momentum);
+                    sum = sum + block.excess(response);
+                }
+                *partial = sum;
+            }
+        }
+    }
+}

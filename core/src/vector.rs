@@ -1,0 +1,127 @@
+//! Independent lanes: arrays of floats that are added and multiplied element by element.
+//!
+//! A lane never meets another lane except in a reduction whose shape the contract fixes, so the number of
+//! lanes changes speed and layout but no bit. The loops are plain; with a fixed length and the alignment of
+//! a hardware register the compiler turns each into one instruction wherever it may.
+
+use core::ops::{Add, Mul, Sub};
+
+use crate::real::Real;
+
+/// A row of `LANES` floats with elementwise arithmetic. A float is its own vector of one lane.
+pub trait Vector:
+    Copy
+    + Default
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
+{
+    /// The float in each lane.
+    type Scalar: Real;
+    /// How many lanes, a power of two.
+    const LANES: usize;
+
+    /// `x` in every lane.
+    fn splat(x: Self::Scalar) -> Self;
+    /// What lies in `lane`, taken modulo `LANES`.
+    fn lane(&self, lane: usize) -> Self::Scalar;
+    /// Puts `x` into `lane`, taken modulo `LANES`.
+    fn set_lane(&mut self, lane: usize, x: Self::Scalar);
+    /// `self` in the lanes in which `gate` is above zero, +0 in the others; a NaN gate is shut.
+    fn gated(self, gate: Self) -> Self;
+}
+
+macro_rules! scalar {
+    ($t:ident) => {
+        impl Vector for $t {
+            type Scalar = $t;
+            const LANES: usize = 1;
+
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                x
+            }
+            #[inline(always)]
+            fn lane(&self, _: usize) -> $t {
+                *self
+            }
+            #[inline(always)]
+            fn set_lane(&mut self, _: usize, x: $t) {
+                *self = x;
+            }
+            #[inline(always)]
+            fn gated(self, gate: Self) -> Self {
+                if gate > 0.0 { self } else { 0.0 }
+            }
+        }
+    };
+}
+
+scalar!(f32);
+scalar!(f64);
+
+macro_rules! lanes {
+    ($name:ident, $t:ident, $lanes:literal, $align:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        #[repr(C, align($align))]
+        pub struct $name(pub [$t; $lanes]);
+
+        impl $name {
+            /// Zeros, for storage made at compile time.
+            pub const ZERO: Self = Self([0.0; $lanes]);
+        }
+
+        lanes!(operator $name, $lanes, Add, add, +);
+        lanes!(operator $name, $lanes, Sub, sub, -);
+        lanes!(operator $name, $lanes, Mul, mul, *);
+
+        impl Vector for $name {
+            type Scalar = $t;
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                Self([x; $lanes])
+            }
+            #[inline(always)]
+            fn lane(&self, lane: usize) -> $t {
+                self.0[lane % $lanes]
+            }
+            #[inline(always)]
+            fn set_lane(&mut self, lane: usize, x: $t) {
+                self.0[lane % $lanes] = x;
+            }
+            #[inline(always)]
+            fn gated(self, gate: Self) -> Self {
+                let mut out = self.0;
+                for lane in 0..$lanes {
+                    out[lane] = if gate.0[lane] > 0.0 { out[lane] } else { 0.0 };
+                }
+                Self(out)
+            }
+        }
+    };
+    (operator $name:ident, $lanes:literal, $trait:ident, $method:ident, $op:tt) => {
+        impl $trait for $name {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                let mut out = self.0;
+                for lane in 0..$lanes {
+                    out[lane] = out[lane] $op other.0[lane];
+                }
+                Self(out)
+            }
+        }
+    };
+}
+
+lanes!(F32x4, f32, 4, 4, "Four `f32` lanes, aligned like one: for devices and 128-bit registers.");
+lanes!(F32x8, f32, 8, 32, "Eight `f32` lanes, one 256-bit register.");
+lanes!(F32x16, f32, 16, 64, "Sixteen `f32` lanes, one 512-bit register.");
+lanes!(F64x4, f64, 4, 32, "Four `f64` lanes, one 256-bit register.");
+lanes!(F64x8, f64, 8, 64, "Eight `f64` lanes, one 512-bit register.");

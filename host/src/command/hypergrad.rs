@@ -1,0 +1,185 @@
+//! `myopia hypergrad`: one look-ahead, one objective, three derivatives.
+
+use std::io;
+
+use clap::Args;
+use myopia_core::engine::Engine;
+use myopia_core::real::Real;
+use myopia_core::schedule::InverseTime;
+use myopia_core::vector::Vector;
+use serde::Serialize;
+
+use super::options::{Common, PrecisionName, ProblemOptions, ScheduleOptions};
+use super::progress;
+use crate::engine::{Precision, Work};
+use crate::failure::Failure;
+use crate::output::npy::{self, Element};
+use crate::output::npz::Npz;
+use crate::output::{OutputFolder, json};
+use crate::problem::{Outlook, Problem, Start};
+
+/// Options of `myopia hypergrad`.
+#[derive(Args, Debug, Serialize)]
+pub struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    problem: ProblemOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    schedule: ScheduleOptions,
+    /// Steps to look ahead
+    #[arg(long, default_value_t = 100, value_name = "STEPS")]
+    horizon: u32,
+    /// Write settings, initial and final weights, batches and objective here, for another program to recompute
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    export: Option<std::path::PathBuf>,
+}
+
+/// What the command prints.
+#[derive(Serialize)]
+struct Report {
+    /// Mean loss of the objective after the horizon, in nats.
+    loss: f64,
+    d_alpha0: f64,
+    d_time_constant: f64,
+    d_beta: f64,
+    /// Share of the objective's examples classified correctly.
+    accuracy: f64,
+    /// Digests of the final state: its values, and its tangents.
+    digest: String,
+    digest_tangents: String,
+}
+
+/// `meta.json`: every setting, and what came of it.
+#[derive(Serialize)]
+struct Meta<'a> {
+    version: &'static str,
+    seed: u64,
+    #[serde(flatten)]
+    options: &'a Options,
+    layers: &'a [usize],
+    trained_on: usize,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        match self.problem.precision {
+            PrecisionName::F32 => self.at::<f32>(common),
+            PrecisionName::F64 => self.at::<f64>(common),
+        }
+    }
+
+    fn at<T: Precision + Element>(&self, common: &Common) -> Result<(), Failure> {
+        let schedule = self.schedule.schedule::<T>()?;
+        let folder = match (&self.export, &common.out) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage(
+                    "--export and --out both name a folder; give one of them",
+                ));
+            }
+            (Some(path), None) | (None, Some(path)) => {
+                Some(OutputFolder::create(path, common.force)?)
+            }
+            (None, None) => None,
+        };
+        let data = self.problem.load::<T>(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let (start, outlook) =
+            T::run(LookAhead { options: self, common, problem: &problem, schedule })?;
+        let [d_alpha0, d_time_constant, d_beta] = outlook.objective.loss.tangents.map(T::to_f64);
+        let report = Report {
+            loss: outlook.objective.loss.value.to_f64(),
+            d_alpha0,
+            d_time_constant,
+            d_beta,
+            accuracy: outlook.objective.accuracy.to_f64(),
+            digest: format!("{:016x}", outlook.digest_values),
+            digest_tangents: format!("{:016x}", outlook.digest_tangents),
+        };
+        if let Some(folder) = folder {
+            let meta = Meta {
+                version: env!("CARGO_PKG_VERSION"),
+                seed: common.seed,
+                options: self,
+                layers: &problem.layers,
+                trained_on: problem.trained_on(),
+                report: &report,
+            };
+            export(&folder, &problem, self.horizon, &start.0, &outlook.parameters)?;
+            folder.write("meta.json", |w| json::write(w, &meta))?;
+        }
+        if common.json {
+            return json::print(&report);
+        }
+        println!(
+            "objective after {} steps  {:.6} nats, {:.2} % correct",
+            self.horizon,
+            report.loss,
+            100.0 * report.accuracy
+        );
+        println!("d loss / d alpha0          {:+.6e}", report.d_alpha0);
+        println!("d loss / d K               {:+.6e} per step", report.d_time_constant);
+        println!("d loss / d beta            {:+.6e}", report.d_beta);
+        println!(
+            "digest                     {} (tangents {})",
+            report.digest, report.digest_tangents
+        );
+        Ok(())
+    }
+}
+
+struct LookAhead<'a, T> {
+    options: &'a Options,
+    common: &'a Common,
+    problem: &'a Problem<'a, T>,
+    schedule: InverseTime<T>,
+}
+
+impl<T: Precision> Work<T> for LookAhead<'_, T> {
+    type Output = Result<(Start<T>, Outlook<T>), Failure>;
+
+    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+        let Self { options, common, problem, schedule } = self;
+        let start = options.problem.start(engine, problem)?;
+        let bar = progress::bar(common, options.horizon.into(), "look-ahead");
+        let outlook = problem
+            .look_ahead(engine, &start, schedule, options.horizon, || bar.inc(1))
+            .map_err(|diverged| {
+                Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
+            })?;
+        bar.finish_and_clear();
+        Ok((start, outlook))
+    }
+}
+
+/// Writes what another program needs in order to recompute the number.
+fn export<T: Real + Element>(
+    folder: &OutputFolder,
+    problem: &Problem<'_, T>,
+    horizon: u32,
+    start: &[T],
+    end: &[T],
+) -> Result<(), Failure> {
+    let batches = problem.batch_indices(horizon);
+    let objective = problem.objective_indices();
+    folder.write("init.npz", |w| weights(&problem.layers, start)?.finish(w))?;
+    folder.write("final.npz", |w| weights(&problem.layers, end)?.finish(w))?;
+    folder.write("batches.npy", |w| npy::write(w, &[horizon as usize, problem.batch], &batches))?;
+    folder.write("objective.npy", |w| npy::write(w, &[objective.len()], &objective))
+}
+
+/// The arrays w0, b0, w1, b1, …; w is [inputs, outputs].
+fn weights<T: Element>(layers: &[usize], mut parameters: &[T]) -> io::Result<Npz> {
+    let mut npz = Npz::new();
+    for (layer, sizes) in layers.windows(2).enumerate() {
+        let (weights, rest) = parameters.split_at(sizes[0] * sizes[1]);
+        let (bias, rest) = rest.split_at(sizes[1]);
+        parameters = rest;
+        npz.array(&format!("w{layer}"), sizes, weights)?;
+        npz.array(&format!("b{layer}"), &sizes[1..], bias)?;
+    }
+    Ok(npz)
+}

@@ -1,0 +1,66 @@
+//! The program's commands: each a set of options, and what it does with them.
+
+mod data;
+mod hypergrad;
+mod meta;
+mod nqm;
+mod options;
+mod progress;
+mod tour;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use options::Common;
+
+/// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is it worth in the long run?
+///
+/// The same seed gives the same bits on any machine, with any number of threads.
+#[derive(Parser, Debug)]
+#[command(name = "myopia", version, propagate_version = true, max_term_width = 100)]
+pub struct Program {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show short-horizon bias on built-in problems, with tables and figures (under two minutes)
+    Tour(tour::Options),
+    /// One look-ahead: train, then print the objective and its derivatives by alpha0, K and beta
+    Hypergrad(hypergrad::Options),
+    /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
+    Meta(meta::Options),
+    /// Train with a given schedule and report loss and accuracy
+    Train(train::Options),
+    /// Evaluate a schedule on the noisy quadratic
+    Nqm(nqm::Options),
+    /// Fetch the MNIST files
+    #[command(subcommand)]
+    Data(data::Action),
+}
+
+impl Program {
+    /// Carries out the command.
+    pub fn run(self) -> Result<(), Failure> {
+        let Self { command, common } = self;
+        if let Some(threads) = common.threads {
+            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().map_err(
+                |e| {
+                    Failure::run(format!("could not start {threads} threads: {e}; lower --threads"))
+                },
+            )?;
+        }
+        match command {
+            Command::Tour(options) => options.run(&common),
+            Command::Nqm(options) => options.run(&common),
+            Command::Hypergrad(options) => options.run(&common),
+            Command::Meta(options) => options.run(&common),
+            Command::Train(options) => options.run(&common),
+            Command::Data(action) => action.run(&common),
+        }
+    }
+}

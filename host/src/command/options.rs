@@ -1,0 +1,286 @@
+//! Options that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use myopia_core::engine::Engine;
+use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_core::mlp::Shape;
+use myopia_core::real::Real;
+use myopia_core::schedule::InverseTime;
+use myopia_core::vector::Vector;
+use serde::Serialize;
+
+use crate::engine::Precision;
+use crate::failure::Failure;
+use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Seed of initial weights and batches
+    #[arg(long, default_value_t = 1, global = true)]
+    pub seed: u64,
+    /// Folder for results; it is made, and must not hold earlier results
+    #[arg(long, value_name = "DIR", global = true)]
+    pub out: Option<PathBuf>,
+    /// Replace earlier results in --out
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads for independent runs [default: one for each processor]
+    #[arg(long, value_name = "N", global = true)]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// No progress and no remarks on standard error
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// Which data is trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataName {
+    /// Synthetic 8x8 digits, built in
+    Glyphs,
+    /// MNIST, from --mnist-dir, MYOPIA_MNIST or the cache that `myopia data fetch` fills
+    Mnist,
+}
+
+/// The float in which a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionName {
+    /// Single precision
+    F32,
+    /// Double precision
+    F64,
+}
+
+/// Options that say what is trained.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct ProblemOptions {
+    /// What to train on
+    #[arg(long, value_enum, default_value = "glyphs")]
+    pub data: DataName,
+    /// Folder with the four MNIST files, gzipped or not
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub mnist_dir: Option<PathBuf>,
+    /// Units of each layer, from inputs to classes [default: 64,32,10 for glyphs, 784,100,100,10 for mnist]
+    #[arg(long, value_delimiter = ',', value_name = "N,N,…")]
+    pub layers: Option<Vec<usize>>,
+    /// Examples in a batch
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub batch: usize,
+    /// Momentum of SGD, in 0..1
+    #[arg(long, default_value_t = 0.9, value_name = "MU")]
+    pub momentum: f64,
+    /// What a schedule is judged by: held-out examples or those trained on
+    #[arg(long, value_enum, default_value = "validation")]
+    pub objective: ObjectiveSet,
+    /// Judge by this many examples at most
+    #[arg(long, value_name = "N")]
+    pub objective_size: Option<usize>,
+    /// Float in which to train
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionName,
+    /// Steps at a constant rate before the schedule starts; their momentum is then dropped
+    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    pub pretrain: u32,
+    /// Learning rate of those steps
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub pretrain_rate: f64,
+}
+
+impl ProblemOptions {
+    /// Loads the data.
+    pub fn load<T: Precision>(&self, common: &Common) -> Result<Data<T>, Failure> {
+        let source = match self.data {
+            DataName::Glyphs => Source::Glyphs,
+            DataName::Mnist => Source::Mnist(self.mnist_dir.clone()),
+        };
+        source.load(|remark| common.remark(remark))
+    }
+
+    /// The problem on loaded data.
+    pub fn problem<'a, T: Precision>(
+        &self,
+        common: &Common,
+        data: &'a Data<T>,
+    ) -> Result<Problem<'a, T>, Failure> {
+        let layers = self.layers.clone().unwrap_or_else(|| match self.data {
+            DataName::Glyphs => vec![data.inputs, 32, data.classes],
+            DataName::Mnist => vec![data.inputs, 100, 100, data.classes],
+        });
+        Shape::new(&layers)
+            .map_err(|e| Failure::usage(format!("--layers {}: {e}", comma(&layers))))?;
+        if layers.first() != Some(&data.inputs) || layers.last() != Some(&data.classes) {
+            return Err(Failure::usage(format!(
+                "--layers {} does not fit the data: it must start with {} inputs and end with {} classes",
+                comma(&layers),
+                data.inputs,
+                data.classes
+            )));
+        }
+        if !(self.momentum >= 0.0 && self.momentum < 1.0) {
+            return Err(Failure::usage(format!(
+                "--momentum {} is outside 0..1: give a number from 0 up to, but not, 1",
+                self.momentum
+            )));
+        }
+        if !(self.pretrain_rate > 0.0 && self.pretrain_rate.is_finite()) {
+            return Err(Failure::usage(format!(
+                "--pretrain-rate {} must be a positive finite number",
+                self.pretrain_rate
+            )));
+        }
+        let problem = Problem {
+            data,
+            layers,
+            batch: self.batch,
+            momentum: T::from_f64(self.momentum),
+            objective: self.objective,
+            objective_size: self.objective_size,
+            seed: common.seed,
+        };
+        let most = problem.trained_on().min(usize::from(u16::MAX));
+        if self.batch == 0 || self.batch > most {
+            return Err(Failure::usage(format!(
+                "--batch {} must be between 1 and {most}, the most that {} training examples allow",
+                self.batch,
+                problem.trained_on()
+            )));
+        }
+        let judged = problem.objective_set().len();
+        if self.objective_size.is_some_and(|size| size == 0 || size > judged) {
+            return Err(Failure::usage(format!(
+                "--objective-size {} must be between 1 and {judged}, the size of the objective set",
+                self.objective_size.unwrap_or(0)
+            )));
+        }
+        Ok(problem)
+    }
+}
+
+impl ProblemOptions {
+    /// Where training with the schedule starts: initial weights, pretrained if so asked.
+    pub fn start<T: Precision, G>(
+        &self,
+        engine: G,
+        problem: &Problem<'_, T>,
+    ) -> Result<Start<T>, Failure>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        let rate = T::from_f64(self.pretrain_rate);
+        problem.start(engine, self.pretrain, rate).map_err(|diverged| {
+            Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
+        })
+    }
+}
+
+fn comma(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The schedule α_k = α₀ / (1 + k/K)^β.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct ScheduleOptions {
+    /// First learning rate
+    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
+    pub alpha0: f64,
+    /// Time constant K, in steps
+    #[arg(long, default_value_t = 5000.0, value_name = "STEPS", allow_negative_numbers = true)]
+    pub time_constant: f64,
+    /// Decay exponent
+    #[arg(long, default_value_t = 1.0, value_name = "BETA", allow_negative_numbers = true)]
+    pub beta: f64,
+}
+
+impl ScheduleOptions {
+    /// The schedule, rounded to the working precision.
+    pub fn schedule<T: Real>(&self) -> Result<InverseTime<T>, Failure> {
+        let Self { alpha0, time_constant, beta } = *self;
+        InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta))
+            .map_err(|e| {
+                Failure::usage(format!(
+                    "--alpha0 {alpha0} --time-constant {time_constant} --beta {beta}: {e}"
+                ))
+            })
+    }
+}
+
+/// The outer optimizer's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outer {
+    /// Adam
+    Adam,
+    /// SGD with momentum 0.9
+    Momentum,
+}
+
+/// Options of the outer optimizer.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct OuterOptions {
+    /// Meta-steps to take
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub meta_steps: u32,
+    /// Outer optimizer
+    #[arg(long, value_enum, default_value = "adam")]
+    pub outer: Outer,
+    /// Meta-learning rate, on the logarithms of the parameters
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub meta_lr: f64,
+    /// Gradients by the logarithms are held inside plus or minus this
+    #[arg(long, default_value_t = 10.0, value_name = "SIZE")]
+    pub clip: f64,
+    /// Parameters that keep their value
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    pub fix: Vec<ParameterName>,
+}
+
+/// A parameter of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParameterName {
+    /// The first learning rate
+    Alpha0,
+    /// The time constant
+    TimeConstant,
+    /// The decay exponent
+    Beta,
+}
+
+impl OuterOptions {
+    /// The optimizer.
+    pub fn optimizer<T: Real>(&self) -> Result<MetaDescent<T>, Failure> {
+        let positive = |name: &str, x: f64| match x > 0.0 && x.is_finite() {
+            true => Ok(T::from_f64(x)),
+            false => Err(Failure::usage(format!("--{name} {x} must be a positive finite number"))),
+        };
+        let rate = positive("meta-lr", self.meta_lr)?;
+        let clip = positive("clip", self.clip)?;
+        let rule = match self.outer {
+            Outer::Adam => Rule::adam(),
+            Outer::Momentum => Rule::momentum(),
+        };
+        let names = [ParameterName::Alpha0, ParameterName::TimeConstant, ParameterName::Beta];
+        let mut limits = MetaDescent::default_limits();
+        for (limits, name) in limits.iter_mut().zip(names) {
+            *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
+        }
+        Ok(MetaDescent::new(rule, rate, limits))
+    }
+}
+
+impl Common {
+    /// Says something on standard error, unless it is to be quiet.
+    pub fn remark(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}

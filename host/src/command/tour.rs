@@ -1,0 +1,190 @@
+//! `myopia tour`: short-horizon bias, twice, in under two minutes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::options::Common;
+use super::progress;
+use crate::failure::Failure;
+use crate::figure::{Axis, Figure, Lines, Markers, Series};
+use crate::output::{OutputFolder, csv, json};
+use crate::tour::{Choice, Digits, NoisyQuadratic, Study, choose, steps};
+
+/// Options of `myopia tour`.
+#[derive(Args, Debug)]
+pub struct Options {}
+
+/// Where the tour's results go unless `--out` says otherwise.
+const FOLDER: &str = "myopia-tour";
+
+/// One line of the table: what a horizon chose, and what it is worth.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    study: &'static str,
+    horizon: u32,
+    alpha0: f64,
+    time_constant: f64,
+    beta: f64,
+    /// The learning rate of the last step of the longest horizon.
+    last_learning_rate: f64,
+    /// The loss at the horizon itself, which the choice minimised.
+    loss_at_horizon: f64,
+    /// The loss after the longest horizon.
+    loss_at_longest: f64,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
+        let folder = OutputFolder::create(&path, common.force)?;
+        let mut rows = show(&NoisyQuadratic::default(), common, &folder)?;
+        rows.extend(show(&Digits::new(common.seed)?, common, &folder)?);
+        let header = [
+            "study",
+            "horizon",
+            "alpha0",
+            "time_constant",
+            "beta",
+            "last_learning_rate",
+            "loss_at_horizon",
+            "loss_at_longest",
+        ];
+        folder.write("tour.csv", |w| csv::write(w, &header, &rows))?;
+        if common.json {
+            return json::print(&rows);
+        }
+        println!("Figures and tables are in {}.", folder.path().display());
+        Ok(())
+    }
+}
+
+/// Runs a study, prints its table, writes its CSV files and figures.
+fn show<S: Study>(study: &S, common: &Common, folder: &OutputFolder) -> Result<Vec<Row>, Failure> {
+    let bar = progress::bar(common, steps(study), S::NAME);
+    let choices = choose(study, &|steps| ProgressBar::inc(&bar, steps))?;
+    bar.finish_and_clear();
+    let rows: Vec<Row> = choices.iter().map(row::<S>).collect();
+    if !common.json {
+        print::<S>(&rows);
+    }
+    write::<S>(&choices, folder)?;
+    Ok(rows)
+}
+
+fn row<S: Study>(choice: &Choice) -> Row {
+    Row {
+        study: S::NAME,
+        horizon: choice.horizon,
+        alpha0: choice.chosen.alpha0,
+        time_constant: choice.chosen.time_constant,
+        beta: choice.chosen.beta,
+        last_learning_rate: choice.learning_rate(S::HORIZONS[3] - 1),
+        loss_at_horizon: choice.chosen.loss,
+        loss_at_longest: choice.worth(),
+    }
+}
+
+fn print<S: Study>(rows: &[Row]) {
+    let longest = S::HORIZONS[3];
+    println!(
+        "{}: what each horizon chooses, and its {} after {longest} steps\n",
+        S::TITLE,
+        S::LOSS
+    );
+    println!(
+        "{:>8}  {:>9}  {:>9}  {:>8}  {:>12}  {:>13}  {:>13}",
+        "horizon", "alpha0", "K", "beta", "last rate", "loss there", "loss in the end"
+    );
+    for row in rows {
+        println!(
+            "{:>8}  {:>9.4}  {:>9.1}  {:>8.3}  {:>12.3e}  {:>13.5}  {:>15.5}",
+            row.horizon,
+            row.alpha0,
+            row.time_constant,
+            row.beta,
+            row.last_learning_rate,
+            row.loss_at_horizon,
+            row.loss_at_longest
+        );
+    }
+    if let (Some(short), Some(long)) = (rows.first(), rows.last()) {
+        println!(
+            "\nThe schedule chosen by looking {} steps ahead ends at a {} {:.1} times that of the one chosen by looking \
+             {longest} ahead.\n",
+            short.horizon,
+            S::LOSS,
+            short.loss_at_longest / long.loss_at_longest
+        );
+    }
+}
+
+fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Failure> {
+    let name = |choice: &Choice| format!("T = {}", choice.horizon);
+    let header = [
+        "horizon",
+        "meta_step",
+        "alpha0",
+        "time_constant",
+        "beta",
+        "loss",
+        "d_alpha0",
+        "d_time_constant",
+        "d_beta",
+    ];
+    let records = choices.iter().flat_map(|c| {
+        c.trajectory.iter().map(|r| {
+            let derivatives = (r.d_alpha0, r.d_time_constant, r.d_beta);
+            ((c.horizon, r.meta_step), (r.alpha0, r.time_constant, r.beta), r.loss, derivatives)
+        })
+    });
+    folder.write(&format!("{}-trajectories.csv", S::NAME), |w| csv::write(w, &header, records))?;
+    let points = choices.iter().flat_map(|c| {
+        c.curve.iter().map(|&(step, loss)| (c.horizon, step, c.learning_rate(step), loss))
+    });
+    folder.write(&format!("{}-training.csv", S::NAME), |w| {
+        csv::write(w, &["horizon", "step", "learning_rate", "loss"], points)
+    })?;
+
+    let parameters: [(&str, fn(&crate::descent::Record) -> f64); 3] = [
+        ("α₀, first learning rate", |r| r.alpha0),
+        ("K, time constant (steps)", |r| r.time_constant),
+        ("β, decay exponent", |r| r.beta),
+    ];
+    let mut trajectories =
+        Figure::new(format!("{}: hyperparameter trajectories by horizon T", S::TITLE));
+    for (label, read) in parameters {
+        let mut panel = Lines::new("", Axis::linear("meta-step"), Axis::log(label));
+        for choice in choices {
+            let points = choice.trajectory.iter().map(|r| (f64::from(r.meta_step), read(r)));
+            panel = panel.series(Series::new(name(choice), points).markers(Markers::Ends));
+        }
+        trajectories = trajectories.panel(panel);
+    }
+    draw(folder, &format!("{}-trajectories", S::NAME), &trajectories)?;
+
+    let curves = |label: &str, read: &dyn Fn(&Choice, u32, f64) -> f64| {
+        let mut panel = Lines::new("", Axis::linear("training step"), Axis::log(label));
+        for choice in choices {
+            let points = choice
+                .curve
+                .iter()
+                .map(|&(step, loss)| (f64::from(step), read(choice, step, loss)));
+            panel = panel.series(Series::new(name(choice), points));
+        }
+        panel
+    };
+    let worth = Figure::new(format!("{}: what each horizon's schedule is worth", S::TITLE))
+        .panel(curves("learning rate", &|choice, step, _| choice.learning_rate(step)))
+        .panel(curves(S::LOSS, &|_, _, loss| loss));
+    draw(folder, &format!("{}-training", S::NAME), &worth)
+}
+
+/// Writes a figure as PNG and as SVG.
+fn draw(folder: &OutputFolder, name: &str, figure: &Figure) -> Result<(), Failure> {
+    let rendered = figure.render().map_err(|e| Failure::run(e.to_string()))?;
+    folder.write(&format!("{name}.png"), |w| w.write_all(&rendered.png))?;
+    folder.write(&format!("{name}.svg"), |w| w.write_all(rendered.svg.as_bytes()))
+}

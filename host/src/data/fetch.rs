@@ -1,0 +1,212 @@
+//! Downloading the four MNIST files.
+//!
+//! A file is kept in memory until its contents are known to be the published ones, and only then put in its place,
+//! whole: a failed or interrupted download leaves nothing behind.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ureq::Agent;
+
+use super::idx::{self, Defect};
+use super::published::{FILES, Published};
+use crate::failure::Failure;
+use crate::output::atomic;
+
+/// Where the files lie, in the order they are asked.
+pub const MIRRORS: [&str; 3] = [
+    "https://ossci-datasets.s3.amazonaws.com/mnist",
+    "https://storage.googleapis.com/cvdf-datasets/mnist",
+    "https://raw.githubusercontent.com/fgnt/mnist/master",
+];
+
+/// How much longer than its contents a compressed file may be: gzip's own overhead is far less.
+const OVERHEAD: u64 = 1 << 16;
+
+/// What to download, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetch<'a> {
+    /// The folder to put the files in; created if need be.
+    pub folder: &'a Path,
+    /// The address to ask instead of [`MIRRORS`]; the file's name is appended to it.
+    pub mirror: Option<&'a str>,
+    /// Whether a well-formed file with other contents, under a published name, may be replaced.
+    pub force: bool,
+    /// Whether to show a progress bar on stderr (none is shown where stderr is no terminal).
+    pub progress: bool,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there already, with the published contents.
+    Kept(PathBuf),
+    /// It was downloaded.
+    Installed(PathBuf),
+}
+
+impl Fetch<'_> {
+    /// Brings the four published files into the folder. `note` receives one sentence whenever a mirror fails and the
+    /// next one is asked.
+    ///
+    /// # Errors
+    /// One sentence: a mirror that is no address, a file that no mirror delivers, one that may not be replaced, or a
+    /// folder that cannot be written to. Files brought before stay.
+    pub fn run(&self, note: &mut dyn FnMut(&str)) -> Result<Vec<Outcome>, Failure> {
+        self.run_for(&FILES, &MIRRORS, note)
+    }
+
+    fn run_for(
+        &self,
+        files: &[Published],
+        mirrors: &[&str],
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Vec<Outcome>, Failure> {
+        let own = self.mirror.as_slice();
+        let mut mirrors = if own.is_empty() { mirrors } else { own }.to_vec();
+        for mirror in &mirrors {
+            if !mirror.starts_with("http://") && !mirror.starts_with("https://") {
+                return Err(Failure::usage(format!(
+                    "--mirror {mirror} is not an address; give one that begins with https:// or http://"
+                )));
+            }
+        }
+        fs::create_dir_all(self.folder)
+            .map_err(|e| Failure::io("create the folder", self.folder, &e))?;
+        let agent = agent();
+        let mut outcomes = Vec::with_capacity(files.len());
+        for file in files {
+            outcomes.push(match self.present(file)? {
+                Some(path) => Outcome::Kept(path),
+                None => {
+                    let archive = self.ask(&agent, file, &mut mirrors, note)?;
+                    let path = self.folder.join(file.archive());
+                    atomic::write(&path, |w| w.write_all(&archive))
+                        .map_err(|e| Failure::io("write", &path, &e))?;
+                    Outcome::Installed(path)
+                }
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// The file in the folder when its contents are the published ones; none when it is absent or damaged.
+    fn present(&self, file: &Published) -> Result<Option<PathBuf>, Failure> {
+        let Some(path) = file.find(self.folder)? else {
+            return Ok(None);
+        };
+        let source = File::open(&path).map_err(|e| Failure::io("read", &path, &e))?;
+        match idx::decode(source, file.kind) {
+            Ok(contents) if contents.sha256 == file.sha256 => Ok(Some(path)),
+            // Fashion-MNIST and others come under the same names: somebody may need them.
+            Ok(_) if !self.force && path == self.folder.join(file.archive()) => {
+                Err(Failure::run(format!(
+                    "{} is well-formed but not the published MNIST file; pass --force to replace it or fetch into \
+                     another folder",
+                    path.display()
+                )))
+            }
+            Err(Defect::Io(e)) => Err(Failure::io("read", &path, &e)),
+            Ok(_) | Err(_) => Ok(None),
+        }
+    }
+
+    /// The compressed file from the first mirror that delivers the published contents. Mirrors that failed go to the
+    /// end, so that the next file is not kept waiting by them.
+    fn ask(
+        &self,
+        agent: &Agent,
+        file: &Published,
+        mirrors: &mut [&str],
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Vec<u8>, Failure> {
+        for left in (0..mirrors.len()).rev() {
+            let url = format!("{}/{}", mirrors[0].trim_end_matches('/'), file.archive());
+            let problem = match self.download(agent, file, &url) {
+                Ok(archive) => return Ok(archive),
+                Err(problem) => problem,
+            };
+            mirrors.rotate_left(1);
+            if left == 0 {
+                return Err(Failure::run(format!(
+                    "{url} {problem}, and no mirror is left; check the network connection or name a mirror with \
+                     --mirror"
+                )));
+            }
+            note(&format!("{url} {problem}; asking {}", mirrors[0]));
+        }
+        unreachable!("there is at least one mirror")
+    }
+
+    /// The compressed file at `url`, its contents checked; else a predicate that says what is wrong with it.
+    fn download(&self, agent: &Agent, file: &Published, url: &str) -> Result<Vec<u8>, String> {
+        let broken = |e: &dyn std::fmt::Display| format!("could not be downloaded ({e})");
+        let response = agent.get(url).call().map_err(|e| match e {
+            ureq::Error::StatusCode(status) => format!("was answered with HTTP status {status}"),
+            e => broken(&e),
+        })?;
+        let body = response.into_body();
+        let announced = body.content_length();
+        let bar = self.bar(&file.archive(), announced);
+        let limit = file.bytes + OVERHEAD;
+        let mut archive = Vec::new();
+        let read = bar.wrap_read(body.into_reader()).take(limit + 1).read_to_end(&mut archive);
+        bar.finish_and_clear();
+        match read {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(format!("broke off after {} bytes", archive.len()));
+            }
+            Err(e) => return Err(broken(&e)),
+            Ok(_) if archive.len() as u64 > limit => {
+                return Err("is larger than the published file".into());
+            }
+            Ok(_) => {}
+        }
+        if !idx::is_gzip(&archive) {
+            return Err("is not a gzip file".into());
+        }
+        match idx::decode(&archive[..], file.kind) {
+            Ok(contents) if contents.sha256 == file.sha256 => Ok(archive),
+            Ok(contents) => Err(format!(
+                "is not the published file (SHA-256 of its contents {}, published {})",
+                contents.sha256, file.sha256
+            )),
+            Err(defect) => Err(defect.to_string()),
+        }
+    }
+
+    fn bar(&self, name: &str, len: Option<u64>) -> ProgressBar {
+        if !self.progress {
+            return ProgressBar::hidden();
+        }
+        let (bar, template) = match len {
+            Some(len) => (
+                ProgressBar::new(len),
+                "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+            ),
+            None => (ProgressBar::no_length(), "{msg} {spinner} {bytes} {bytes_per_sec}"),
+        };
+        let style = ProgressStyle::with_template(template).expect("a well-formed template");
+        bar.with_style(style.progress_chars("=> ")).with_message(name.to_string())
+    }
+}
+
+/// A client that gives up on a silent server instead of hanging, however slow the line.
+fn agent() -> Agent {
+    let silence = Some(Duration::from_secs(30));
+    Agent::config_builder()
+        .timeout_resolve(silence)
+        .timeout_connect(silence)
+        .timeout_recv_response(silence)
+        .timeout_per_read(silence)
+        .user_agent(concat!("myopia/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

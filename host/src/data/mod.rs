@@ -1,0 +1,7 @@
+//! Real data: the four MNIST files, where they lie, how they are read, and how they are fetched.
+
+pub mod fetch;
+pub mod idx;
+pub mod images;
+pub mod mnist;
+pub mod published;

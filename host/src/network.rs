@@ -1,0 +1,72 @@
+//! Storage on the heap for a network whose sizes are chosen at run time.
+
+use myopia_core::dual::Dual;
+use myopia_core::engine::{Engine, Scalar};
+use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Shape};
+use myopia_core::vector::Vector;
+
+/// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): everything a network of P tangents and its batch
+/// need, allocated once.
+///
+/// For `n` parameters it takes about 2·(P + 1)·n numbers for the parameters and their velocity, besides one batch of
+/// activations; the horizon does not enter.
+pub struct HeapNetwork<V: Vector, const P: usize> {
+    sizes: Vec<usize>,
+    batch: usize,
+    parameters: Vec<Dual<V, P>>,
+    velocity: Vec<Dual<V, P>>,
+    activations: Vec<Dual<V, P>>,
+    transposed: Vec<Dual<V, P>>,
+    active: Vec<u16>,
+    ends: Vec<u32>,
+    inputs: Vec<Entry<V::Scalar>>,
+    input_ends: Vec<u32>,
+    labels: Vec<u16>,
+}
+
+impl<V: Vector, const P: usize> HeapNetwork<V, P> {
+    /// Storage for layers of these sizes and batches of at most `batch` examples.
+    pub fn new(sizes: &[usize], batch: usize) -> Result<Self, InvalidNetwork> {
+        Shape::new(sizes)?;
+        if batch > usize::from(u16::MAX) {
+            return Err(InvalidNetwork::Batch);
+        }
+        let lengths = Lengths::new(sizes, batch, V::LANES);
+        let zeros = |length| vec![Dual::default(); length];
+        let no_entry = Entry { position: 0, value: V::Scalar::default() };
+        Ok(Self {
+            sizes: sizes.to_vec(),
+            batch,
+            parameters: zeros(lengths.parameters),
+            velocity: zeros(lengths.parameters),
+            activations: zeros(lengths.activations),
+            transposed: zeros(lengths.transposed),
+            active: vec![0; lengths.active],
+            ends: vec![0; lengths.ends],
+            inputs: vec![no_entry; 2 * lengths.inputs],
+            input_ends: vec![0; lengths.input_ends],
+            labels: vec![0; lengths.labels],
+        })
+    }
+
+    /// The network and its batch over this storage.
+    pub fn network<G: Engine<Vector = V>>(
+        &mut self,
+        engine: G,
+    ) -> (Network<'_, G, P>, Batch<'_, Scalar<G>>) {
+        let shape = Shape::new(&self.sizes).expect("sizes were checked when storage was made");
+        let buffers = Buffers {
+            parameters: &mut self.parameters,
+            velocity: &mut self.velocity,
+            activations: &mut self.activations,
+            transposed: &mut self.transposed,
+            active: &mut self.active,
+            ends: &mut self.ends,
+        };
+        let network = Network::new(engine, shape, self.batch, buffers)
+            .expect("storage was made with the lengths that a network asks for");
+        let batch =
+            Batch::new(shape.inputs(), &mut self.inputs, &mut self.input_ends, &mut self.labels);
+        (network, batch)
+    }
+}

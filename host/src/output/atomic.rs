@@ -1,0 +1,83 @@
+//! A file that is there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// The beginning of the names of files still being written, next to the file they will become.
+pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
+
+/// Writes the file at `path` through `fill`: readers see the old file or none until the new one is complete and on disk.
+///
+/// # Errors
+/// Whatever `fill` or the system reports; then `path` is as it was.
+pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX);
+    // A temporary file is private by default; a result is as readable as the user's umask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut temporary = builder.tempfile_in(folder)?;
+    let mut writer = BufWriter::new(temporary.as_file_mut());
+    fill(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder)
+}
+
+/// Makes the new name itself durable.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Other systems have no way to ask for it.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_writer_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.csv");
+        write(&path, |w| w.write_all(b"old")).unwrap();
+        let error = write(&path, |w| {
+            w.write_all(b"half of the n")?;
+            Err(io::ErrorKind::StorageFull.into())
+        })
+        .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write(&path, |w| w.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_result_has_the_permissions_of_an_ordinary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.csv");
+        write(&path, |w| w.write_all(b"x")).unwrap();
+        let ordinary = folder.path().join("ordinary");
+        fs::write(&ordinary, b"x").unwrap();
+        assert_eq!(
+            fs::metadata(path).unwrap().permissions(),
+            fs::metadata(ordinary).unwrap().permissions()
+        );
+    }
+}

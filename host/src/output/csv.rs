@@ -1,0 +1,58 @@
+//! Tables as CSV: a header line, then one line per row; floats in the shortest form that reads back to the same bits.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Writes `header` and then `rows`, each a struct or tuple with one field per column.
+///
+/// # Errors
+/// When the writer fails or a row has another number of fields than the header.
+pub fn write<R: Serialize>(
+    to: &mut dyn Write,
+    header: &[&str],
+    rows: impl IntoIterator<Item = R>,
+) -> io::Result<()> {
+    // The header is not taken from the rows, so that an empty table has one too.
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(to);
+    writer.write_record(header)?;
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    writer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table<R: Serialize>(
+        header: &[&str],
+        rows: impl IntoIterator<Item = R>,
+    ) -> io::Result<String> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, header, rows)?;
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn floats_read_back_to_the_same_bits() {
+        let numbers = [0.1_f64, 1.0 / 3.0, 5e-324, f64::MAX, -0.0, 1e21];
+        let text = table(&["step", "loss"], numbers.iter().enumerate()).unwrap();
+        let read: Vec<f64> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split_once(',').unwrap().1.parse().unwrap())
+            .collect();
+        let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&read), bits(&numbers), "{text}");
+        assert!(text.starts_with("step,loss\n0,0.1\n1,0.3333333333333333\n"), "{text}");
+        assert_eq!(table(&["alpha"], [(0.1_f32,)]).unwrap(), "alpha\n0.1\n");
+    }
+
+    #[test]
+    fn an_empty_table_has_its_header_and_a_ragged_one_is_refused() {
+        assert_eq!(table::<(u8,)>(&["step"], []).unwrap(), "step\n");
+        assert!(table(&["step", "loss"], [(1, 2.0, 3.0)]).is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! Labelled examples in memory, zeros left out.
+
+use myopia_core::glyphs::Glyphs;
+use myopia_core::mlp::{Batch, Examples};
+use myopia_core::real::Real;
+
+/// Examples as they lie in a file: number i has its non-zero inputs and its label.
+pub struct ExampleSet<T> {
+    ends: Vec<usize>,
+    inputs: Vec<(u16, T)>,
+    labels: Vec<u16>,
+}
+
+impl<T: Real> ExampleSet<T> {
+    /// A set from each example's label and non-zero inputs in ascending order.
+    pub fn collect<I: IntoIterator<Item = (u16, T)>>(
+        examples: impl IntoIterator<Item = (u16, I)>,
+    ) -> Self {
+        let mut set = Self { ends: Vec::new(), inputs: Vec::new(), labels: Vec::new() };
+        for (label, inputs) in examples {
+            set.inputs.extend(inputs.into_iter().filter(|(_, value)| *value != T::ZERO));
+            set.ends.push(set.inputs.len());
+            set.labels.push(label);
+        }
+        set
+    }
+
+    /// The synthetic digits numbered `numbers`.
+    pub fn glyphs(glyphs: Glyphs, numbers: std::ops::Range<u32>) -> Self {
+        Self::collect(numbers.map(|number| {
+            let (pixels, label) = glyphs.draw(number);
+            (label, (0..).zip(pixels.into_iter().map(T::from_f32)))
+        }))
+    }
+
+    /// How many examples there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl<T: Real> Examples<T> for ExampleSet<T> {
+    #[inline]
+    fn append(&self, index: u32, batch: &mut Batch<'_, T>) {
+        let index = index as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        batch.push(self.labels[index], self.inputs[start..self.ends[index]].iter().copied());
+    }
+}

@@ -1,0 +1,233 @@
+//! What is trained and what it is judged by: data, network, batches, objective.
+
+use std::ops::Range;
+
+use myopia_core::digest::{Digest, NotANumber};
+use myopia_core::dual::Dual;
+use myopia_core::engine::{Engine, Scalar};
+use myopia_core::lookahead::{Diverged, Objective, Training, objective};
+use myopia_core::mlp::{Shape, he_normal};
+use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
+use myopia_core::sampler::Sampler;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::vector::Vector;
+
+mod examples;
+mod source;
+
+pub use examples::ExampleSet;
+pub use source::{Data, Source};
+
+use crate::network::HeapNetwork;
+
+/// What the schedule is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectiveSet {
+    /// The mean loss on held-out training examples, which are not trained on.
+    Validation,
+    /// The mean loss on the training examples, as in the paper; nothing is held out.
+    Train,
+}
+
+impl ObjectiveSet {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// Streams of random numbers: each use of a seed has its own.
+#[derive(Clone, Copy)]
+enum Stream {
+    Weights = 0,
+    Pretraining = 1,
+    Batches = 2,
+}
+
+/// A training problem on `data`.
+pub struct Problem<'a, T> {
+    /// What is trained on.
+    pub data: &'a Data<T>,
+    /// Sizes of the layers, from inputs to classes.
+    pub layers: Vec<usize>,
+    /// Examples in a batch.
+    pub batch: usize,
+    /// μ of the inner training.
+    pub momentum: T,
+    /// What the objective is.
+    pub objective: ObjectiveSet,
+    /// At most this many examples of the objective set, from its start.
+    pub objective_size: Option<usize>,
+    /// The seed of weights and batches.
+    pub seed: u64,
+}
+
+/// Where a look-ahead starts: parameters in the order of [`Network::load`](myopia_core::mlp::Network::load), velocity zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start<T>(pub Vec<T>);
+
+/// What a look-ahead found.
+pub struct Outlook<T> {
+    /// The objective; its tangents are the derivatives with respect to α₀, K and β.
+    pub objective: Objective<T, 3>,
+    /// The parameters at the end, without tangents.
+    pub parameters: Vec<T>,
+    /// Digest of the values of parameters and velocity.
+    pub digest_values: u64,
+    /// Digest of their tangents.
+    pub digest_tangents: u64,
+}
+
+impl<T: Real> Problem<'_, T> {
+    /// How many examples, from the start of the training file, are trained on.
+    pub fn trained_on(&self) -> usize {
+        match self.objective {
+            ObjectiveSet::Validation => self.data.training.len() - self.data.held_out,
+            ObjectiveSet::Train => self.data.training.len(),
+        }
+    }
+
+    /// The numbers of the objective's examples in the training file.
+    pub fn objective_indices(&self) -> Vec<u32> {
+        let all = self.objective_set();
+        let size = self.objective_size.unwrap_or(all.len());
+        all.take(size).map(|index| index as u32).collect()
+    }
+
+    /// The objective set before it is limited to [`objective_size`](Self::objective_size).
+    pub fn objective_set(&self) -> Range<usize> {
+        match self.objective {
+            ObjectiveSet::Validation => self.trained_on()..self.data.training.len(),
+            ObjectiveSet::Train => 0..self.trained_on(),
+        }
+    }
+
+    fn rng(&self, stream: Stream) -> Pcg32 {
+        Pcg32::new(self.seed, stream as u64)
+    }
+
+    fn sampler(&self, stream: Stream) -> Sampler<Vec<u32>> {
+        Sampler::new(vec![0; self.trained_on()], self.rng(stream))
+    }
+
+    /// The numbers of the examples in each of the first `steps` batches, batch after batch.
+    pub fn batch_indices(&self, steps: u32) -> Vec<u32> {
+        let mut sampler = self.sampler(Stream::Batches);
+        (0..steps).flat_map(|_| sampler.next_batch(self.batch).to_vec()).collect()
+    }
+
+    /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the velocity is then dropped.
+    pub fn start<G>(&self, engine: G, steps: u32, learning_rate: T) -> Result<Start<T>, Diverged>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        let shape = Shape::new(&self.layers).expect("a problem's layers were checked");
+        let weights: Vec<T> =
+            he_normal(shape, &mut self.rng(Stream::Weights)).map(T::from_f32).collect();
+        if steps == 0 {
+            return Ok(Start(weights));
+        }
+        let constant = InverseTime { alpha0: learning_rate, time_constant: T::ONE, beta: T::ZERO };
+        let mut run = Run::<G, 0>::new(self, engine, &Start(weights), Stream::Pretraining);
+        run.train(&constant.with_tangents([]), 0..steps, |_, _, _| {})?;
+        Ok(Start(run.parameters()))
+    }
+
+    /// Trains from `start` for `horizon` steps and judges the result, with derivatives; `tick` is called after each step.
+    pub fn look_ahead<G>(
+        &self,
+        engine: G,
+        start: &Start<T>,
+        schedule: InverseTime<T>,
+        horizon: u32,
+        tick: impl Fn(),
+    ) -> Result<Outlook<T>, Diverged>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        let mut run = self.run::<G, 3>(engine, start);
+        run.train(&schedule.with_tangents(PARAMETERS), 0..horizon, |_, _, _| tick())?;
+        let objective = run.judge(&self.data.training, &self.objective_indices())?;
+        let (digest_values, digest_tangents) = run.digests();
+        Ok(Outlook { objective, parameters: run.parameters(), digest_values, digest_tangents })
+    }
+
+    /// A training run from `start` on the batches of a look-ahead: the same ones each time.
+    pub fn run<G, const P: usize>(&self, engine: G, start: &Start<T>) -> Run<'_, G, P>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        Run::new(self, engine, start, Stream::Batches)
+    }
+}
+
+/// One training run of a problem, with P tangents.
+pub struct Run<'a, G: Engine, const P: usize> {
+    problem: &'a Problem<'a, Scalar<G>>,
+    engine: G,
+    storage: HeapNetwork<G::Vector, P>,
+    sampler: Sampler<Vec<u32>>,
+}
+
+impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
+    fn new(
+        problem: &'a Problem<'a, Scalar<G>>,
+        engine: G,
+        start: &Start<Scalar<G>>,
+        stream: Stream,
+    ) -> Self {
+        let storage = HeapNetwork::new(&problem.layers, problem.batch);
+        let mut storage = storage.expect("a problem's layers and batch were checked");
+        let (mut network, _) = storage.network(engine);
+        network.load(start.0.iter().map(|&x| Dual::constant(x)), []);
+        Self { problem, engine, storage, sampler: problem.sampler(stream) }
+    }
+
+    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's number, its
+    /// learning rate and the mean loss of its batch.
+    pub fn train(
+        &mut self,
+        schedule: &InverseTime<Dual<Scalar<G>, P>>,
+        steps: Range<u32>,
+        observe: impl FnMut(u32, Scalar<G>, Scalar<G>),
+    ) -> Result<(), Diverged> {
+        let (mut network, mut batch) = self.storage.network(self.engine);
+        let training = Training {
+            schedule: *schedule,
+            momentum: self.problem.momentum,
+            batch: self.problem.batch,
+        };
+        let examples = &self.problem.data.training;
+        training.run(&mut network, &mut batch, &mut self.sampler, examples, steps, observe)
+    }
+
+    /// The mean loss and the accuracy on the examples numbered `indices`.
+    pub fn judge(
+        &mut self,
+        examples: &ExampleSet<Scalar<G>>,
+        indices: &[u32],
+    ) -> Result<Objective<Scalar<G>, P>, Diverged> {
+        let (mut network, mut batch) = self.storage.network(self.engine);
+        objective(&mut network, &mut batch, examples, indices)
+    }
+
+    /// The values of the parameters.
+    pub fn parameters(&mut self) -> Vec<Scalar<G>> {
+        let (network, _) = self.storage.network(self.engine);
+        network.parameters().map(|x| x.value).collect()
+    }
+
+    /// Digests of the values and of the tangents of parameters and velocity.
+    pub fn digests(&mut self) -> (u64, u64) {
+        let (network, _) = self.storage.network(self.engine);
+        let value = |digest: Result<Digest, NotANumber>| {
+            digest.expect("a step that ends well leaves finite numbers").value()
+        };
+        (value(network.digest_values()), value(network.digest_tangents()))
+    }
+}
