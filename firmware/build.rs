@@ -69,16 +69,9 @@ fn chosen_board(table: &Table) -> Result<&Target, String> {
     };
     let mut boards = table.target.iter().filter(is_on);
     let (Some(board), None) = (boards.next(), boards.next()) else {
-        let names: Vec<_> = table
-            .target
-            .iter()
-            .filter(|t| t.flash.is_some())
-            .map(|t| t.name.as_str())
-            .collect();
-        return Err(format!(
-            "choose one board with --features: {}",
-            names.join(", ")
-        ));
+        let names: Vec<_> =
+            table.target.iter().filter(|t| t.flash.is_some()).map(|t| t.name.as_str()).collect();
+        return Err(format!("choose one board with --features: {}", names.join(", ")));
     };
     if env::var("TARGET").unwrap() != board.triple {
         return Err(format!("{} needs --target {}", board.name, board.triple));
@@ -89,10 +82,7 @@ fn chosen_board(table: &Table) -> Result<&Target, String> {
 /// The stack lies at the bottom of RAM and the data above it, so that a stack overflow runs out of RAM and faults.
 fn memory_x(board: &Target) -> String {
     let (Some(flash), Some(ram), Some(stack)) = (&board.flash, &board.ram, board.stack) else {
-        panic!(
-            "firmware/targets.toml: {} needs flash, ram and stack",
-            board.name
-        );
+        panic!("firmware/targets.toml: {} needs flash, ram and stack", board.name);
     };
     let mut text = format!(
         "MEMORY {{\n  FLASH : ORIGIN = {:#x}, LENGTH = {:#x}\n  STACK : ORIGIN = {:#x}, LENGTH = {:#x}\n  RAM : ORIGIN = {:#x}, LENGTH = {:#x}\n",

@@ -5,10 +5,8 @@ pub struct Experiment {
     pub expected: u64,
 }
 
-pub const EXPERIMENTS: &[Experiment] = &[Experiment {
-    name: "sum",
-    expected: 0xa309_0545_3fa9_0f81,
-}];
+pub const EXPERIMENTS: &[Experiment] =
+    &[Experiment { name: "sum", expected: 0xa309_0545_3fa9_0f81 }];
 
 impl Experiment {
     pub fn run(&self, mut record: impl FnMut(u32, u32)) -> u64 {

@@ -28,10 +28,7 @@ pub(super) fn write(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the slice is readable.
         let count = unsafe { c_write(1, bytes.as_ptr(), bytes.len()) };
-        match usize::try_from(count)
-            .ok()
-            .and_then(|count| bytes.get(count..))
-        {
+        match usize::try_from(count).ok().and_then(|count| bytes.get(count..)) {
             Some(rest) if count > 0 => bytes = rest,
             _ => c_exit(Outcome::Broken as i32),
         }

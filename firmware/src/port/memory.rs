@@ -18,15 +18,9 @@ unsafe extern "C" {
 /// Prints the bytes used: of flash, of RAM by statics, of stack at its deepest, and the stack's size.
 pub fn say_usage() {
     let address = |symbol: *const u32| symbol.addr();
-    let (flash_start, load) = (
-        address(&raw const _flash_start),
-        address(&raw const __sidata),
-    );
-    let (data, data_end, bss_end) = (
-        address(&raw const __sdata),
-        address(&raw const __edata),
-        address(&raw const __ebss),
-    );
+    let (flash_start, load) = (address(&raw const _flash_start), address(&raw const __sidata));
+    let (data, data_end, bss_end) =
+        (address(&raw const __sdata), address(&raw const __edata), address(&raw const __ebss));
     let stack_size = address(&raw const _stack_start) - address(&raw const _stack_end);
     super::say!(
         "memory flash={} statics={} stack={} stack_size={}",
