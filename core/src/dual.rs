@@ -105,6 +105,7 @@ impl<V: Vector, const P: usize> Sub for Dual<V, P> {
 }
 
 /// The product rule: (a·b)' = a'·b + a·b', the two products rounded, then their sum.
+#[expect(clippy::suspicious_arithmetic_impl, reason = "the product rule has a sum in it")]
 impl<V: Vector, const P: usize> Mul for Dual<V, P> {
     type Output = Self;
     #[inline(always)]
@@ -119,6 +120,7 @@ impl<V: Vector, const P: usize> Mul for Dual<V, P> {
 }
 
 /// The quotient rule on the rounded quotient q = a/b: q' = (a' − q·b')/b.
+#[expect(clippy::suspicious_arithmetic_impl, reason = "the quotient rule has a product in it")]
 impl<T: Real, const P: usize> Div for Dual<T, P> {
     type Output = Self;
     fn div(self, other: Self) -> Self {

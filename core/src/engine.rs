@@ -25,7 +25,8 @@ pub trait Engine: Copy + Send + Sync {
     type Vector: Vector;
     /// Where elementary functions come from.
     type Elementary: Elementary<Scalar<Self>>;
-    /// How many vectors a kernel may keep as running sums: the registers, less a few for operands.
+    /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition, few enough to leave
+    /// registers for operands and to let a tile of the matrix stay in the nearest cache.
     const SUMS: usize;
 
     /// Runs `task` with this engine's instructions.

@@ -109,6 +109,7 @@ macro_rules! lanes {
         impl $trait for $name {
             type Output = Self;
             #[inline(always)]
+            #[expect(clippy::assign_op_pattern, reason = "the operator is the macro's parameter")]
             fn $method(self, other: Self) -> Self {
                 let mut out = self.0;
                 for lane in 0..$lanes {

@@ -2,11 +2,6 @@
 //!
 //! For looking at: after a change in `figure`, open these and see whether they can be read in five seconds.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "made-up curves to look at; no number here reaches a digest"
-)]
-
 use std::path::Path;
 
 use myopia::figure::{Axis, Error, Field, Figure, Lines, Markers, Reference, Series, Surface};
@@ -71,7 +66,7 @@ fn schedules() -> Figure {
     let mut loss = Lines::new("Training loss", Axis::linear("step"), Axis::log("loss (nats)"));
     for (i, horizon) in HORIZONS.into_iter().enumerate() {
         let beta = [30.0, 6.0, 2.0, 0.8][i];
-        let at = move |t: f64| 0.1 / (1.0 + t / 5_000.0_f64).powi(beta as i32 + 1);
+        let at = move |t: f64| 0.1 / libm::pow(1.0 + t / 5_000.0, beta + 1.0);
         rate = rate.series(Series::new(name(horizon), steps().map(|t| (t, at(t)))));
         let floor = [0.08, 0.01, 1e-3, 2e-4][i];
         let losses = steps().map(move |t| (t, floor + 2.3 / (1.0 + (t / 40.0) * (t / 40.0))));
@@ -108,7 +103,9 @@ fn trajectories() -> Figure {
         for (i, horizon) in HORIZONS.into_iter().enumerate() {
             let values = (0..=500).map(move |step: i32| {
                 let gone = 1.0 - 1.0 / (1.0 + f64::from(step) / 60.0);
-                start * (ends[i] / start).powf(gone) * (1.0 + 0.03 * noise(step as usize + 977 * i))
+                start
+                    * libm::pow(ends[i] / start, gone)
+                    * (1.0 + 0.03 * noise(step as usize + 977 * i))
             });
             panel = panel.series(Series::steps(name(horizon), values).markers(Markers::Ends));
         }
@@ -121,17 +118,18 @@ fn trajectories() -> Figure {
 }
 
 fn spaced(low: f64, high: f64, count: usize) -> Vec<f64> {
-    let ratio = (high / low).powf(1.0 / (count - 1) as f64);
-    (0..count).map(|i| low * ratio.powi(i as i32)).collect()
+    let ratio = libm::pow(high / low, 1.0 / (count - 1) as f64);
+    (0..count).map(|i| low * libm::pow(ratio, i as f64)).collect()
 }
 
 /// A valley whose floor moves towards slower decay as the horizon grows, with a diverged corner.
 fn valley(horizon: f64, x: f64, y: f64) -> Option<f64> {
-    let best = 40.0 / (horizon / 100.0).powf(0.75);
-    let (u, v) = ((x / 0.1).log10(), (y / best).log10());
-    let diverged = x > 0.25 && y < 3.0 * best.min(3.0);
+    let best = 40.0 / libm::pow(horizon / 100.0, 0.75);
+    let (u, v) = (libm::log10(x / 0.1), libm::log10(y / best));
+    let diverged = x > 0.25 && y < 3.0 * if best < 3.0 { best } else { 3.0 };
     (!diverged).then(|| {
-        0.3 / (horizon / 100.0).powf(0.9) * 10f64.powf(0.9 * u * u + 0.35 * v * v + 0.4 * u * v)
+        0.3 / libm::pow(horizon / 100.0, 0.9)
+            * libm::exp10(0.9 * u * u + 0.35 * v * v + 0.4 * u * v)
     })
 }
 
@@ -143,13 +141,13 @@ fn panel(horizon: f64, count: usize) -> Surface {
 }
 
 fn surface(horizon: f64) -> Figure {
-    let best = 40.0 / (horizon / 100.0_f64).powf(0.75);
+    let best = 40.0 / libm::pow(horizon / 100.0, 0.75);
     let mut panel = panel(horizon, 25);
     for (start, (x, y)) in [(0.003, 0.05), (0.004, 120.0), (0.2, 100.0)].into_iter().enumerate() {
         let path = (0..=200).map(move |step| {
             let gone = 1.0 - 1.0 / (1.0 + f64::from(step) / 20.0);
             let bend: f64 = 1.0 + 0.6 * gone * (1.0 - gone);
-            (x * (0.1f64 / x).powf(gone) * bend, y * (best / y).powf(gone * gone))
+            (x * libm::pow(0.1 / x, gone) * bend, y * libm::pow(best / y, gone * gone))
         });
         panel = panel.trajectory(format!("start {}", start + 1), path);
     }
@@ -163,7 +161,7 @@ fn surfaces() -> Figure {
 
 fn scattered() -> Figure {
     let samples = (0..300).map(|i| {
-        let place = |low: f64, high: f64, i| low * (high / low).powf((noise(i) + 1.0) / 2.0);
+        let place = |low: f64, high: f64, i| low * libm::pow(high / low, (noise(i) + 1.0) / 2.0);
         let (x, y) = (place(1e-3, 0.5, 2 * i), place(1e-2, 200.0, 2 * i + 1));
         (x, y, valley(5_000.0, x, y))
     });

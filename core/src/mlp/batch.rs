@@ -1,7 +1,7 @@
 //! A batch of examples, as the non-zero inputs of each example and of each input.
 
 use super::shape::WIDEST;
-use super::sparse::Rows;
+use super::sparse::{Rows, TILE, segments};
 use crate::real::Real;
 
 /// One non-zero input.
@@ -24,7 +24,6 @@ pub trait Examples<T> {
 pub struct Batch<'a, T> {
     inputs: usize,
     length: usize,
-    entries: usize,
     labels: &'a mut [u16],
     by_example: Rows<'a, Entry<T>>,
     by_input: Rows<'a, Entry<T>>,
@@ -42,21 +41,19 @@ impl<'a, T: Real> Batch<'a, T> {
         let half = labels.len() * inputs;
         let (by_example, by_input) = entries.split_at_mut_checked(half).unwrap_or_default();
         let (example_ends, input_ends) =
-            ends.split_at_mut_checked(labels.len()).unwrap_or_default();
+            ends.split_at_mut_checked(labels.len() * segments(inputs)).unwrap_or_default();
         Self {
             inputs,
             length: 0,
-            entries: 0,
             labels,
-            by_example: Rows::new(by_example, example_ends),
-            by_input: Rows::new(by_input, input_ends),
+            by_example: Rows::new(by_example, example_ends, segments(inputs)),
+            by_input: Rows::new(by_input, input_ends, 1),
         }
     }
 
     /// Fills the batch with the examples numbered `indices`, at most as many as there is room for.
     pub fn fill(&mut self, examples: &impl Examples<T>, indices: &[u32]) {
         self.length = 0;
-        self.entries = 0;
         for &index in indices {
             examples.append(index, self);
         }
@@ -71,19 +68,21 @@ impl<'a, T: Real> Batch<'a, T> {
     pub fn push(&mut self, label: u16, inputs: impl Iterator<Item = (u16, T)>) {
         let Some(slot) = self.labels.get_mut(self.length) else { return };
         *slot = label;
-        let mut room = self.by_example.room().iter_mut().skip(self.entries);
-        let mut taken = 0;
+        let mut list = self.by_example.filling(self.length);
+        let mut tiles = (TILE..self.inputs).step_by(TILE);
+        let mut tile_end = tiles.next();
         for (position, value) in inputs {
-            if value != T::ZERO
-                && (position as usize) < self.inputs
-                && let Some(entry) = room.next()
-            {
-                *entry = Entry { position, value };
-                taken += 1;
+            while tile_end.is_some_and(|end| end <= position as usize) {
+                list.end();
+                tile_end = tiles.next();
             }
+            let wanted = value != T::ZERO && (position as usize) < self.inputs;
+            list.offer(Entry { position, value }, wanted);
         }
-        self.entries += taken;
-        self.by_example.end_row(self.length, self.entries);
+        for _ in tile_end.into_iter().chain(tiles) {
+            list.end();
+        }
+        list.end();
         self.length += 1;
     }
 

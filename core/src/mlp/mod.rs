@@ -18,13 +18,17 @@
 //! and runs over outputs in ascending order, the losses of a batch go through [`Sum`](crate::sum::Sum). Terms whose
 //! factor from an example or from a ReLU unit is zero are left out (contract 6).
 
+mod activity;
 mod batch;
+mod matrix;
 mod network;
 mod product;
 mod shape;
 mod softmax;
 mod sparse;
 mod storage;
+mod target;
+mod terms;
 
 pub use batch::{Batch, Entry, Examples};
 pub use network::{

@@ -2,14 +2,15 @@
 
 use core::mem::take;
 
+use super::activity::{Activity, Transpose};
 use super::batch::Batch;
-use super::product::{
-    Activity, All, Backward, Coefficient, Descent, Forward, Inputs, Matrix, Ones, Product, Terms,
-    Transpose, UnitExamples, Units,
-};
+use super::matrix::Matrix;
+use super::product::Product;
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
-use super::softmax;
-use super::sparse::Rows;
+use super::softmax::{self, Logits};
+use super::sparse::{Rows, segments};
+use super::target::{Backward, Descent, Forward};
+use super::terms::{All, Inputs, Ones, Terms, UnitExamples, Units};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
@@ -124,6 +125,7 @@ pub struct Network<'a, G: Engine, const P: usize> {
 struct View<'a, V, const P: usize> {
     layer: Layer,
     blocks: usize,
+    batch: usize,
     parameters: &'a mut [Dual<V, P>],
     velocity: &'a mut [Dual<V, P>],
     activations: &'a mut [Dual<V, P>],
@@ -133,13 +135,12 @@ struct View<'a, V, const P: usize> {
 
 impl<V: Vector, const P: usize> View<'_, V, P> {
     fn values(&self) -> Matrix<'_, V, P> {
-        Matrix { elements: self.activations, blocks: self.blocks }
+        Matrix { elements: self.activations, rows: self.batch }
     }
 
-    fn weights(&self) -> (Matrix<'_, V, P>, &[Dual<V, P>]) {
-        let (weights, bias) =
-            self.parameters.split_at_checked(self.layer.inputs * self.blocks).unwrap_or_default();
-        (Matrix { elements: weights, blocks: self.blocks }, bias)
+    /// The weights and, in one more row, the biases.
+    fn weights(&self) -> Matrix<'_, V, P> {
+        Matrix { elements: self.parameters, rows: self.layer.inputs + 1 }
     }
 }
 
@@ -169,22 +170,25 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
     fn part(&mut self, layer: Layer, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
         let blocks = layer.outputs.div_ceil(V::LANES);
         let parameters = (layer.inputs + 1) * blocks;
-        let (active, ends) = match hidden {
-            true => (self.batch * layer.outputs, self.batch + layer.outputs),
-            false => (0, 0),
+        let (active, example_ends, unit_ends) = match hidden {
+            true => {
+                (self.batch * layer.outputs, self.batch * segments(layer.outputs), layer.outputs)
+            }
+            false => (0, 0, 0),
         };
         let both = cut.cut(&mut self.buffers.active, 2 * active);
         let (example, unit) = both.split_at_mut_checked(active).unwrap_or_default();
-        let ends = cut.cut(&mut self.buffers.ends, ends);
-        let (example_ends, unit_ends) = ends.split_at_mut_checked(self.batch).unwrap_or_default();
+        let ends = cut.cut(&mut self.buffers.ends, example_ends + unit_ends);
+        let (example_ends, unit_ends) = ends.split_at_mut_checked(example_ends).unwrap_or_default();
         View {
             layer,
             blocks,
+            batch: self.batch,
             parameters: cut.cut(&mut self.buffers.parameters, parameters),
             velocity: cut.cut(&mut self.buffers.velocity, parameters),
             activations: cut.cut(&mut self.buffers.activations, self.batch * blocks),
-            by_example: Rows::new(example, example_ends),
-            by_unit: Rows::new(unit, unit_ends),
+            by_example: Rows::new(example, example_ends, segments(layer.outputs)),
+            by_unit: Rows::new(unit, unit_ends, 1),
         }
     }
 
@@ -318,11 +322,10 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         momentum: Scalar<G>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
         let examples = Scalar::<G>::from_u32(batch.len() as u32);
-        let classes = self.shape.classes();
         let mut losses = Sum::default();
-        self.forward(batch, |row, label| {
-            let scored = softmax::score::<G::Elementary, _, P>(row, classes, label);
-            softmax::error(row, classes, label, &scored, examples);
+        self.forward(batch, |mut row, label| {
+            let scored = softmax::score::<G::Elementary, _, P>(&mut row, label);
+            softmax::error(&mut row, label, &scored, examples);
             losses.add(scored.loss);
         });
         let loss = losses.total().divided(examples);
@@ -335,11 +338,10 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     ///
     /// With tangents in the parameters, the tangents of the loss are its hypergradient.
     pub fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
-        let classes = self.shape.classes();
         let mut losses = Sum::default();
         let mut correct = 0;
-        self.forward(batch, |row, label| {
-            let scored = softmax::score::<G::Elementary, _, P>(row, classes, label);
+        self.forward(batch, |mut row, label| {
+            let scored = softmax::score::<G::Elementary, _, P>(&mut row, label);
             losses.add(scored.loss);
             correct += (scored.predicted == label) as u32;
         });
@@ -366,7 +368,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     fn forward(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        mut output: impl FnMut(&mut [Dual<G::Vector, P>], usize),
+        mut output: impl FnMut(Logits<'_, G::Vector, P>, usize),
     ) {
         let engine = self.engine;
         let rows = batch.len().min(self.batch);
@@ -374,23 +376,35 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
             match &below {
-                None => forward_layer(engine, rows, Inputs(batch.by_example()), &mut view),
+                None => {
+                    for segment in 0..batch.by_example().segments() {
+                        let terms = Inputs { rows: batch.by_example(), segment };
+                        forward_layer(engine, rows, terms, segment == 0, &mut view);
+                    }
+                }
                 Some(below) => {
                     let terms = Units { active: &below.by_example, values: below.values() };
-                    forward_layer(engine, rows, terms, &mut view);
+                    forward_layer(engine, rows, terms, true, &mut view);
                 }
             }
             engine.run(Activity {
                 examples: rows,
-                values: Matrix { elements: view.activations, blocks: view.blocks },
+                units: view.layer.outputs,
+                values: Matrix { elements: view.activations, rows: view.batch },
                 by_example: &mut view.by_example,
                 by_unit: &mut view.by_unit,
             });
             below = Some(view);
         }
         if let Some(top) = below {
-            for (row, label) in top.activations.chunks_mut(top.blocks.max(1)).zip(batch.labels()) {
-                output(row, *label as usize);
+            for (example, label) in batch.labels().iter().enumerate() {
+                let logits = Logits {
+                    elements: &mut *top.activations,
+                    rows: top.batch,
+                    example,
+                    classes: top.layer.outputs,
+                };
+                output(logits, *label as usize);
             }
         }
     }
@@ -416,35 +430,36 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                 engine.run(Transpose {
                     inputs: view.layer.inputs,
                     outputs: view.layer.outputs,
-                    weights: view.weights().0,
+                    weights: view.weights(),
                     out: transposed,
                 });
             }
             let descent = Step { engine, rows, learning_rate, momentum };
-            let errors = Matrix { elements: &*view.activations, blocks: view.blocks };
+            let errors = Matrix { elements: &*view.activations, rows: view.batch };
             let (parameters, velocity) = (view.parameters, view.velocity);
-            let layer = view.layer;
+            let (layer, blocks) = (view.layer, view.blocks);
             let found = match &below {
                 None => {
-                    descent.layer(layer, Inputs(batch.by_input()), errors, parameters, velocity)
+                    let terms = Inputs { rows: batch.by_input(), segment: 0 };
+                    descent.layer(layer, blocks, terms, errors, parameters, velocity)
                 }
                 Some(below) => {
                     let terms = UnitExamples { active: &below.by_unit, values: below.values() };
-                    descent.layer(layer, terms, errors, parameters, velocity)
+                    descent.layer(layer, blocks, terms, errors, parameters, velocity)
                 }
             };
             poison = poison + found;
             if let Some(below) = &mut below {
-                let matrix = Matrix { elements: transposed, blocks: below.blocks };
-                let mut target =
-                    Backward { blocks: below.blocks, activations: &mut *below.activations };
-                let target = &mut target;
+                let blocks = below.blocks;
+                let matrix = Matrix { elements: transposed, rows: layer.outputs };
+                let target =
+                    &mut Backward { rows: below.batch, activations: &mut *below.activations };
                 if output {
                     let terms = All { count: layer.outputs, values: errors };
-                    Product { rows, matrix, terms, target }.on(engine);
+                    Product { rows, blocks, matrix, terms, target }.on(engine);
                 } else {
                     let terms = Units { active: &view.by_example, values: errors };
-                    Product { rows, matrix, terms, target }.on(engine);
+                    Product { rows, blocks, matrix, terms, target }.on(engine);
                 }
             }
             output = false;
@@ -458,15 +473,15 @@ fn forward_layer<G: Engine, T, const P: usize>(
     engine: G,
     rows: usize,
     terms: T,
+    first: bool,
     view: &mut View<'_, G::Vector, P>,
 ) where
-    T: Terms<Coefficient: Coefficient<G::Vector, P>>,
+    T: Terms<G::Vector, P>,
 {
-    let (weights, bias) =
-        view.parameters.split_at_checked(view.layer.inputs * view.blocks).unwrap_or_default();
-    let matrix = Matrix { elements: weights, blocks: view.blocks };
-    let mut target = Forward { bias, out: view.activations };
-    Product { rows, matrix, terms, target: &mut target }.on(engine);
+    let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+    let bias = first.then_some((matrix, view.layer.inputs));
+    let target = &mut Forward { bias, rows: view.batch, out: &mut *view.activations };
+    Product { rows, blocks: view.blocks, matrix, terms, target }.on(engine);
 }
 
 /// What the update of every layer shares.
@@ -482,31 +497,31 @@ impl<G: Engine, const P: usize> Step<G, P> {
     fn layer<T>(
         &self,
         layer: Layer,
+        blocks: usize,
         terms: T,
         errors: Matrix<'_, G::Vector, P>,
         parameters: &mut [Dual<G::Vector, P>],
         velocity: &mut [Dual<G::Vector, P>],
     ) -> Dual<Scalar<G>, P>
     where
-        T: Terms<Coefficient: Coefficient<G::Vector, P>>,
+        T: Terms<G::Vector, P>,
     {
-        let weights = layer.inputs * errors.blocks;
-        let (parameters, bias) = parameters.split_at_mut_checked(weights).unwrap_or_default();
-        let (velocity, bias_velocity) = velocity.split_at_mut_checked(weights).unwrap_or_default();
-        let descent = |parameters, velocity| Descent {
+        let mut target = Descent {
             learning_rate: Dual::splat(self.learning_rate),
             momentum: G::Vector::splat(self.momentum),
-            blocks: errors.blocks,
+            rows: layer.inputs + 1,
+            first: 0,
             parameters,
             velocity,
             poison: Dual::default(),
         };
-        let mut target = descent(parameters, velocity);
-        Product { rows: layer.inputs, matrix: errors, terms, target: &mut target }.on(self.engine);
-        let mut bias = descent(bias, bias_velocity);
-        let ones = Ones { count: self.rows, one: Scalar::<G>::ONE };
-        Product { rows: 1, matrix: errors, terms: ones, target: &mut bias }.on(self.engine);
-        let poison = target.poison + bias.poison;
+        let (engine, matrix) = (self.engine, errors);
+        let weights = Product { rows: layer.inputs, blocks, matrix, terms, target: &mut target };
+        weights.on(engine);
+        target.first = layer.inputs;
+        let terms = Ones { count: self.rows };
+        Product { rows: 1, blocks, matrix, terms, target: &mut target }.on(engine);
+        let poison = target.poison;
         let mut total = Dual::constant(Scalar::<G>::ZERO);
         for lane in 0..G::Vector::LANES {
             total = total + poison.lane(lane);
@@ -528,21 +543,22 @@ pub fn he_normal<'a>(shape: Shape<'a>, rng: &'a mut Pcg32) -> impl Iterator<Item
         .map(|deviation| if deviation > 0.0 { deviation * rng.normal::<f32>() } else { 0.0 })
 }
 
-/// The rows of every layer: how many columns and how many blocks.
-fn rows_of(shape: Shape<'_>, lanes: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-    shape.layers().flat_map(move |layer| {
-        (0..layer.inputs + 1).map(move |_| (layer.outputs, layer.outputs.div_ceil(lanes)))
-    })
+/// Of each layer in turn: its sizes, and how many blocks its parameters take.
+fn parts(shape: Shape<'_>, lanes: usize) -> impl Iterator<Item = (Layer, usize)> + '_ {
+    shape.layers().map(move |layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(lanes)))
 }
 
 fn numbers<'a, V: Vector, const P: usize>(
     shape: Shape<'a>,
     mut elements: &'a [Dual<V, P>],
 ) -> impl Iterator<Item = Dual<V::Scalar, P>> + 'a {
-    rows_of(shape, V::LANES).flat_map(move |(columns, blocks)| {
-        let (row, rest) = elements.split_at_checked(blocks).unwrap_or_default();
+    parts(shape, V::LANES).flat_map(move |(layer, length)| {
+        let (part, rest) = elements.split_at_checked(length).unwrap_or_default();
         elements = rest;
-        row.iter().flat_map(|block| (0..V::LANES).map(|lane| block.lane(lane))).take(columns)
+        let matrix = Matrix { elements: part, rows: layer.inputs + 1 };
+        (0..matrix.rows).flat_map(move |row| {
+            (0..layer.outputs).filter_map(move |column| matrix.at(row, column))
+        })
     })
 }
 
@@ -551,12 +567,15 @@ fn place<V: Vector, const P: usize>(
     mut elements: &mut [Dual<V, P>],
     mut numbers: impl Iterator<Item = Dual<V::Scalar, P>>,
 ) {
-    for (columns, blocks) in rows_of(shape, V::LANES) {
-        let row = front(&mut elements, blocks);
-        for (first, block) in (0..columns).step_by(V::LANES).zip(row) {
-            *block = Dual::default();
-            for lane in 0..V::LANES.min(columns - first) {
-                block.set_lane(lane, numbers.next().unwrap_or_default());
+    elements.fill(Dual::default());
+    for (layer, length) in parts(shape, V::LANES) {
+        let part = front(&mut elements, length);
+        for row in 0..layer.inputs + 1 {
+            for column in 0..layer.outputs {
+                let at = column / V::LANES * (layer.inputs + 1) + row;
+                if let Some(block) = part.get_mut(at) {
+                    block.set_lane(column, numbers.next().unwrap_or_default());
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The sizes of a network and the lengths of the buffers it needs.
 
+use super::sparse::segments;
+
 /// The sizes of the layers, from inputs to classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape<'a> {
@@ -134,7 +136,7 @@ impl Lengths {
         };
         if let [inputs, ..] = sizes {
             l.inputs = batch * *inputs;
-            l.input_ends = batch + *inputs;
+            l.input_ends = batch * segments(*inputs) + *inputs;
         }
         let mut rest = sizes;
         let mut first = true;
@@ -148,7 +150,7 @@ impl Lengths {
             }
             if !above.is_empty() {
                 l.active += 2 * batch * *outputs;
-                l.ends += batch + *outputs;
+                l.ends += batch * segments(*outputs) + *outputs;
             }
             first = false;
         }

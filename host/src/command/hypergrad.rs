@@ -87,8 +87,10 @@ impl Options {
         };
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let (start, outlook) =
-            T::run(LookAhead { options: self, common, problem: &problem, schedule })?;
+        let (start, outlook) = T::run(
+            common.isa()?,
+            LookAhead { options: self, common, problem: &problem, schedule },
+        )?;
         let [d_alpha0, d_time_constant, d_beta] = outlook.objective.loss.tangents.map(T::to_f64);
         let report = Report {
             loss: outlook.objective.loss.value.to_f64(),

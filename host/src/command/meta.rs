@@ -67,13 +67,10 @@ impl Options {
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
         let mut records = Vec::new();
-        let ended = T::run(Tuning {
-            options: self,
-            common,
-            problem: &problem,
-            descent,
-            records: &mut records,
-        })?;
+        let ended = T::run(
+            common.isa()?,
+            Tuning { options: self, common, problem: &problem, descent, records: &mut records },
+        )?;
         if let Err(diverged) = ended {
             if let Some(folder) = &folder {
                 Record::write(folder, "trajectory.partial.csv", &records)?;
@@ -105,7 +102,9 @@ impl Options {
             "meta-step", "alpha0", "K", "beta", "loss"
         );
         let every = (records.len() / 20).max(1);
-        for record in records.iter().filter(|r| r.meta_step as usize % every == 0 || *r == last) {
+        for record in
+            records.iter().filter(|r| (r.meta_step as usize).is_multiple_of(every) || *r == last)
+        {
             let Record { meta_step, alpha0, time_constant, beta, loss, .. } = record;
             println!(
                 "{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}"

@@ -11,7 +11,7 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
 use serde::Serialize;
 
-use crate::engine::Precision;
+use crate::engine::{Isa, Precision};
 use crate::failure::Failure;
 use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 
@@ -33,6 +33,9 @@ pub struct Common {
     /// Threads for independent runs [default: one for each processor]
     #[arg(long, value_name = "N", global = true)]
     pub threads: Option<std::num::NonZeroUsize>,
+    /// Instruction set to use [default: the widest that this processor has]; the bits are the same
+    #[arg(long, value_enum, global = true)]
+    pub isa: Option<Isa>,
     /// No progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -277,6 +280,11 @@ impl OuterOptions {
 }
 
 impl Common {
+    /// The instruction set to use.
+    pub fn isa(&self) -> Result<Isa, Failure> {
+        Isa::choose(self.isa)
+    }
+
     /// Says something on standard error, unless it is to be quiet.
     pub fn remark(&self, text: impl std::fmt::Display) {
         if !self.quiet {

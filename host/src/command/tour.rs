@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::options::Common;
 use super::progress;
+use crate::descent::Record;
 use crate::failure::Failure;
 use crate::figure::{Axis, Figure, Lines, Markers, Series};
 use crate::output::{OutputFolder, csv, json};
@@ -41,7 +42,7 @@ impl Options {
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
         let folder = OutputFolder::create(&path, common.force)?;
         let mut rows = show(&NoisyQuadratic::default(), common, &folder)?;
-        rows.extend(show(&Digits::new(common.seed)?, common, &folder)?);
+        rows.extend(show(&Digits::new(common.seed, common.isa()?)?, common, &folder)?);
         let header = [
             "study",
             "horizon",
@@ -110,16 +111,21 @@ fn print<S: Study>(rows: &[Row]) {
             row.loss_at_longest
         );
     }
-    if let (Some(short), Some(long)) = (rows.first(), rows.last()) {
+    let worst =
+        rows.iter().reduce(|a, b| if b.loss_at_longest > a.loss_at_longest { b } else { a });
+    if let (Some(worst), Some(long)) = (worst, rows.last()) {
         println!(
-            "\nThe schedule chosen by looking {} steps ahead ends at a {} {:.1} times that of the one chosen by looking \
-             {longest} ahead.\n",
-            short.horizon,
-            S::LOSS,
-            short.loss_at_longest / long.loss_at_longest
+            "\nThe schedule that looks best after {} steps ends with {:.1} times the {} of the one that looks best after \
+             {longest}.\n",
+            worst.horizon,
+            worst.loss_at_longest / long.loss_at_longest,
+            S::LOSS
         );
     }
 }
+
+/// One number of a record.
+type Read = fn(&Record) -> f64;
 
 fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Failure> {
     let name = |choice: &Choice| format!("T = {}", choice.horizon);
@@ -148,7 +154,7 @@ fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Fail
         csv::write(w, &["horizon", "step", "learning_rate", "loss"], points)
     })?;
 
-    let parameters: [(&str, fn(&crate::descent::Record) -> f64); 3] = [
+    let parameters: [(&str, Read); 3] = [
         ("α₀, first learning rate", |r| r.alpha0),
         ("K, time constant (steps)", |r| r.time_constant),
         ("β, decay exponent", |r| r.beta),

@@ -78,7 +78,8 @@ impl Options {
         };
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let trained = T::run(Training { options: self, common, problem: &problem, schedule })?;
+        let trained =
+            T::run(common.isa()?, Training { options: self, common, problem: &problem, schedule })?;
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,

@@ -170,7 +170,7 @@ pub(super) mod tests {
             for i in 0..len {
                 let (_, values) = part.nonzero(i);
                 count += values.len();
-                total += values.iter().map(|&v| u64::from(v)).sum::<u64>();
+                total += values.iter().fold(0, |sum, &v| sum + u64::from(v));
             }
             assert_eq!((count, total), (nonzero, sum));
         }

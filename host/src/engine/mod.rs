@@ -1,8 +1,74 @@
-//! The instruction sets of the host.
+//! The instruction sets of the host, chosen at run time. Each gives the bits of every other.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use myopia_core::engine::{Engine, Plain};
 use myopia_core::real::Real;
-use myopia_core::vector::{F32x8, F64x4, Vector};
+use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isa {
+    /// What every processor of the architecture has: SSE2, NEON, …
+    Baseline,
+    /// AVX2
+    Avx2,
+    /// AVX-512
+    Avx512,
+}
+
+impl Isa {
+    /// Every instruction set, the widest last.
+    pub const ALL: [Self; 3] = [Self::Baseline, Self::Avx2, Self::Avx512];
+
+    /// Whether this processor has it.
+    pub fn available(self) -> bool {
+        match self {
+            Self::Baseline => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86::Avx2::<F32x8>::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86::Avx512::<F32x16>::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    /// The widest that this processor has.
+    pub fn widest() -> Self {
+        Self::ALL.into_iter().rfind(|isa| isa.available()).unwrap_or(Self::Baseline)
+    }
+
+    /// `named`, or the widest.
+    ///
+    /// # Errors
+    /// When this processor does not have it.
+    pub fn choose(named: Option<Self>) -> Result<Self, Failure> {
+        match named {
+            None => Ok(Self::widest()),
+            Some(isa) if isa.available() => Ok(isa),
+            Some(isa) => Err(Failure::usage(format!(
+                "--isa {} is not among this processor's instructions; leave it out for the widest there is, {}",
+                isa.name(),
+                Self::widest().name()
+            ))),
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
 
 /// Work that runs on whichever engine it is given.
 pub trait Work<T: Real> {
@@ -13,19 +79,35 @@ pub trait Work<T: Real> {
 }
 
 /// A float with engines for it.
-pub trait Precision: Real + serde::Serialize {
-    /// Runs `work`.
-    fn run<W: Work<Self>>(work: W) -> W::Output;
+pub trait Precision: Real + Serialize {
+    /// Runs `work` with the instructions of `isa`, or with the baseline where the processor lacks them.
+    fn run<W: Work<Self>>(isa: Isa, work: W) -> W::Output;
 }
 
-impl Precision for f32 {
-    fn run<W: Work<f32>>(work: W) -> W::Output {
-        work.on(Plain::<F32x8>::new())
-    }
+macro_rules! precision {
+    ($t:ident, $baseline:ident, $avx2:ident, $avx512:ident) => {
+        impl Precision for $t {
+            fn run<W: Work<$t>>(isa: Isa, work: W) -> W::Output {
+                #[cfg(target_arch = "x86_64")]
+                {
+                    if isa == Isa::Avx512
+                        && let Some(engine) = x86::Avx512::<$avx512>::detect()
+                    {
+                        return work.on(engine);
+                    }
+                    if isa == Isa::Avx2
+                        && let Some(engine) = x86::Avx2::<$avx2>::detect()
+                    {
+                        return work.on(engine);
+                    }
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                let _ = isa;
+                work.on(Plain::<$baseline>::new())
+            }
+        }
+    };
 }
 
-impl Precision for f64 {
-    fn run<W: Work<f64>>(work: W) -> W::Output {
-        work.on(Plain::<F64x4>::new())
-    }
-}
+precision!(f32, F32x4, F32x8, F32x16);
+precision!(f64, F64x4, F64x4, F64x8);

@@ -46,11 +46,13 @@ impl<P: Page> Canvas<P> {
     }
 
     pub fn stroke(&mut self, line: &[Point], width: f64, colour: BackendColor) {
+        let mut line: Vec<BackendCoord> = line.iter().copied().map(units).collect();
+        line.dedup();
         if line.len() < 2 {
             return;
         }
         let pen = Pen { colour, width: (width * SCALE) as u32 };
-        let drawn = self.page.draw_path(line.iter().copied().map(units), &pen);
+        let drawn = self.page.draw_path(line, &pen);
         self.note(drawn);
     }
 

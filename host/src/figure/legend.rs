@@ -2,8 +2,7 @@
 
 use super::canvas::{Canvas, Page};
 use super::geometry::{Point, Rect};
-use super::style::{INK, Look, Marker, WHITE};
-use super::surface::hatch;
+use super::style::{INK, Look, Marker, WHITE, hatch};
 use super::text::{Align, Font};
 
 const SAMPLE: f64 = 36.0;

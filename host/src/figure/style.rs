@@ -3,7 +3,7 @@
 use plotters_backend::BackendColor;
 
 use super::canvas::{Canvas, Page};
-use super::geometry::Point;
+use super::geometry::{Point, Rect};
 
 pub(super) const INK: BackendColor = grey(40);
 pub(super) const FAINT: BackendColor = grey(228);
@@ -125,6 +125,22 @@ impl Marker {
         canvas.polygon(&shape, fill);
         let around = [&shape[..], &shape[..2]].concat();
         canvas.stroke(&around, 1.2, outline);
+    }
+}
+
+/// A grey field with diagonal lines that run on from one field to the next.
+pub(super) fn hatch<P: Page>(canvas: &mut Canvas<P>, rect: Rect) {
+    const STEP: f64 = 7.0;
+    canvas.fill(rect, DIVERGED);
+    let reach = rect.height();
+    let mut foot = ((rect.left + rect.top) / STEP).ceil() * STEP;
+    while foot < rect.right + rect.bottom {
+        // Points of the line x + y = foot.
+        let line = ((foot - rect.top, rect.top), (foot - rect.top - reach, rect.bottom));
+        if let Some((a, b)) = rect.clip(line.0, line.1) {
+            canvas.stroke(&[a, b], 1.0, MUTED);
+        }
+        foot += STEP;
     }
 }
 

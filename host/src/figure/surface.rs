@@ -8,7 +8,7 @@ use super::canvas::{Canvas, Page};
 use super::frame::{Dimension, Frame, Outline};
 use super::geometry::{Point, Rect, extent, larger, smaller};
 use super::numbers::{brief, counted};
-use super::style::{DIVERGED, INK, MUTED, Marker, WHITE, contrast, surface_colour};
+use super::style::{DIVERGED, INK, MUTED, Marker, WHITE, contrast, hatch, surface_colour};
 use super::text::{Align, Font};
 use super::{Error, Looks};
 
@@ -438,22 +438,6 @@ fn edges(scale: Scale, coordinates: &[f64]) -> Vec<f64> {
     edges.insert(0, first - (low - first));
     edges.push(last + (last - high));
     edges
-}
-
-/// A grey field with diagonal lines that run on from one field to the next.
-pub(super) fn hatch<P: Page>(canvas: &mut Canvas<P>, rect: Rect) {
-    const STEP: f64 = 7.0;
-    canvas.fill(rect, DIVERGED);
-    let reach = rect.height();
-    let mut foot = ((rect.left + rect.top) / STEP).ceil() * STEP;
-    while foot < rect.right + rect.bottom {
-        // Points of the line x + y = foot.
-        let line = ((foot - rect.top, rect.top), (foot - rect.top - reach, rect.bottom));
-        if let Some((a, b)) = rect.clip(line.0, line.1) {
-            canvas.stroke(&[a, b], 1.0, MUTED);
-        }
-        foot += STEP;
-    }
 }
 
 /// A sample that diverged.

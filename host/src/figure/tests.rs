@@ -120,6 +120,29 @@ fn diverged_cells_are_named_counted_and_drawn() {
 }
 
 #[test]
+fn iso_lines_lie_where_the_value_is_and_keep_away_from_diverged_cells() {
+    // The value is 0.3 x, so that the line of 1 runs upwards at x = 1 / 0.3, between two columns.
+    let axis = vec![0.1, 1.0, 10.0];
+    let mut values: Vec<_> = (0..9).map(|i| Some(0.3 * axis[i % 3])).collect();
+    let drawn = |values: &[Option<f64>]| {
+        let field = Field::Grid { x: axis.clone(), y: axis.clone(), values: values.to_vec() };
+        let figure = figure(Surface { field, ..surface(vec![None], 1) });
+        let layout = figure.layout().unwrap();
+        let start = layout.frames[0].at(1.0 / 0.3, 0.1);
+        let end = layout.frames[0].at(1.0 / 0.3, 10.0);
+        let units = |v: f64| (v * SCALE).round();
+        let svg = figure.vector(&layout).unwrap();
+        svg.lines().any(|line| {
+            let has = |(x, y)| line.contains(&format!("{},{} ", units(x), units(y)));
+            line.starts_with("<polyline") && has(start) && has(end)
+        })
+    };
+    assert!(drawn(&values));
+    values[4] = None;
+    assert!(!drawn(&values));
+}
+
+#[test]
 fn values_beyond_the_colour_range_are_mentioned() {
     let mut wide = surface(vec![Some(0.5), Some(1e9), Some(0.0), Some(2.0)], 2);
     wide.colour = wide.colour.range(0.1, 10.0);
@@ -216,6 +239,8 @@ fn any_figure() -> impl Strategy<Value = Figure> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn no_data_make_a_figure_fail_or_its_legend_cover_a_plot(figure in any_figure()) {
         let layout = figure.layout().unwrap();
@@ -231,12 +256,18 @@ proptest! {
 }
 
 proptest! {
-    // Few, for pixels take their time in a debug build; what is drawn is covered above.
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    // Few and small, for pixels take their time in a debug build; what is drawn is covered above.
+    #![proptest_config(ProptestConfig::with_cases(3))]
 
     #[test]
     fn no_data_make_the_raster_fail(figure in any_figure()) {
+        let figure = Figure {
+            columns: Some(1),
+            width: 400.0,
+            plot_height: Some(100.0),
+            ..figure
+        };
         let rendered = figure.render().unwrap();
-        prop_assert_eq!(page(&rendered).width(), 1600);
+        prop_assert_eq!(page(&rendered).width(), 800);
     }
 }

@@ -47,7 +47,7 @@ impl Font {
     /// Width of the text in points.
     pub fn width(self, text: &str) -> f64 {
         let face = face(self.bold);
-        let units: u32 = text.chars().map(|c| advance(face, c)).sum();
+        let units = text.chars().map(|c| advance(face, c)).fold(0, |a: u32, b| a + b);
         f64::from(units) * self.size / f64::from(face.units_per_em())
     }
 

@@ -42,7 +42,7 @@ impl Element for i64 {
 /// # Panics
 /// When `data` does not hold exactly as many elements as `shape` says.
 pub fn write<T: Element>(to: &mut dyn Write, shape: &[usize], data: &[T]) -> io::Result<()> {
-    let len: usize = shape.iter().product();
+    let len = shape.iter().fold(1, |len: usize, size| len * size);
     assert_eq!(data.len(), len, "elements of {shape:?}");
     let shape: Vec<u64> = shape.iter().map(|&size| size as u64).collect();
     let element = T::TYPE.parse().expect("a type NumPy knows");

@@ -7,7 +7,7 @@ use myopia_core::vector::Vector;
 
 use super::Study;
 use crate::descent::{Descent, Record};
-use crate::engine::{Precision, Work};
+use crate::engine::{Isa, Precision, Work};
 use crate::failure::Failure;
 use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 
@@ -15,12 +15,13 @@ use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 pub struct Digits {
     data: Data<f32>,
     seed: u64,
+    isa: Isa,
 }
 
 impl Digits {
     /// The study; `seed` is that of weights and batches.
-    pub fn new(seed: u64) -> Result<Self, Failure> {
-        Ok(Self { data: Source::Glyphs.load(|_| {})?, seed })
+    pub fn new(seed: u64, isa: Isa) -> Result<Self, Failure> {
+        Ok(Self { data: Source::Glyphs.load(|_| {})?, seed, isa })
     }
 
     fn problem(&self) -> Problem<'_, f32> {
@@ -50,11 +51,11 @@ impl Study for Digits {
         let outer = MetaDescent::new(Rule::adam(), 0.1, MetaDescent::default_limits());
         let schedule = InverseTime { alpha0: 0.01, time_constant: 200.0, beta: 1.0 };
         let descent = Descent { schedule, outer, horizon, meta_steps: Self::META_STEPS };
-        f32::run(Tune { problem: self.problem(), descent, tick })
+        f32::run(self.isa, Tune { problem: self.problem(), descent, tick })
     }
 
     fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure> {
-        f32::run(Train { problem: self.problem(), schedule: record.schedule() })
+        f32::run(self.isa, Train { problem: self.problem(), schedule: record.schedule() })
     }
 }
 

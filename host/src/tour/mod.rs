@@ -27,7 +27,7 @@ pub trait Study: Sync {
     /// The trajectory of a meta-descent at `horizon`; `tick` is called with steps of training as they are done.
     fn descend(&self, horizon: u32, tick: &(dyn Fn(u64) + Sync)) -> Result<Vec<Record>, Failure>;
 
-    /// The loss after 0, …, `Self::HORIZONS[3]` steps under the schedule in `record`, as (step, loss).
+    /// The loss in the course of `Self::HORIZONS[3]` steps under the schedule in `record`, as (step, loss).
     fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure>;
 }
 

@@ -14,6 +14,9 @@ use crate::nqm::Quadratic;
 /// Expected excess loss of a noisy quadratic of 1,000 directions with h_i = 1/i, σ_i² = 1/h_i, E[θ_i] = 0, V[θ_i] = 1.
 pub struct NoisyQuadratic(Quadratic);
 
+/// Steps between the points of a curve.
+const EVERY: usize = 10;
+
 /// Momentum of the training.
 const MOMENTUM: f64 = 0.9;
 
@@ -54,7 +57,7 @@ impl Study for NoisyQuadratic {
     const NAME: &'static str = "quadratic";
     const LOSS: &'static str = "expected excess loss";
     const HORIZONS: [u32; 4] = [10, 100, 1000, 5000];
-    const META_STEPS: u32 = 100;
+    const META_STEPS: u32 = 200;
 
     fn descend(&self, horizon: u32, tick: &(dyn Fn(u64) + Sync)) -> Result<Vec<Record>, Failure> {
         let mut outer = MetaDescent::new(Rule::adam(), 0.1, MetaDescent::default_limits());
@@ -73,6 +76,6 @@ impl Study for NoisyQuadratic {
     fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure> {
         let schedule = record.schedule::<f64>().with_tangents([]);
         let losses = self.losses(&schedule, Self::HORIZONS[3])?;
-        Ok((0..).zip(losses.iter().map(|loss| loss.value)).collect())
+        Ok((0..).zip(losses.iter().map(|loss| loss.value)).step_by(EVERY).collect())
     }
 }
