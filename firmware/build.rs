@@ -13,9 +13,17 @@ struct Table {
 struct Target {
     name: String,
     triple: String,
+    set: Set,
     flash: Option<Region>,
     ram: Option<Region>,
     stack: Option<u32>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Set {
+    Full,
+    Reduced,
 }
 
 #[derive(Deserialize)]
@@ -27,6 +35,7 @@ struct Region {
 fn main() {
     println!("cargo::rerun-if-changed=targets.toml");
     println!("cargo::rustc-check-cfg=cfg(armv7m)");
+    println!("cargo::rustc-check-cfg=cfg(reduced)");
     if env::var("CARGO_CFG_TARGET_OS").unwrap() != "none" {
         return;
     }
@@ -42,6 +51,9 @@ fn main() {
 
     if board.triple.starts_with("thumbv7") {
         println!("cargo::rustc-cfg=armv7m");
+    }
+    if board.set == Set::Reduced {
+        println!("cargo::rustc-cfg=reduced");
     }
 
     let out = PathBuf::from(env::var("OUT_DIR").unwrap());

@@ -3,6 +3,8 @@
 
 use core::hint::black_box;
 
+use myopia_core::experiments::Report;
+
 const DRILL: Option<&str> = option_env!("MYOPIA_DRILL");
 
 /// Goes wrong, where this image was built to; for `difference` see [`bent`].
@@ -21,9 +23,10 @@ pub fn drill() {
     }
 }
 
-/// The digest, with one bit bent where this image was built to report a difference.
-pub fn bent(digest: u64) -> u64 {
-    digest ^ u64::from(DRILL == Some("difference"))
+/// The report, with one bit bent where this image was built to report a difference.
+pub fn bent(mut report: Report) -> Report {
+    report.loss ^= u64::from(DRILL == Some("difference"));
+    report
 }
 
 #[expect(unconditional_recursion, reason = "the stack is to overflow")]

@@ -4,10 +4,12 @@
 #![no_main]
 
 mod drill;
-mod experiments;
 mod port;
+mod room;
 
+use myopia_core::experiments::{Report, experiments};
 use port::{exit, say};
+use room::{Room, room};
 
 /// How a run ended; the number is the exit status.
 #[derive(Clone, Copy)]
@@ -23,22 +25,54 @@ enum Outcome {
 
 fn run() -> Outcome {
     drill::drill();
+    let room = room();
     let mut outcome = Outcome::Equal;
-    for experiment in experiments::EXPERIMENTS {
-        let digest = drill::bent(experiment.run(|step, value| {
-            say!("record {} {} value={:08x}", experiment.name, step, value);
-        }));
-        if digest != experiment.expected {
-            outcome = Outcome::Different;
+    for experiment in experiments::<Room>() {
+        let name = experiment.name;
+        let report = experiment.run(room, |record| {
+            let [alpha0, time_constant, beta] = record.schedule;
+            say!(
+                "record {} {} alpha0={:x} K={:x} beta={:x} loss={:x} digest={:016x}",
+                name,
+                record.step,
+                alpha0,
+                time_constant,
+                beta,
+                record.loss,
+                record.digest
+            );
+        });
+        match report.map(drill::bent) {
+            Ok(report) => {
+                if report != experiment.golden {
+                    outcome = Outcome::Different;
+                }
+                say_report("report", name, &report);
+                say_report("golden", name, &experiment.golden);
+            }
+            Err(failed) => {
+                say!("broken {}: {}", name, failed.message());
+                return Outcome::Broken;
+            }
         }
-        say!(
-            "result {} digest={:016x} expected={:016x}",
-            experiment.name,
-            digest,
-            experiment.expected
-        );
     }
     outcome
+}
+
+fn say_report(kind: &str, name: &str, report: &Report) {
+    let [d_alpha0, d_time_constant, d_beta] = report.derivatives;
+    say!(
+        "{} {} digest={:016x} values={:016x} tangents={:016x} loss={:x} d_alpha0={:x} d_K={:x} d_beta={:x}",
+        kind,
+        name,
+        report.digest(),
+        report.values,
+        report.tangents,
+        report.loss,
+        d_alpha0,
+        d_time_constant,
+        d_beta
+    );
 }
 
 #[panic_handler]

@@ -3,10 +3,12 @@
 #![no_std]
 #![no_main]
 
-#[path = "../experiments.rs"]
-mod experiments;
+#[path = "../room.rs"]
+mod room;
 
 use core::hint::black_box;
+
+use myopia_core::experiments::{EXPERIMENTS, experiments};
 
 unsafe extern "C" {
     safe fn a_panic_can_be_reached() -> !;
@@ -20,14 +22,17 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn start() -> ! {
-    for experiment in experiments::EXPERIMENTS {
-        black_box(experiment.run(|step, value| {
-            black_box((step, value));
-        }));
+    let room = room::room();
+    for experiment in experiments::<room::Room>() {
+        let report = experiment.run(room, |record| {
+            black_box(record);
+        });
+        black_box(report == Ok(experiment.golden));
+        black_box(report.map(|report| report.digest()).map_err(|failed| failed.message())).ok();
     }
     // With this the link must fail: it shows that the check can.
     if option_env!("MYOPIA_DRILL").is_some() {
-        black_box(experiments::EXPERIMENTS[black_box(7)].expected);
+        black_box(EXPERIMENTS[black_box(7)].golden);
     }
     loop {
         core::hint::spin_loop();
