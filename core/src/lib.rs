@@ -4,7 +4,8 @@
 //! - [`mlp`]: a multilayer perceptron whose training step is written once, over numbers with P tangents ([`dual`]);
 //! - [`schedule`], [`lookahead`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
-//! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree.
+//! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree;
+//! - [`experiments`]: small runs with golden reports, by which any target is judged.
 //!
 //! The crate is `no_std`, allocates nothing, contains no unsafe code, and its functions do not panic. Source of the
 //! equations: Wu, Ren, Liao & Grosse, *Understanding short-horizon bias in stochastic meta-optimization* (ICLR 2018,
@@ -71,6 +72,7 @@ pub mod digest;
 pub mod dual;
 pub mod elementary;
 pub mod engine;
+pub mod experiments;
 pub mod glyphs;
 pub mod lookahead;
 pub mod meta;

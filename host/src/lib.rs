@@ -11,3 +11,4 @@ pub mod nqm;
 pub mod output;
 pub mod problem;
 pub mod tour;
+pub mod verify;

@@ -544,15 +544,16 @@ pub fn he_normal<'a>(shape: Shape<'a>, rng: &'a mut Pcg32) -> impl Iterator<Item
 }
 
 /// Of each layer in turn: its sizes, and how many blocks its parameters take.
-fn parts(shape: Shape<'_>, lanes: usize) -> impl Iterator<Item = (Layer, usize)> + '_ {
-    shape.layers().map(move |layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(lanes)))
+fn parts<V: Vector>(shape: Shape<'_>) -> impl Iterator<Item = (Layer, usize)> + '_ {
+    // V::LANES here, not an argument: a divisor known only at run time keeps its check for zero, and that is a panic.
+    shape.layers().map(|layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(V::LANES)))
 }
 
 fn numbers<'a, V: Vector, const P: usize>(
     shape: Shape<'a>,
     mut elements: &'a [Dual<V, P>],
 ) -> impl Iterator<Item = Dual<V::Scalar, P>> + 'a {
-    parts(shape, V::LANES).flat_map(move |(layer, length)| {
+    parts::<V>(shape).flat_map(move |(layer, length)| {
         let (part, rest) = elements.split_at_checked(length).unwrap_or_default();
         elements = rest;
         let matrix = Matrix { elements: part, rows: layer.inputs + 1 };
@@ -568,7 +569,7 @@ fn place<V: Vector, const P: usize>(
     mut numbers: impl Iterator<Item = Dual<V::Scalar, P>>,
 ) {
     elements.fill(Dual::default());
-    for (layer, length) in parts(shape, V::LANES) {
+    for (layer, length) in parts::<V>(shape) {
         let part = front(&mut elements, length);
         for row in 0..layer.inputs + 1 {
             for column in 0..layer.outputs {

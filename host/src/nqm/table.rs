@@ -13,7 +13,7 @@ use crate::failure::Failure;
 pub fn read(path: &Path, columns: &[&str], required: usize) -> Result<Table, Failure> {
     let name = path.display();
     let wrong = |e: csv::Error| match e.kind() {
-        csv::ErrorKind::Io(io) => Failure::run(format!("could not read {name}: {io}")),
+        csv::ErrorKind::Io(io) => Failure::io("read", path, io),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => Failure::run(format!(
             "{name}, line {}: {len} values where the header has {expected_len}; give one value for each column",
             pos.as_ref().map_or(0, csv::Position::line),

@@ -1,0 +1,191 @@
+//! Small experiments that any target can run, and the golden reports by which it is judged.
+//!
+//! The table is shared: the host, an emulated board and a real one run the same entries, from the same seeds, and the numeric
+//! contract promises each of them the same [`Report`], bit for bit. While an experiment runs it hands out [`Record`]s, so
+//! that two machines that disagree can say from which step on, and in which quantity.
+//!
+//! The storage is the caller's ([`Full`], or [`Reduced`] for 16 KiB of RAM), so that a device may keep it in a static.
+//!
+//! # Golden reports
+//!
+//! `golden.rs` is written by one command, which takes the sentence that says why the bits move:
+//!
+//! ```text
+//! MYOPIA_MINT="Why the golden reports change." cargo test -p myopia-core --test experiments
+//! ```
+
+mod golden;
+mod perceptron;
+mod quadratic;
+mod report;
+mod workspace;
+
+pub use report::{Failed, Record, Report};
+pub use workspace::{Full, Reduced, Workspace};
+
+use crate::elementary::{Libm, Micromath};
+use crate::engine::Plain;
+use crate::schedule::InverseTime;
+use crate::vector::F32x4;
+
+/// What an experiment starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Of everything random: directions, weights, examples and their order.
+    pub seed: u64,
+    /// The layers of the network; of a quadratic, how many directions it has.
+    pub sizes: &'static [usize],
+    /// T, the steps of training.
+    pub horizon: u32,
+    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each step of training.
+    pub meta_steps: u32,
+    /// The schedule it starts with.
+    pub schedule: InverseTime<f32>,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    MomentsF32,
+    MomentsF64,
+    QuadraticDescent,
+    Training,
+    Descent,
+    DescentMicromath,
+}
+
+/// One entry of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Experiment {
+    /// Its name, in lower case and with hyphens.
+    pub name: &'static str,
+    /// What it starts from.
+    pub settings: Settings,
+    /// What it must end in.
+    pub golden: Report,
+    kind: Kind,
+}
+
+impl Experiment {
+    /// Whether [`Reduced`] has room for it.
+    pub fn is_reduced(&self) -> bool {
+        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath)
+    }
+
+    /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon as it is known.
+    pub fn run<W: Workspace>(
+        &self,
+        workspace: &mut W,
+        mut record: impl FnMut(&Record),
+    ) -> Result<Report, Failed> {
+        let (settings, record) = (&self.settings, &mut record);
+        match self.kind {
+            Kind::MomentsF32 => workspace.reduced().quadratic_f32.moments(settings, record),
+            Kind::MomentsF64 => workspace.reduced().quadratic_f64.moments(settings, record),
+            Kind::QuadraticDescent => workspace.reduced().quadratic_f64.descent(settings, record),
+            Kind::Training => {
+                let Reduced { training, order, .. } = workspace.reduced();
+                let (network, batch) =
+                    training.network(Plain::<F32x4>::new()).map_err(|_| Failed::Workspace)?;
+                perceptron::training(network, batch, order, settings, record)
+            }
+            Kind::Descent => {
+                let (descent, order) = workspace.descent().ok_or(Failed::Workspace)?;
+                let (network, batch) =
+                    descent.network(Plain::<F32x4, Libm>::new()).map_err(|_| Failed::Workspace)?;
+                perceptron::descent(network, batch, order, settings, record)
+            }
+            Kind::DescentMicromath => {
+                let (descent, order) = workspace.descent().ok_or(Failed::Workspace)?;
+                let (network, batch) = descent
+                    .network(Plain::<F32x4, Micromath>::new())
+                    .map_err(|_| Failed::Workspace)?;
+                perceptron::descent(network, batch, order, settings, record)
+            }
+        }
+    }
+}
+
+/// The experiments for which a workspace of type `W` has room, in the order in which they run.
+pub fn experiments<W: Workspace>() -> impl Iterator<Item = &'static Experiment> {
+    EXPERIMENTS.iter().filter(|experiment| W::IS_FULL || experiment.is_reduced())
+}
+
+const QUADRATIC: InverseTime<f32> = InverseTime { alpha0: 0.2, time_constant: 10.0, beta: 0.5 };
+const NETWORK: InverseTime<f32> = InverseTime { alpha0: 0.02, time_constant: 10.0, beta: 0.5 };
+
+/// All experiments.
+pub static EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "nqm-moments-f32",
+        settings: Settings {
+            seed: 1,
+            sizes: &[workspace::DIRECTIONS],
+            horizon: 20,
+            meta_steps: 0,
+            schedule: QUADRATIC,
+        },
+        golden: golden::NQM_MOMENTS_F32,
+        kind: Kind::MomentsF32,
+    },
+    Experiment {
+        name: "nqm-moments-f64",
+        settings: Settings {
+            seed: 1,
+            sizes: &[workspace::DIRECTIONS],
+            horizon: 20,
+            meta_steps: 0,
+            schedule: QUADRATIC,
+        },
+        golden: golden::NQM_MOMENTS_F64,
+        kind: Kind::MomentsF64,
+    },
+    Experiment {
+        name: "nqm-meta-descent",
+        settings: Settings {
+            seed: 2,
+            sizes: &[workspace::DIRECTIONS],
+            horizon: 20,
+            meta_steps: 10,
+            schedule: QUADRATIC,
+        },
+        golden: golden::NQM_META_DESCENT,
+        kind: Kind::QuadraticDescent,
+    },
+    Experiment {
+        name: "mlp-training",
+        settings: Settings {
+            seed: 3,
+            sizes: workspace::Training::SIZES,
+            horizon: 100,
+            meta_steps: 0,
+            schedule: NETWORK,
+        },
+        golden: golden::MLP_TRAINING,
+        kind: Kind::Training,
+    },
+    Experiment {
+        name: "mlp-meta-descent",
+        settings: Settings {
+            seed: 4,
+            sizes: workspace::Descent::SIZES,
+            horizon: 10,
+            meta_steps: 5,
+            schedule: NETWORK,
+        },
+        golden: golden::MLP_META_DESCENT,
+        kind: Kind::Descent,
+    },
+    Experiment {
+        name: "mlp-meta-descent-micromath",
+        settings: Settings {
+            seed: 4,
+            sizes: workspace::Descent::SIZES,
+            horizon: 10,
+            meta_steps: 5,
+            schedule: NETWORK,
+        },
+        golden: golden::MLP_META_DESCENT_MICROMATH,
+        kind: Kind::DescentMicromath,
+    },
+];
