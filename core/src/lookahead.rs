@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use crate::dual::Dual;
 use crate::engine::{Engine, Scalar};
-use crate::mlp::{Batch, Examples, Network, NonFinite, Quantity, finite};
+use crate::mlp::{Batch, Constant, Examples, Network, NonFinite, Quantity, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::schedule::InverseTime;
@@ -68,7 +68,7 @@ impl<T: Real, const P: usize> Training<T, P> {
             batch.fill(examples, sampler.next_batch(self.batch));
             let rate = self.schedule.learning_rate::<G::Elementary>(k);
             let loss = network
-                .step(batch, rate, self.momentum)
+                .step(batch, rate, Constant(self.momentum))
                 .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
             observe(k, rate.value, loss.value);
         }

@@ -1,13 +1,13 @@
 //! Labelled examples in memory, zeros left out.
 
 use myopia_core::glyphs::Glyphs;
-use myopia_core::mlp::{Batch, Examples};
+use myopia_core::mlp::{Batch, Examples, Pair, paired};
 use myopia_core::real::Real;
 
-/// Examples as they lie in a file: number i has its non-zero inputs and its label.
+/// Examples in the order of a file: number i has its non-zero inputs, in pairs, and its label.
 pub struct ExampleSet<T> {
     ends: Vec<usize>,
-    inputs: Vec<(u16, T)>,
+    inputs: Vec<Pair<T>>,
     labels: Vec<u16>,
 }
 
@@ -18,7 +18,7 @@ impl<T: Real> ExampleSet<T> {
     ) -> Self {
         let mut set = Self { ends: Vec::new(), inputs: Vec::new(), labels: Vec::new() };
         for (label, inputs) in examples {
-            set.inputs.extend(inputs.into_iter().filter(|(_, value)| *value != T::ZERO));
+            paired(inputs.into_iter(), usize::from(u16::MAX), |pair| set.inputs.push(pair));
             set.ends.push(set.inputs.len());
             set.labels.push(label);
         }
@@ -49,6 +49,6 @@ impl<T: Real> Examples<T> for ExampleSet<T> {
     fn append(&self, index: u32, batch: &mut Batch<'_, T>) {
         let index = index as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        batch.push(self.labels[index], self.inputs[start..self.ends[index]].iter().copied());
+        batch.push_pairs(self.labels[index], &self.inputs[start..self.ends[index]]);
     }
 }
