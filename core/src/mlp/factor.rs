@@ -4,40 +4,51 @@ use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// What every lane of a block is multiplied by: a [`Constant`], or a number with tangents.
+/// What every lane of a block is multiplied by: a constant, or a number with tangents.
 pub trait Factor<V: Vector, const P: usize>: Copy {
-    /// The factor in every lane.
-    type Lanes: Copy;
-    /// Puts it there.
-    fn lanes(self) -> Self::Lanes;
-    /// `block` times the factor.
-    fn times(lanes: Self::Lanes, block: Dual<V, P>) -> Dual<V, P>;
+    /// `block` times this factor.
+    fn times(self, block: Dual<V, P>) -> Dual<V, P>;
 }
 
-/// A factor that depends on none of the directions.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Constant<T>(pub T);
+/// A constant factor.
+#[derive(Clone, Copy)]
+pub struct Constant<V>(pub V);
 
-impl<V: Vector, const P: usize> Factor<V, P> for Constant<V::Scalar> {
-    type Lanes = V;
+impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
     #[inline(always)]
-    fn lanes(self) -> V {
-        V::splat(self.0)
-    }
-    #[inline(always)]
-    fn times(lanes: V, block: Dual<V, P>) -> Dual<V, P> {
-        block.scaled(lanes)
+    fn times(self, block: Dual<V, P>) -> Dual<V, P> {
+        block.scaled(self.0)
     }
 }
 
-impl<V: Vector<Scalar = T>, T: Real, const P: usize> Factor<V, P> for Dual<T, P> {
-    type Lanes = Dual<V, P>;
+impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
     #[inline(always)]
-    fn lanes(self) -> Dual<V, P> {
+    fn times(self, block: Dual<V, P>) -> Dual<V, P> {
+        block * self
+    }
+}
+
+/// A number that whole blocks are multiplied by, as [`Network::step`](super::Network::step) takes its momentum: a plain one is
+/// a constant and costs no tangents, a [`Dual`] carries them.
+pub trait Coefficient<V: Vector, const P: usize>: Copy {
+    /// The number in every lane.
+    type Factor: Factor<V, P>;
+    /// The number in every lane.
+    fn factor(self) -> Self::Factor;
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for T {
+    type Factor = Constant<V>;
+    #[inline(always)]
+    fn factor(self) -> Constant<V> {
+        Constant(V::splat(self))
+    }
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for Dual<T, P> {
+    type Factor = Dual<V, P>;
+    #[inline(always)]
+    fn factor(self) -> Dual<V, P> {
         Dual::splat(self)
-    }
-    #[inline(always)]
-    fn times(lanes: Dual<V, P>, block: Dual<V, P>) -> Dual<V, P> {
-        block * lanes
     }
 }

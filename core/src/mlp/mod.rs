@@ -34,7 +34,7 @@ mod target;
 mod views;
 
 pub use batch::{Batch, Examples, Pair, paired};
-pub use factor::{Constant, Factor};
+pub use factor::{Coefficient, Factor};
 pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};
 pub use softmax::Evaluation;

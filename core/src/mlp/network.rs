@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::activity::{Activity, Errors, Transpose};
 use super::batch::Batch;
-use super::factor::Factor;
+use super::factor::Coefficient;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
 use super::panels::panels;
@@ -194,15 +194,16 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         Ok(digest)
     }
 
-    /// One step of SGD with `momentum` (a [`Constant`](super::Constant), or a number with tangents) on `batch`; returns the
-    /// batch's mean loss before the step, in nats.
+    /// One step of SGD with momentum on `batch`; returns the batch's mean loss before the step, in nats.
+    ///
+    /// `momentum` is a float, or a [`Dual`] whose tangents are carried like the learning rate's.
     ///
     /// On an error the parameters may be partly updated and are of no further use.
     pub fn step(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         learning_rate: Dual<Scalar<G>, P>,
-        momentum: impl Factor<G::Vector, P>,
+        momentum: impl Coefficient<G::Vector, P>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
         let found = self.forward(batch, true);
         let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
@@ -284,7 +285,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         learning_rate: Dual<Scalar<G>, P>,
-        momentum: impl Factor<G::Vector, P>,
+        momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
@@ -305,7 +306,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             let errors = Matrix { elements: &*view.activations, rows: view.batch };
             let descent = Descent {
                 learning_rate: Dual::splat(learning_rate),
-                momentum,
+                momentum: momentum.factor(),
                 examples,
                 rows: view.layer.inputs + 1,
                 parameters: view.parameters,

@@ -1,6 +1,6 @@
 //! Sums of factor × matrix row, in registers: the products of hidden units.
 
-use super::factor::Factor;
+use super::factor::{Coefficient, Factor};
 use super::matrix::{Matrix, across};
 use super::panels::Panel;
 use super::sparse::Rows;
@@ -19,15 +19,15 @@ pub struct Product<'a, V, F, G, const P: usize> {
 impl<V, F, G, const P: usize> Panel for Product<'_, V, F, G, P>
 where
     V: Vector,
-    F: Factor<V, P>,
+    F: Coefficient<V, P>,
     G: Target<V, P>,
 {
     const SUMS: usize = P + 1;
 
     #[inline(always)]
     fn bytes(&self) -> usize {
-        // Not all of its rows are met again before the rest has passed: twice as much as fits still does well.
-        self.matrix.rows * size_of::<Dual<V, P>>() / 2
+        // Not all rows are met before the first is met again.
+        self.matrix.rows * size_of::<Dual<V, P>>() / 4 * 3
     }
 
     #[inline(always)]
@@ -37,10 +37,10 @@ where
         for row in 0..self.rows {
             let mut sums = self.target.start::<U>(row, column);
             for entry in self.terms.row(row) {
-                let factor = entry.factor.lanes();
+                let factor = entry.factor.factor();
                 let Some(blocks) = across(&columns, entry.position.into()) else { break };
                 for (sum, block) in sums.iter_mut().zip(blocks) {
-                    *sum = *sum + F::times(factor, *block);
+                    *sum = *sum + factor.times(*block);
                 }
             }
             self.target.finish(row, column, sums, &mut tally);

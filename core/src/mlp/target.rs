@@ -131,7 +131,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V,
             let at = (column + u) * self.rows + row;
             if let (Some(theta), Some(v)) = (self.parameters.get_mut(at), self.velocity.get_mut(at))
             {
-                *v = M::times(self.momentum.lanes(), *v) - g * self.learning_rate;
+                *v = self.momentum.times(*v) - g * self.learning_rate;
                 *theta = *theta + *v;
                 *poison = *poison + theta.scaled(zero);
             }

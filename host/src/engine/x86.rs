@@ -56,4 +56,4 @@ macro_rules! engine {
 }
 
 engine!(Avx2, "avx2", 8, "256-bit registers, sixteen of them.");
-engine!(Avx512, "avx512f", 8, "512-bit registers, thirty-two of them.");
+engine!(Avx512, "avx512f", 16, "512-bit registers, thirty-two of them.");
