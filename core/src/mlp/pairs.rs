@@ -23,7 +23,7 @@ pub struct Spread<'a, V: Vector, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Panel for Spread<'_, V, P> {
-    const SUMS: usize = 2 * (P + 1);
+    const SUMS: usize = P + 1;
 
     #[inline(always)]
     fn bytes(&self) -> usize {
@@ -70,7 +70,7 @@ pub struct Gradient<'a, V: Vector, M, const P: usize> {
 }
 
 impl<V: Vector, M: super::factor::Factor<V, P>, const P: usize> Panel for Gradient<'_, V, M, P> {
-    const SUMS: usize = 2 * (P + 1);
+    const SUMS: usize = P + 1;
 
     #[inline(always)]
     fn bytes(&self) -> usize {
