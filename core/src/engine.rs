@@ -31,6 +31,21 @@ pub trait Engine: Copy + Send + Sync {
 
     /// Runs `task` with this engine's instructions.
     fn run<K: Task>(self, task: K) -> K::Output;
+
+    /// How many pieces of work can be under way at a time.
+    fn threads(self) -> usize {
+        1
+    }
+
+    /// Does `a` and `b`, at the same time where there is a thread to spare. They share nothing that either changes, so
+    /// neither the order nor the number of threads enters a bit.
+    fn join<A: Send, B: Send>(
+        self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        (a(), b())
+    }
 }
 
 /// The float of an engine.

@@ -5,7 +5,7 @@ use crate::real::Real;
 use crate::vector::Vector;
 
 /// What every lane of a block is multiplied by: a constant, or a number with tangents.
-pub trait Factor<V: Vector, const P: usize>: Copy {
+pub trait Factor<V: Vector, const P: usize>: Copy + Send {
     /// `block` times this factor.
     fn times(self, block: Dual<V, P>) -> Dual<V, P>;
 }
@@ -30,7 +30,7 @@ impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
 
 /// A number that whole blocks are multiplied by, as [`Network::step`](super::Network::step) takes its momentum: a plain one is
 /// a constant and costs no tangents, a [`Dual`] carries them.
-pub trait Coefficient<V: Vector, const P: usize>: Copy {
+pub trait Coefficient<V: Vector, const P: usize>: Copy + Send {
     /// The number in every lane.
     type Factor: Factor<V, P>;
     /// The number in every lane.

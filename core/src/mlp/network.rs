@@ -238,6 +238,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
     fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
         let engine = self.engine;
+        let threads = engine.threads();
         let examples = batch.len().min(self.batch);
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
@@ -247,14 +248,14 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             match &below {
                 None => {
                     let pairs = batch.by_pair();
-                    let mut layer = Spread { examples, pairs, weights, rows, out };
-                    panels(engine, view.blocks, &mut layer);
+                    let layer = Spread { examples, pairs, weights, rows, out };
+                    panels(engine, threads, view.blocks, layer);
                 }
                 Some(below) => {
                     let target = Forward { weights, rows, out };
                     let terms = &below.by_example;
-                    let mut layer = Product { rows: examples, matrix: weights, terms, target };
-                    panels(engine, view.blocks, &mut layer);
+                    let layer = Product { rows: examples, matrix: weights, terms, target };
+                    panels(engine, threads, view.blocks, layer);
                 }
             }
             if !view.by_unit.is_empty() {
@@ -288,6 +289,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
+        let threads = engine.threads();
         let examples = batch.len().min(self.batch);
         let mut views = self.views();
         let mut poison = Dual::default();
@@ -311,43 +313,40 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                 rows: view.layer.inputs + 1,
                 parameters: view.parameters,
                 velocity: view.velocity,
-                poison: Dual::default(),
             };
-            let found = match &below {
-                None => {
-                    let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
-                    let mut layer = Gradient { pairs, inputs, errors, descent };
-                    panels(engine, view.blocks, &mut layer);
-                    layer.descent.poison
-                }
-                Some(below) => {
-                    let (rows, terms) = (view.layer.inputs, &below.by_unit);
-                    let mut layer = Product { rows, matrix: errors, terms, target: descent };
-                    panels(engine, view.blocks, &mut layer);
-                    layer.target.poison
-                }
+            let Some(lower) = &mut below else {
+                let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
+                let layer = Gradient { pairs, inputs, errors, descent };
+                poison = poison + total(panels(engine, threads, view.blocks, layer));
+                break;
             };
-            for lane in 0..G::Vector::LANES {
-                poison = poison + found.lane(lane);
-            }
-            if let Some(below) = &mut below {
-                let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
-                let target = Backward { rows: below.batch, activations: &mut *below.activations };
-                let terms = &view.by_example;
-                let mut layer = Product { rows: examples, matrix, terms, target };
-                panels(engine, below.blocks, &mut layer);
-                if views.layers.len() > 1 {
-                    engine.run(Errors {
-                        examples,
-                        errors: Matrix { elements: below.activations, rows: below.batch },
-                        by_example: &mut below.by_example,
-                    });
-                }
+            // The gradient of this layer and the errors of the one below need the same numbers and not each other.
+            let (rows, terms) = (view.layer.inputs, &lower.by_unit);
+            let gradient = Product { rows, matrix: errors, terms, target: descent };
+            let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
+            let target = Backward { rows: lower.batch, activations: &mut *lower.activations };
+            let back = Product { rows: examples, matrix, terms: &view.by_example, target };
+            let (found, _) = engine.join(
+                || panels(engine, threads.div_ceil(2), view.blocks, gradient),
+                || panels(engine, threads / 2, lower.blocks, back),
+            );
+            poison = poison + total(found);
+            if views.layers.len() > 1 {
+                engine.run(Errors {
+                    examples,
+                    errors: Matrix { elements: lower.activations, rows: lower.batch },
+                    by_example: &mut lower.by_example,
+                });
             }
             above = below;
         }
         poison
     }
+}
+
+/// The sum of the lanes.
+fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {
+    (0..V::LANES).fold(Dual::default(), |sum, lane| sum + lanes.lane(lane))
 }
 
 /// He's initial weights for every layer, biases zero, in the order of [`Network::load`].
