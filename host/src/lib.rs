@@ -12,5 +12,6 @@ pub mod network;
 pub mod nqm;
 pub mod output;
 pub mod problem;
+pub mod surface;
 pub mod tour;
 pub mod verify;

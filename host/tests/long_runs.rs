@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 2] = [
+const LONG: [&str; 3] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
+    "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
@@ -110,7 +111,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_files() {
-    for (arguments, partial) in LONG.into_iter().zip(["training", "trajectory"]) {
+    for (arguments, partial) in LONG.into_iter().zip(["training", "trajectory", "surface"]) {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();
             let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));

@@ -41,10 +41,11 @@ impl ObjectiveSet {
 
 /// Streams of random numbers: each use of a seed has its own.
 #[derive(Clone, Copy)]
-enum Stream {
+pub(crate) enum Stream {
     Weights = 0,
     Pretraining = 1,
     Batches = 2,
+    Schedules = 3,
 }
 
 /// A training problem on `data`.
