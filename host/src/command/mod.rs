@@ -1,6 +1,7 @@
 //! The program's commands: each a set of options, and what it does with them.
 
 mod data;
+mod horizons;
 mod hypergrad;
 mod meta;
 mod nqm;
@@ -36,6 +37,8 @@ enum Command {
     Meta(meta::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Meta-descent at several horizons, then training with what each of them chose
+    Horizons(horizons::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Fetch the MNIST files
@@ -57,6 +60,7 @@ impl Program {
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
+            Command::Horizons(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Train(options) => options.run(&common),

@@ -306,6 +306,14 @@ pub struct OuterOptions {
     /// Meta-steps to take
     #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub meta_steps: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub rule: RuleOptions,
+}
+
+/// How meta-steps are taken.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct RuleOptions {
     /// Outer optimizer
     #[arg(long, value_enum, default_value = "adam")]
     pub outer: Outer,
@@ -332,7 +340,7 @@ pub enum ParameterName {
     Beta,
 }
 
-impl OuterOptions {
+impl RuleOptions {
     /// The optimizer.
     pub fn optimizer<T: Real>(&self) -> Result<MetaDescent<T>, Failure> {
         let rate = positive("meta-lr", self.meta_lr)?;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use myopia_core::dual::Dual;
 use myopia_core::engine::Engine;
 use myopia_core::lookahead::{Diverged, Objective};
 use myopia_core::mlp::{Shape, he_normal};
@@ -146,9 +147,9 @@ impl<T: Real> Problem<'_, T> {
         if steps == 0 {
             return Ok(Start(weights));
         }
-        let constant = InverseTime { alpha0: learning_rate, time_constant: T::ONE, beta: T::ZERO };
+        let constant = InverseTime::constant(Dual::constant(learning_rate));
         let mut run = Run::<G, 0>::new(self, engine, &Start(weights), Stream::Pretraining);
-        run.train(&constant.with_tangents([]), 0..steps, |_, _, _| {})?;
+        run.train(&constant, 0..steps, |_, _, _| {})?;
         Ok(Start(run.parameters()))
     }
 
