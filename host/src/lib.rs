@@ -12,6 +12,7 @@ pub mod horizons;
 pub mod interrupt;
 pub mod network;
 pub mod nqm;
+pub mod online;
 pub mod output;
 pub mod problem;
 pub mod tour;

@@ -5,21 +5,18 @@ use std::str::FromStr;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use myopia_core::engine::Engine;
 use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-use super::options::{Common, LongRun, PrecisionName, ProblemOptions, RuleOptions};
+use super::options::{Common, LongRun, PrecisionName, ProblemOptions, RuleOptions, Weights};
 use super::progress;
 use crate::checkpoint::Ledger;
-use crate::engine::{Precision, Work};
+use crate::engine::Precision;
 use crate::failure::Failure;
 use crate::horizons::{self, Choice, Horizons, Path, Training};
 use crate::output::{OutputFolder, json, standard};
-use crate::problem::{Problem, Start};
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -266,19 +263,6 @@ fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {
 
 fn comma(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
-}
-
-struct Weights<'a, T> {
-    options: &'a ProblemOptions,
-    problem: &'a Problem<'a, T>,
-}
-
-impl<T: Precision> Work<T> for Weights<'_, T> {
-    type Output = Result<Start<T>, Failure>;
-
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        self.options.start(engine, self.problem)
-    }
 }
 
 fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result<()> {

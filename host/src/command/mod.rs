@@ -5,6 +5,7 @@ mod horizons;
 mod hypergrad;
 mod meta;
 mod nqm;
+mod online;
 mod options;
 mod progress;
 mod tour;
@@ -39,6 +40,8 @@ enum Command {
     Train(train::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
     Horizons(horizons::Options),
+    /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
+    Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Fetch the MNIST files
@@ -61,6 +64,7 @@ impl Program {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
+            Command::Online(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Train(options) => options.run(&common),

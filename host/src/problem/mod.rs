@@ -46,6 +46,7 @@ enum Stream {
     Weights = 0,
     Pretraining = 1,
     Batches = 2,
+    LookAheads = 4,
 }
 
 /// A training problem on `data`.
@@ -128,6 +129,11 @@ impl<T: Real> Problem<'_, T> {
 
     fn sampler(&self, stream: Stream) -> Sampler<Vec<u32>> {
         Sampler::new(vec![0; self.trained_on()], self.rng(stream))
+    }
+
+    /// The batches of short look-aheads, which are not those of training.
+    pub fn look_ahead_sampler(&self) -> Sampler<Vec<u32>> {
+        self.sampler(Stream::LookAheads)
     }
 
     /// The numbers of the examples in each of the first `steps` batches, batch after batch.
