@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use myopia_core::engine::{Engine, Scalar};
 use myopia_core::lookahead::Diverged;
 use myopia_core::real::Real;
+use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{ExampleSet, ObjectiveSet, Problem, Run};
@@ -97,14 +98,14 @@ impl<'a, T: Real> Judges<'a, T> {
     ///
     /// # Errors
     /// When a loss is not finite.
-    pub fn point<G: Engine, const P: usize>(
+    pub fn point<G, const P: usize>(
         &self,
         run: &mut Run<'_, G, P>,
         learning_rate: T,
         momentum: T,
     ) -> Result<Point, Diverged>
     where
-        G: Engine<Vector: myopia_core::vector::Vector<Scalar = T>>,
+        G: Engine<Vector: Vector<Scalar = T>>,
     {
         let (training_loss, training_error) = judged(run, self.training, &self.trained_on)?;
         let (test_loss, test_error) = judged(run, self.test, &self.tested_on)?;

@@ -69,7 +69,8 @@ fn a_study_of_horizons_has_its_files_and_any_number_of_threads_writes_the_same()
     // The horizon's choice is the lowest objective on its paths, and is what is trained with.
     for choice in rows(&one, "horizons.csv") {
         let own = trajectories.iter().filter(|row| row[0] == choice[0]);
-        let lowest = own.map(|row| row[6].parse::<f64>().unwrap()).fold(f64::INFINITY, f64::min);
+        let losses = own.map(|row| row[6].parse::<f64>().unwrap());
+        let lowest = losses.reduce(|a, b| if b < a { b } else { a }).unwrap();
         assert_eq!(choice[6].parse::<f64>().unwrap(), lowest);
         let at_horizon = training.iter().find(|row| row[0] == choice[0] && row[1] == choice[0]);
         if let Some(point) = at_horizon {
