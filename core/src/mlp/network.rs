@@ -105,6 +105,9 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     Ok(())
 }
 
+/// Fewer products than this are done before a second thread has woken up.
+const SPREAD: usize = 16_000_000;
+
 /// A multilayer perceptron of P tangents on engine `G`.
 #[derive(Debug)]
 pub struct Network<'a, G: Engine, const P: usize> {
@@ -219,6 +222,12 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         self.forward(batch, false)
     }
 
+    /// Over how many threads a step on so many examples is worth spreading.
+    fn threads(&self, examples: usize) -> usize {
+        let products = self.shape.parameters().saturating_mul(examples * (P + 1));
+        if products < SPREAD { 1 } else { self.engine.threads() }
+    }
+
     fn views(&mut self) -> Views<'_, G::Vector, P> {
         Views {
             layers: self.shape.sizes(),
@@ -238,8 +247,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
     fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
         let engine = self.engine;
-        let threads = engine.threads();
         let examples = batch.len().min(self.batch);
+        let threads = self.threads(examples);
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
@@ -289,8 +298,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
-        let threads = engine.threads();
         let examples = batch.len().min(self.batch);
+        let threads = self.threads(examples);
         let mut views = self.views();
         let mut poison = Dual::default();
         let mut above = views.highest();
