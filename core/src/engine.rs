@@ -17,6 +17,16 @@ pub trait Task {
     type Output;
     /// Does the work.
     fn run(self) -> Self::Output;
+
+    /// What it is called in a table of times.
+    fn name(&self) -> &'static str {
+        "other work"
+    }
+
+    /// How many float operations it is about to do, padding included; zero for one that mostly moves numbers.
+    fn operations(&self) -> u64 {
+        0
+    }
 }
 
 /// Where kernels run. Two engines over the same scalar type give the same bits.

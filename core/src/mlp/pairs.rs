@@ -1,6 +1,6 @@
 //! The products of the first layer, whose factors are pairs of inputs.
 
-use super::factor::Factor;
+use super::factor::{Constant, Factor};
 use super::matrix::{Matrix, across, columns_mut, split_mut};
 use super::panels::Panel;
 use super::sparse::Rows;
@@ -25,6 +25,12 @@ pub struct Spread<'a, V: Vector, const P: usize> {
 
 impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = "inputs forward";
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
+    }
 
     fn split(self, column: usize) -> (Self, Self) {
         let (first, second) = split_mut(self.out, self.rows, column);
@@ -86,6 +92,13 @@ pub struct Gradient<'a, V: Vector, M, const P: usize> {
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Panel<V, P> for Gradient<'_, V, M, P> {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = "inputs gradient and update";
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
+            + self.descent.operations(columns)
+    }
 
     fn split(self, column: usize) -> (Self, Self) {
         let (first, second) = self.descent.split(column);

@@ -10,6 +10,10 @@ use crate::engine::{Engine, Task};
 pub trait Panel<V, const P: usize>: Send + Sized {
     /// How many running sums a column takes.
     const SUMS: usize;
+    /// See [`Task::name`].
+    const NAME: &'static str;
+    /// See [`Task::operations`]: for `columns` columns.
+    fn operations(&self, columns: usize) -> u64;
     /// How many bytes of a column are passed over again and again.
     fn bytes(&self) -> usize;
     /// The work on the first `column` columns, and that on the others, which are counted from zero again.
@@ -50,6 +54,14 @@ struct Panels<W, E, const P: usize> {
 
 impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P> {
     type Output = Dual<E::Vector, P>;
+
+    fn name(&self) -> &'static str {
+        W::NAME
+    }
+
+    fn operations(&self) -> u64 {
+        self.work.operations(self.columns)
+    }
 
     #[inline(always)]
     fn run(mut self) -> Self::Output {

@@ -23,6 +23,13 @@ where
     G: Target<V, P>,
 {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = G::NAME;
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.terms.entries(self.rows) * lanes * F::Factor::OPERATIONS
+            + self.target.operations(columns)
+    }
 
     fn split(self, column: usize) -> (Self, Self) {
         let (matrix, others) = self.matrix.split(column);

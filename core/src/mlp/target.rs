@@ -8,6 +8,12 @@ use crate::vector::Vector;
 
 /// Where the sums of a product start and where they go.
 pub trait Target<V, const P: usize>: Send + Sized {
+    /// What the work is called in a table of times.
+    const NAME: &'static str;
+    /// How many operations it does besides the sums, for `columns` columns.
+    fn operations(&self, _columns: usize) -> u64 {
+        0
+    }
     /// The target of the first `column` columns, and that of the others, which are counted from zero again.
     fn split(self, column: usize) -> (Self, Self);
     /// What the `U` blocks of `row` from block `column` on start from.
@@ -41,6 +47,7 @@ pub struct Forward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
+    const NAME: &'static str = "hidden forward";
     fn split(self, column: usize) -> (Self, Self) {
         let (out, others) = split_mut(self.out, self.rows, column);
         let (weights, of_others) = self.weights.split(column);
@@ -80,6 +87,7 @@ pub struct Backward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
+    const NAME: &'static str = "hidden errors";
     fn split(self, column: usize) -> (Self, Self) {
         let (activations, others) = split_mut(self.activations, self.rows, column);
         (Self { activations, ..self }, Self { activations: others, ..self })
@@ -118,6 +126,13 @@ pub struct Descent<'a, V, M, const P: usize> {
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V, M, P> {
+    const NAME: &'static str = "hidden gradient and update";
+    /// Of each parameter μ v − α g, θ + v and the check, and of each bias the sum of errors.
+    fn operations(&self, columns: usize) -> u64 {
+        let planes = P as u64 + 1;
+        let lanes = (columns * V::LANES) as u64;
+        lanes * (self.rows as u64 * (6 + 8 * P as u64) + self.examples as u64 * planes)
+    }
     fn split(self, column: usize) -> (Self, Self) {
         let (parameters, others) = split_mut(self.parameters, self.rows, column);
         let (velocity, of_others) = split_mut(self.velocity, self.rows, column);

@@ -1,5 +1,6 @@
 //! The program's commands: each a set of options, and what it does with them.
 
+mod bench;
 mod data;
 mod horizons;
 mod hypergrad;
@@ -51,6 +52,8 @@ enum Command {
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Time each kernel and the whole step on this processor's instruction sets
+    Bench(bench::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -77,6 +80,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
+            Command::Bench(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }
     }
