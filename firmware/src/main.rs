@@ -24,6 +24,8 @@ enum Outcome {
 }
 
 fn run() -> Outcome {
+    // Which image this is: a board's name, otherwise the target's triple.
+    say!("target {}", env!("MYOPIA_TARGET"));
     drill::drill();
     let room = room();
     let mut outcome = Outcome::Equal;

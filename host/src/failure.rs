@@ -12,6 +12,9 @@ pub enum Failure {
     /// The request makes sense but could not be carried out.
     #[error("{0}")]
     Run(String),
+    /// Nothing went wrong, but what was to be verified could not be run.
+    #[error("{0}")]
+    NotRun(String),
 }
 
 impl Failure {
@@ -50,11 +53,12 @@ impl Failure {
         Self::run(format!("could not {action} {path}: {reason}"))
     }
 
-    /// The exit status of the program: 2 for usage, 1 for anything else.
+    /// The exit status of the program: 2 for usage, 3 for what was not run, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Run(_) => 1,
+            Self::NotRun(_) => 3,
         }
     }
 }

@@ -8,6 +8,7 @@ mod options;
 mod progress;
 mod tour;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +39,8 @@ enum Command {
     Train(train::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Check that this machine, emulated boards and real ones compute the same bits
+    Verify(verify::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -60,6 +63,7 @@ impl Program {
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
+            Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }
     }
