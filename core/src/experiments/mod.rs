@@ -14,6 +14,7 @@
 //! MYOPIA_MINT="Why the golden reports change." cargo test -p myopia-core --test experiments
 //! ```
 
+pub mod cost;
 mod golden;
 mod perceptron;
 mod quadratic;

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::{OutputFolder, json, standard};
 use crate::verify::{
     Board, Expected, Firmware, Judged, JudgedExperiment, NotRun, Runner, Set, Subject, THREADS,
-    Target, chip,
+    Target, chip, cost,
 };
 
 /// Options of `myopia verify`.
@@ -35,6 +35,9 @@ pub struct Options {
     /// The folder firmware of a checkout [default: of the one this program was built from]
     #[arg(long, value_name = "DIR")]
     firmware: Option<PathBuf>,
+    /// Count what training costs on emulated devices instead, as Markdown or JSON
+    #[arg(long, conflicts_with_all = ["target", "chip", "image"])]
+    cost: bool,
     /// Seconds that one run may take before it counts as hanging
     #[arg(long, value_name = "SECONDS", default_value_t = 25, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -67,9 +70,12 @@ struct Entry<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
+        if self.cost {
+            return self.count(common);
+        }
         let host_alone = self.chip.is_none() && self.target.iter().all(|name| name == "host");
         let firmware = match host_alone {
-            true => Firmware { folder: PathBuf::new(), targets: Vec::new() },
+            true => Firmware::default(),
             false => Firmware::open(self.firmware.as_deref())?,
         };
         let board = self.board(&firmware)?;
@@ -108,6 +114,17 @@ impl Options {
 }
 
 impl Options {
+    fn count(&self, common: &Common) -> Result<(), Failure> {
+        let firmware = Firmware::open(self.firmware.as_deref())?;
+        let targets: Vec<_> = cost::TARGETS.iter().filter_map(|n| firmware.target(n)).collect();
+        let found = cost::count(&firmware, &targets, Duration::from_secs(self.timeout));
+        let report = found.map_err(|not_run| Failure::NotRun(not_run.to_string()))?;
+        if common.json {
+            return json::print(&report);
+        }
+        standard::print(|out| write!(out, "{report}"))
+    }
+
     /// What the names stand for, in the order in which they are run.
     fn subjects<'a>(
         &self,

@@ -23,55 +23,89 @@ enum Ending {
     Flooded,
 }
 
-/// Runs `image` in the emulator of `target` for at most `patience`; returns the lines of its log, the last of which says how
-/// it ended. Further `arguments` are for the emulator.
-///
-/// # Errors
-/// When the emulator is missing or refuses to start.
-pub fn run(
-    firmware: &Firmware,
-    target: &Target,
-    image: &Path,
-    arguments: &[&str],
-    patience: Duration,
-) -> Result<Vec<String>, NotRun> {
-    let Some(run) = &target.run else {
-        return Err(NotRun(format!("{} is a real board and needs a probe", target.name)));
-    };
-    let mut words = run.split_whitespace();
-    let program = words.next().unwrap_or_default();
-    let mut command = command(program, &firmware.folder);
-    command.args(words).args(arguments);
-    if program.starts_with("qemu-system") {
-        command.args(["-nographic", "-monitor", "none", "-serial", "none"]);
-        command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]);
+/// How an image is run in an emulator.
+#[derive(Debug, Clone, Copy)]
+pub struct Emulation<'a> {
+    /// What the program's command line asks to go wrong.
+    pub drill: Option<&'a str>,
+    /// Whether each instruction takes the same time on the emulated clock (QEMU only).
+    pub count_instructions: bool,
+    /// How long the run may take before it counts as hanging.
+    pub patience: Duration,
+}
+
+/// What a run left.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// What it printed.
+    pub output: Vec<u8>,
+    /// How it ended: a last line for its log.
+    pub ending: String,
+}
+
+impl Ran {
+    /// The lines of the log of a run of `image` on `target`.
+    ///
+    /// # Errors
+    /// When `image` is no firmware image.
+    pub fn log(&self, target: &Target, image: &Path) -> Result<Vec<String>, NotRun> {
+        let mut log = match target.speaks_defmt() {
+            true => decode::defmt(image, &self.output)?,
+            false => decode::text(&self.output),
+        };
+        log.push(self.ending.clone());
+        Ok(log)
     }
-    command.arg(image).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            NotRun(format!("{program} is not installed; run firmware/setup --all"))
-        }
-        _ => NotRun(format!("could not start {program}: {error}")),
-    })?;
-    let (output, complaint) = (listen(child.stdout.take()), listen(child.stderr.take()));
-    let (output, ending) = attend(&mut child, &output, Instant::now() + patience);
-    let mut log = match target.speaks_defmt() {
-        true => decode::defmt(image, &output)?,
-        false => decode::text(&output),
-    };
-    let complaint = heard(&complaint);
-    match ending {
-        Ending::Exit(status) => match status.code() {
-            Some(code) if log.is_empty() && code != 0 && !complaint.is_empty() => {
-                return Err(NotRun(format!("{program} could not run the image: {complaint}")));
+}
+
+impl Emulation<'_> {
+    /// Runs `image` in the emulator of `target`.
+    ///
+    /// # Errors
+    /// When the emulator is missing, or refuses to run the image.
+    pub fn run(&self, firmware: &Firmware, target: &Target, image: &Path) -> Result<Ran, NotRun> {
+        let Some(run) = &target.run else {
+            return Err(NotRun(format!("{} is a real board and needs a probe", target.name)));
+        };
+        let mut words = run.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        let mut command = command(program, &firmware.folder);
+        command.args(words);
+        let drill = self.drill.map(|drill| format!("drill={drill}"));
+        if program.starts_with("qemu-system") {
+            let arguments = drill.as_ref().map(|drill| format!(",arg=myopia,arg={drill}"));
+            let semihosting = format!("enable=on,target=native{}", arguments.unwrap_or_default());
+            if self.count_instructions {
+                command.args(["-icount", "shift=0"]);
             }
-            Some(code) => log.push(format!("exit status {code}")),
-            None => log.push(format!("broken {program} crashed: {complaint}")),
-        },
-        Ending::Hung => log.push(format!("stopped after {} s without an end", patience.as_secs())),
-        Ending::Flooded => log.push("stopped since it printed without an end".into()),
+            command.args(["-nographic", "-monitor", "none", "-serial", "none"]);
+            command.args(["-semihosting-config", &semihosting, "-kernel"]).arg(image);
+        } else {
+            command.arg(image).args(drill);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                NotRun(format!("{program} is not installed; run firmware/setup --all"))
+            }
+            _ => NotRun(format!("could not start {program}: {error}")),
+        })?;
+        let (output, complaint) = (listen(child.stdout.take()), listen(child.stderr.take()));
+        let (output, ending) = attend(&mut child, &output, Instant::now() + self.patience);
+        let complaint = heard(&complaint);
+        let ending = match ending {
+            Ending::Exit(status) => match status.code() {
+                Some(code) if output.is_empty() && code != 0 && !complaint.is_empty() => {
+                    return Err(NotRun(format!("{program} could not run the image: {complaint}")));
+                }
+                Some(code) => format!("exit status {code}"),
+                None => format!("broken {program} crashed: {complaint}"),
+            },
+            Ending::Hung => format!("stopped after {} s without an end", self.patience.as_secs()),
+            Ending::Flooded => "stopped since it printed without an end".into(),
+        };
+        Ok(Ran { output, ending })
     }
-    Ok(log)
 }
 
 /// What arrives on `pipe`, piece by piece, until it closes.

@@ -2,6 +2,7 @@
 //! line of their logs held against what this machine computes with plain loops.
 
 mod build;
+pub mod cost;
 mod decode;
 mod emulate;
 mod host;
@@ -10,7 +11,8 @@ mod log;
 mod probe;
 mod target;
 
-pub use build::build;
+pub use build::Build;
+pub use emulate::{Emulation, Ran};
 pub use host::THREADS;
 pub use log::{Difference, Expected, Judged, JudgedExperiment, Memory};
 pub use probe::{Board, chip};
@@ -127,11 +129,15 @@ impl Runner<'_> {
         }
         let image = match self.image {
             Some(image) => image.to_path_buf(),
-            None => build(firmware, target, "myopia-firmware", &[])?,
+            None => Build::EXPERIMENTS.image(firmware, target)?,
         };
         match board {
             Some(board) => board.run(&image, self.patience),
-            None => emulate::run(firmware, target, &image, &[], self.patience),
+            None => {
+                let patience = self.patience;
+                let emulation = Emulation { drill: None, count_instructions: false, patience };
+                emulation.run(firmware, target, &image)?.log(target, &image)
+            }
         }
     }
 }

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use crate::failure::Failure;
 
 /// The project's folder of that name, and its table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Firmware {
     /// Where it is.
     pub folder: PathBuf,
+    /// Where images are kept.
+    pub images: PathBuf,
     /// The rows of the table.
     pub targets: Vec<Target>,
 }
@@ -81,7 +83,7 @@ impl Firmware {
         let Table { target } =
             toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
         let folder = folder.canonicalize().map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { folder, targets: target })
+        Ok(Self { images: folder.join("target/images"), folder, targets: target })
     }
 
     /// The target of this name.
