@@ -2,10 +2,12 @@
 
 mod data;
 mod hypergrad;
+mod merge;
 mod meta;
 mod nqm;
 mod options;
 mod progress;
+mod surface;
 mod tour;
 mod train;
 mod verify;
@@ -35,6 +37,11 @@ enum Command {
     Hypergrad(hypergrad::Options),
     /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
     Meta(meta::Options),
+    /// The objective over a plane of schedules, at several horizons
+    #[command(mut_arg("pretrain", |pretrain| pretrain.default_value("50")))]
+    Surface(surface::Options),
+    /// Join the parts of a surface that `surface --shard` made on several machines
+    Merge(merge::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
     /// Evaluate a schedule on the noisy quadratic
@@ -62,6 +69,8 @@ impl Program {
             Command::Nqm(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
+            Command::Surface(options) => options.run(&common),
+            Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
