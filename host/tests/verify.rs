@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use myopia::verify::{Build, Firmware};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -196,6 +197,27 @@ fn a_missing_emulator_is_not_run_and_says_what_to_do() {
 
 fn firmware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware").canonicalize().unwrap()
+}
+
+/// What could be tried without a board: that there is an image for each, and that it lies in the chip's memory.
+#[test]
+#[ignore = "needs firmware/setup; tests/run runs it"]
+fn there_is_an_image_for_every_real_board() {
+    let firmware = Firmware::open(None).unwrap();
+    for name in ["nucleo-f411re", "nrf52840-dk", "raspberry-pi-pico"] {
+        let target = firmware.target(name).unwrap();
+        let image = Build::EXPERIMENTS.image(&firmware, target).unwrap();
+        assert!(fs::metadata(&image).unwrap().len() > 0);
+        #[cfg(feature = "probe")]
+        {
+            let chip = |name: &str| myopia::verify::chip(name, &firmware.targets).unwrap().1;
+            chip(target.chip.as_deref().unwrap()).fits(&image).unwrap();
+            let emulators = firmware.target("microbit").unwrap();
+            let image = Build::EXPERIMENTS.image(&firmware, emulators).unwrap();
+            let refused = chip(target.chip.as_deref().unwrap()).fits(&image).unwrap_err();
+            assert!(refused.to_string().contains("is no image for"), "{refused}");
+        }
+    }
 }
 
 /// The real stream of a real image, cut off and garbled on its way; and an image of another board.

@@ -10,7 +10,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use myopia::verify::{Build, Emulation, Expected, Firmware, Judged, Runner, Set, Subject, Target};
+use myopia::verify::{
+    Build, Emulation, Expected, Firmware, Judged, Runner, Set, Subject, Target, cost,
+};
 
 /// One board for each core that is cheap to emulate.
 const QUICK: [&str; 6] =
@@ -199,4 +201,17 @@ fn a_budget_that_is_exceeded_fails_the_build_or_the_run() {
     }
     let difference = seen_on(&with("stack = 0x2000", "stack = 0x800"), name);
     assert!(difference.starts_with("broken stack overflow"), "{difference}");
+}
+
+/// What `firmware/COST.md` says of the Cortex-M4F, for whatever compiler is here.
+#[test]
+#[ignore = "needs firmware/setup; tests/run runs it"]
+fn a_multiply_accumulate_takes_at_most_six_instructions_on_a_cortex_m4f() {
+    let count = || cost::count(firmware(), &[target("mps2-an386")], PATIENCE).unwrap();
+    let report = count();
+    for row in &report.costs {
+        println!("{row:?}");
+        assert!(row.forward <= 6.0 && row.gradient <= 6.0 && row.of_step <= 6.0, "{row:?}");
+    }
+    assert_eq!(report.to_string(), count().to_string(), "the same at every run");
 }

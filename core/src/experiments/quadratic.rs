@@ -31,6 +31,7 @@ macro_rules! storage {
     ($vector:ident) => {
         impl Quadratic<$vector> {
             /// The storage; what it holds does not matter.
+            #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
             pub const fn new() -> Self {
                 const V: $vector = $vector::ZERO;
                 const N: Dual<$vector, 3> = Dual { value: V, tangents: [V; 3] };

@@ -1,6 +1,7 @@
 //! What training costs on a device: instructions per step and per multiply-accumulate, counted in QEMU.
 
 use std::ops::{Add, Mul, Sub};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, fs};
@@ -142,12 +143,13 @@ impl Cost {
     }
 }
 
-/// Who compiled `image`, as its `.comment` section says.
-fn built_by(image: &std::path::Path) -> String {
+/// Who compiled `image`, as its debugging information says: "clang LLVM (rustc version …)".
+fn built_by(image: &Path) -> String {
     let bytes = fs::read(image).unwrap_or_default();
-    let mark = b"rustc version ";
+    let mark = b"(rustc version ";
     let found = bytes.windows(mark.len()).position(|window| window == mark);
-    let words = found.map(|at| bytes[at..].split(|&byte| byte == 0).next().unwrap_or_default());
+    let words = found.and_then(|at| bytes[at + 1..].split(|&byte| byte == 0).next());
+    let words = words.and_then(|words| words.strip_suffix(b")"));
     words.map_or("an unknown compiler".into(), |words| String::from_utf8_lossy(words).into_owned())
 }
 

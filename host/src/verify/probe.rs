@@ -13,8 +13,7 @@ use probe_rs::probe::list::{Accessibility, Lister};
 use probe_rs::rtt::{self, ChannelMode, Rtt, ScanRegion};
 use probe_rs::semihosting::SemihostingCommand;
 use probe_rs::{
-    BreakpointCause, Core, CoreStatus, HaltReason, MemoryInterface, Permissions, Session,
-    VectorCatchCondition,
+    BreakpointCause, Core, CoreStatus, HaltReason, Permissions, Session, VectorCatchCondition,
 };
 
 use super::{NotRun, Target, decode};
@@ -233,4 +232,31 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Firmware;
+
+    /// The linker's layout against the memory that probe-rs knows the chips to have.
+    #[test]
+    fn every_boards_memory_lies_in_its_chips() {
+        let Firmware { targets, .. } = Firmware::open(None).unwrap();
+        let mut boards = 0;
+        for target in targets.iter().filter(|target| target.chip.is_some()) {
+            let (row, board) = chip(target.chip.as_deref().unwrap(), &targets).unwrap();
+            assert_eq!(row.name, target.name);
+            for (region, is_flash) in [(target.flash.unwrap(), true), (target.ram.unwrap(), false)]
+            {
+                let range = u64::from(region.origin)..u64::from(region.origin + region.size);
+                let memory = board.chip.memory_map.iter().find(|m| m.contains(range.start));
+                let memory = memory.unwrap_or_else(|| panic!("{}: {range:x?}", target.name));
+                assert!(range.end <= memory.address_range().end, "{}: {range:x?}", target.name);
+                assert_eq!(memory.is_nvm(), is_flash, "{}", target.name);
+            }
+            boards += 1;
+        }
+        assert_eq!(boards, 3);
+    }
 }

@@ -56,6 +56,8 @@ pub struct Target {
 /// A stretch of memory.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Region {
+    /// Its first address.
+    pub origin: u32,
     /// Its size in bytes.
     pub size: u32,
 }
