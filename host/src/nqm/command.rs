@@ -4,10 +4,11 @@ use clap::Args;
 use myopia_core::nqm::Step;
 use serde::Serialize;
 
+use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
 #[cfg(doc)]
 use super::optimum::Optimum;
-use super::optimum::{Freedom, STATIONARY, optimal};
+use super::optimum::{STATIONARY, optimal};
 use super::policy::{DEFAULT_STEPS, Policy};
 use super::quadratic::Schedule;
 use super::replan::{Plan, replan};

@@ -16,6 +16,15 @@ impl Engine for Native {
     #[inline]
     fn run<K: Task>(self, task: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            #[target_feature(enable = "avx512f")]
+            fn avx512<K: Task>(task: K) -> K::Output {
+                task.run()
+            }
+            // SAFETY: the processor has AVX-512.
+            return unsafe { avx512(task) };
+        }
+        #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             #[target_feature(enable = "avx2")]
             fn avx2<K: Task>(task: K) -> K::Output {

@@ -1,9 +1,11 @@
 //! The noisy quadratic laboratory.
 
+pub mod chart;
 pub mod command;
 mod engine;
 pub mod greedy;
 mod newton;
+mod objective;
 pub mod optimum;
 pub mod policy;
 pub mod quadratic;

@@ -59,15 +59,6 @@ impl Quadratic {
         self.directions.iter().fold(0.0, |largest, d| d.curvature.larger(largest))
     }
 
-    /// The same quadratic without noise.
-    pub fn without_noise(&self) -> Self {
-        let mut quiet = self.clone();
-        quiet.directions.iter_mut().for_each(|d| d.noise_variance = 0.0);
-        quiet.blocks.iter_mut().for_each(|block| block.floor = F64x8::ZERO);
-        quiet.floor = 0.0;
-        quiet
-    }
-
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
     pub fn floor(&self) -> f64 {
         self.floor
@@ -126,9 +117,24 @@ impl Quadratic {
         (loss.value, scratch.gradient.iter().map(value))
     }
 
-    /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its learning rates and, if
-    /// `entries` is twice the number of steps, by its momenta after them.
-    pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
+    /// The excess loss after `schedule` from `state` on.
+    pub fn excess_after(&self, state: &State, schedule: &[Step<f64>]) -> f64 {
+        let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+        let mut responses = state.0.clone();
+        let mut partial = vec![Dual::default(); schedule.len() + 1];
+        let mut out = vec![Dual::default(); schedule.len() + 1];
+        losses(Native, &self.blocks, &numbers, &mut responses, &mut partial, &mut out);
+        out.last().map_or(0.0, |loss| loss.value)
+    }
+
+    /// The first and second derivatives of the excess loss after `schedule` from `state` on, the second row by row: by its
+    /// learning rates and, if `entries` is twice the number of steps, by its momenta after them.
+    pub fn derivatives(
+        &self,
+        state: &State,
+        schedule: &[Step<f64>],
+        entries: usize,
+    ) -> (Vec<f64>, Vec<f64>) {
         let steps = schedule.len();
         let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
             state.0.iter().map(|response| response.constant()).collect();
@@ -136,6 +142,7 @@ impl Quadratic {
         let mut tape = vec![Response::default(); steps];
         let mut partial = vec![Step::default(); steps];
         let mut derivatives = vec![Step::default(); steps];
+        let mut first_derivatives = vec![0.0; entries];
         let mut hessian = vec![0.0; entries * entries];
         for first in (0..entries).step_by(COLUMNS) {
             let mut numbers: Vec<_> = schedule.iter().map(|step| step.constant()).collect();
@@ -155,6 +162,7 @@ impl Quadratic {
             let columns = rates.chain(derivatives.iter().map(|step| step.momentum));
             // Symmetric: what is derived by entry number `first + p` is as well its row.
             for (other, derivative) in columns.take(entries).enumerate() {
+                first_derivatives[other] = derivative.value;
                 for (p, second) in derivative.tangents.iter().enumerate() {
                     if first + p < entries {
                         hessian[(first + p) * entries + other] = *second;
@@ -162,7 +170,7 @@ impl Quadratic {
                 }
             }
         }
-        hessian
+        (first_derivatives, hessian)
     }
 
     /// The moments of every direction in `state`.

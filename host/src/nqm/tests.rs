@@ -136,7 +136,7 @@ fn second_derivatives_agree_with_differences_of_the_gradient() {
     let quadratic = setting.quadratic().unwrap();
     let state = quadratic.start();
     let schedule = vec![Step { learning_rate: 0.3, momentum: 0.4 }; 3];
-    let hessian = quadratic.hessian(&state, &schedule, 6);
+    let hessian = quadratic.derivatives(&state, &schedule, 6).1;
     let gradient = |schedule: &[Step<f64>]| -> Vec<f64> {
         let mut scratch = Scratch::default();
         let (_, steps) = quadratic.gradient(&state, schedule, &mut scratch);
