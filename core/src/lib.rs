@@ -3,6 +3,7 @@
 //! - [`nqm`]: the noisy quadratic model with its exact expected loss;
 //! - [`mlp`]: a multilayer perceptron whose training step is written once, over numbers with P tangents ([`dual`]);
 //! - [`schedule`], [`lookahead`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
+//! - [`online`]: learning rate and momentum adapted while training runs;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
 //! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree;
 //! - [`experiments`]: small runs with golden reports, by which any target is judged.
@@ -78,6 +79,7 @@ pub mod lookahead;
 pub mod meta;
 pub mod mlp;
 pub mod nqm;
+pub mod online;
 pub mod real;
 pub mod rng;
 pub mod sampler;

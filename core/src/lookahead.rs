@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use crate::dual::Dual;
 use crate::engine::{Engine, Scalar};
-use crate::mlp::{Batch, Examples, Network, NonFinite, Quantity, finite};
+use crate::mlp::{Batch, Coefficient, Examples, Network, NonFinite, Quantity, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::schedule::InverseTime;
@@ -38,16 +38,16 @@ impl core::error::Error for Diverged {}
 
 /// How training runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Training<T, const P: usize> {
+pub struct Training<T, const P: usize, M = T> {
     /// The learning rate of each step, with its tangents.
     pub schedule: InverseTime<Dual<T, P>>,
-    /// μ.
-    pub momentum: T,
+    /// μ: a constant, or a [`Dual`] with its tangents.
+    pub momentum: M,
     /// Examples in a batch.
     pub batch: usize,
 }
 
-impl<T: Real, const P: usize> Training<T, P> {
+impl<T: Real, const P: usize, M: Copy> Training<T, P, M> {
     /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for one.
     ///
     /// After each step `observe` is given its number, its learning rate and the mean loss of its batch before the update.
@@ -63,6 +63,7 @@ impl<T: Real, const P: usize> Training<T, P> {
     ) -> Result<(), Diverged>
     where
         G: Engine<Vector: Vector<Scalar = T>>,
+        M: Coefficient<G::Vector, P>,
     {
         for k in steps {
             batch.fill(examples, sampler.next_batch(self.batch));

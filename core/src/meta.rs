@@ -1,4 +1,4 @@
-//! The meta-step: descent on the logarithms of α₀, K and β.
+//! The meta-step: descent on the logarithms of α₀, K and β, or of any N positive hyperparameters.
 //!
 //! For a parameter η with hypergradient ∂L/∂η, the gradient with respect to ln η is η·∂L/∂η. It is clipped, an outer
 //! optimizer turns it into a step Δ, and η ← η·exp(−Δ), held inside bounds. The defaults are those with which the
@@ -45,7 +45,7 @@ impl<T: Real> Rule<T> {
     }
 }
 
-/// What holds for one of the three parameters.
+/// What holds for one of the parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits<T> {
     /// Whether it is learned; otherwise it keeps its value.
@@ -58,14 +58,14 @@ pub struct Limits<T> {
     pub greatest: T,
 }
 
-/// The outer optimizer of a schedule and its state.
+/// The outer optimizer of N parameters, the three of a schedule unless said otherwise, and its state.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MetaDescent<T> {
+pub struct MetaDescent<T, const N: usize = 3> {
     rule: Rule<T>,
     learning_rate: T,
-    limits: [Limits<T>; 3],
-    mean: [T; 3],
-    square: [T; 3],
+    limits: [Limits<T>; N],
+    mean: [T; N],
+    square: [T; N],
     /// β₁ᵗ and β₂ᵗ after t steps.
     missing: [T; 2],
 }
@@ -82,30 +82,38 @@ impl<T: Real> MetaDescent<T> {
         [limits(1e-4, 10.0), limits(1.0, 1e6), limits(1e-4, 1e3)]
     }
 
-    /// A fresh optimizer with meta-learning rate λ.
-    pub fn new(rule: Rule<T>, learning_rate: T, limits: [Limits<T>; 3]) -> Self {
-        Self {
-            rule,
-            learning_rate,
-            limits,
-            mean: [T::ZERO; 3],
-            square: [T::ZERO; 3],
-            missing: [T::ONE; 2],
-        }
-    }
-
     /// The schedule after one meta-step along `gradient` (∂L/∂α₀, ∂L/∂K, ∂L/∂β), all finite.
     pub fn step<E: Elementary<T>>(
         &mut self,
         schedule: InverseTime<T>,
         gradient: [T; 3],
     ) -> InverseTime<T> {
+        let [alpha0, time_constant, beta] = self.update::<E>(schedule.parameters(), gradient);
+        InverseTime { alpha0, time_constant, beta }
+    }
+}
+
+impl<T: Real, const N: usize> MetaDescent<T, N> {
+    /// A fresh optimizer with meta-learning rate λ.
+    pub fn new(rule: Rule<T>, learning_rate: T, limits: [Limits<T>; N]) -> Self {
+        Self {
+            rule,
+            learning_rate,
+            limits,
+            mean: [T::ZERO; N],
+            square: [T::ZERO; N],
+            missing: [T::ONE; 2],
+        }
+    }
+
+    /// The parameters after one meta-step along `gradient`, the derivatives by each of them, all finite.
+    pub fn update<E: Elementary<T>>(&mut self, parameters: [T; N], gradient: [T; N]) -> [T; N] {
         if let Rule::Adam { decay_mean, decay_square, .. } = self.rule {
             let [mean, square] = self.missing;
             self.missing = [mean * decay_mean, square * decay_square];
         }
         let [weight, weight_square] = self.missing.map(|missing| T::ONE - missing);
-        let mut updated = schedule.parameters();
+        let mut updated = parameters;
         let state = self.mean.iter_mut().zip(self.square.iter_mut());
         for (((value, derivative), limits), (mean, square)) in
             updated.iter_mut().zip(gradient).zip(&self.limits).zip(state)
@@ -128,8 +136,7 @@ impl<T: Real> MetaDescent<T> {
             };
             *value = (*value * E::exp(T::ZERO - step)).clamped(limits.least, limits.greatest);
         }
-        let [alpha0, time_constant, beta] = updated;
-        InverseTime { alpha0, time_constant, beta }
+        updated
     }
 }
 

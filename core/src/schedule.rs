@@ -96,6 +96,36 @@ impl<T: Real, const P: usize> InverseTime<Dual<T, P>> {
     pub fn learning_rate<E: Elementary<T>>(&self, k: u32) -> Dual<T, P> {
         let elapsed = Dual::constant(T::from_u32(k)) / self.time_constant;
         let base = Dual::constant(T::ONE) + elapsed;
-        self.alpha0 / base.pow::<E>(self.beta)
+        let mut divisor = base.pow::<E>(self.beta);
+        // A rate that has decayed below the float's range no longer moves: its tangents are zero, not 0·∞.
+        let overflown = !divisor.value.finite();
+        for tangent in divisor.tangents.iter_mut() {
+            if overflown || !tangent.finite() {
+                *tangent = T::ZERO;
+            }
+        }
+        self.alpha0 / divisor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elementary::Libm;
+
+    #[test]
+    fn a_rate_that_decays_below_the_floats_range_is_zero_with_its_tangents() {
+        let schedule = InverseTime::<f32>::new(0.02, 5000.0, 100.0).unwrap();
+        let (with, without) = (schedule.with_tangents(PARAMETERS), schedule.with_tangents([]));
+        let mut last = f32::INFINITY;
+        for k in (0..20_000).step_by(10) {
+            let rate = with.learning_rate::<Libm>(k);
+            assert!(rate.finite(), "step {k}: {rate:?}");
+            let plain = without.learning_rate::<Libm>(k);
+            assert_eq!(rate.value.to_bits(), plain.value.to_bits(), "step {k}");
+            assert!(rate.value <= last);
+            last = rate.value;
+        }
+        assert_eq!(with.learning_rate::<Libm>(19_999), Dual::constant(0.0));
     }
 }

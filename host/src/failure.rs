@@ -12,6 +12,9 @@ pub enum Failure {
     /// The request makes sense but could not be carried out.
     #[error("{0}")]
     Run(String),
+    /// The run was asked to stop before its end.
+    #[error("{0}")]
+    Interrupted(String),
 }
 
 impl Failure {
@@ -50,11 +53,16 @@ impl Failure {
         Self::run(format!("could not {action} {path}: {reason}"))
     }
 
+    /// Whether the run was asked to stop: what there is so far is worth keeping.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+
     /// The exit status of the program: 2 for usage, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Run(_) => 1,
+            Self::Run(_) | Self::Interrupted(_) => 1,
         }
     }
 }

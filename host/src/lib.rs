@@ -1,11 +1,13 @@
 //! The host side of Myopia: real data, full speed, results on disk, and the `myopia` program.
 
+pub mod checkpoint;
 pub mod command;
 pub mod data;
 pub mod descent;
 pub mod engine;
 pub mod failure;
 pub mod figure;
+pub mod interrupt;
 pub mod network;
 pub mod nqm;
 pub mod output;

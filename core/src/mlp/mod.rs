@@ -36,3 +36,4 @@ pub use network::{
 };
 pub use shape::{InvalidShape, Layer, Lengths, Shape};
 pub use sparse::Rows;
+pub use terms::{Coefficient, Factor};

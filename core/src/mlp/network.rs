@@ -10,7 +10,7 @@ use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{self, Logits};
 use super::sparse::{Rows, segments};
 use super::target::{Backward, Descent, Forward};
-use super::terms::{All, Inputs, Ones, Terms, UnitExamples, Units};
+use super::terms::{All, Coefficient, Inputs, Ones, Terms, UnitExamples, Units};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
@@ -314,12 +314,14 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
 
     /// One step of SGD with momentum on `batch`; returns the batch's mean loss before the step, in nats.
     ///
+    /// `momentum` is a float, or a [`Dual`] whose tangents are carried like the learning rate's.
+    ///
     /// On an error the parameters may be partly updated and are of no further use.
     pub fn step(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         learning_rate: Dual<Scalar<G>, P>,
-        momentum: Scalar<G>,
+        momentum: impl Coefficient<G::Vector, P>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
         let examples = Scalar::<G>::from_u32(batch.len() as u32);
         let mut losses = Sum::default();
@@ -415,7 +417,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         learning_rate: Dual<Scalar<G>, P>,
-        momentum: Scalar<G>,
+        momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
         let rows = batch.len().min(self.batch);
@@ -485,14 +487,14 @@ fn forward_layer<G: Engine, T, const P: usize>(
 }
 
 /// What the update of every layer shares.
-struct Step<G: Engine, const P: usize> {
+struct Step<G: Engine, M, const P: usize> {
     engine: G,
     rows: usize,
     learning_rate: Dual<Scalar<G>, P>,
-    momentum: Scalar<G>,
+    momentum: M,
 }
 
-impl<G: Engine, const P: usize> Step<G, P> {
+impl<G: Engine, M: Coefficient<G::Vector, P>, const P: usize> Step<G, M, P> {
     /// Updates one layer's weights and biases by the gradient Σ terms × errors.
     fn layer<T>(
         &self,
@@ -508,7 +510,7 @@ impl<G: Engine, const P: usize> Step<G, P> {
     {
         let mut target = Descent {
             learning_rate: Dual::splat(self.learning_rate),
-            momentum: G::Vector::splat(self.momentum),
+            momentum: self.momentum.factor(),
             rows: layer.inputs + 1,
             first: 0,
             parameters,

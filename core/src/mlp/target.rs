@@ -1,6 +1,7 @@
 //! Where sums start and where they go.
 
 use super::matrix::Matrix;
+use super::terms::Factor;
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
@@ -62,9 +63,9 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
 }
 
 /// SGD with momentum on the gradient while it is in registers: v ← μ v − α g, θ ← θ + v.
-pub struct Descent<'a, V, const P: usize> {
+pub struct Descent<'a, V, M, const P: usize> {
     pub learning_rate: Dual<V, P>,
-    pub momentum: V,
+    pub momentum: M,
     /// Rows of the parameters, and which of them the product's row 0 is.
     pub rows: usize,
     pub first: usize,
@@ -74,7 +75,7 @@ pub struct Descent<'a, V, const P: usize> {
     pub poison: Dual<V, P>,
 }
 
-impl<V: Vector, const P: usize> Target<V, P> for Descent<'_, V, P> {
+impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V, M, P> {
     #[inline(always)]
     fn start<const U: usize>(&self, _: usize, _: usize) -> [Dual<V, P>; U] {
         zeros()
@@ -86,7 +87,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Descent<'_, V, P> {
             let at = (column + u) * self.rows + self.first + row;
             if let (Some(theta), Some(v)) = (self.parameters.get_mut(at), self.velocity.get_mut(at))
             {
-                *v = v.scaled(self.momentum) - g * self.learning_rate;
+                *v = self.momentum.times(*v) - g * self.learning_rate;
                 *theta = *theta + *v;
                 self.poison = self.poison + theta.scaled(zero);
             }

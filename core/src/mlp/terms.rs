@@ -31,6 +31,31 @@ impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
     }
 }
 
+/// A number that every parameter is multiplied by, as [`Network::step`](super::Network::step) takes it: a plain one is a
+/// constant and costs no tangents, a [`Dual`] carries them.
+pub trait Coefficient<V: Vector, const P: usize>: Copy {
+    /// The number in every lane.
+    type Factor: Factor<V, P>;
+    /// The number in every lane.
+    fn factor(self) -> Self::Factor;
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for T {
+    type Factor = Constant<V>;
+    #[inline(always)]
+    fn factor(self) -> Constant<V> {
+        Constant(V::splat(self))
+    }
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for Dual<T, P> {
+    type Factor = Dual<V, P>;
+    #[inline(always)]
+    fn factor(self) -> Dual<V, P> {
+        Dual::splat(self)
+    }
+}
+
 /// The terms of each row's sum, in the order of summation: which matrix row, times what.
 pub trait Terms<V: Vector, const P: usize> {
     /// Times what.

@@ -5,12 +5,15 @@ use myopia_core::engine::Engine;
 use myopia_core::vector::Vector;
 use serde::Serialize;
 
-use super::options::{Common, OuterOptions, PrecisionName, ProblemOptions, ScheduleOptions};
+use super::options::{
+    Common, LongRun, OuterOptions, PrecisionName, ProblemOptions, ScheduleOptions,
+};
 use super::progress;
-use crate::descent::{Descent, DivergedAt, Record, best};
+use crate::checkpoint::Ledger;
+use crate::descent::{Descent, Ended, Progress, Record, best};
 use crate::engine::{Precision, Work};
 use crate::failure::Failure;
-use crate::output::{OutputFolder, json, standard};
+use crate::output::{json, standard};
 use crate::problem::Problem;
 
 /// Options of `myopia meta`.
@@ -28,6 +31,9 @@ pub struct Options {
     /// Steps of each look-ahead
     #[arg(long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true)]
     horizon: u32,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
 }
 
 /// What the command prints as JSON and writes to `meta.json`.
@@ -37,6 +43,9 @@ struct Report<'a> {
     seed: u64,
     #[serde(flatten)]
     options: &'a Options,
+    /// The run was interrupted: these are not all of its meta-steps.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
     /// The schedule the descent started from, and its objective.
     first: Record,
     /// The schedule it ended with.
@@ -65,46 +74,70 @@ impl Options {
             horizon: self.horizon,
             meta_steps: self.outer.meta_steps,
         };
-        let folder = match &common.out {
-            Some(path) => Some(OutputFolder::create(path, common.force)?),
-            None => None,
-        };
+        let folder = self.long.folder(common)?;
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let mut records = Vec::new();
-        let ended = T::run(
-            common.isa()?,
-            Tuning { options: self, common, problem: &problem, descent, records: &mut records },
-        )?;
-        if let Err(diverged) = ended {
-            if let Some(folder) = &folder {
-                Record::write(folder, "trajectory.partial.csv", &records)?;
-            }
+        let experiment = common.experiment("meta", self, &data);
+        let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
+        let mut progress = ledger.unit(0).state().unwrap_or_default();
+        let tuning = Tuning {
+            options: self,
+            common,
+            problem: &problem,
+            descent,
+            ledger: &ledger,
+            progress: &mut progress,
+        };
+        let early = match T::run(common.isa()?, tuning) {
+            Ok(()) => None,
+            Err(Ended::Failed(failure)) if !failure.is_interruption() => return Err(failure),
+            Err(ended) => Some(ended),
+        };
+        let (records, partial) = (progress.records, early.is_some());
+        if let Some(folder) = &folder {
+            folder.write_as(partial, "trajectory.csv", |w| Record::write(w, &records))?;
+        }
+        if let Some(Ended::Diverged(diverged)) = &early {
+            // It would diverge again.
+            ledger.finish()?;
             return Err(Failure::run(diverged.to_string()));
         }
-        let (Some(first), Some(last), Some(best)) =
+        if let (Some(first), Some(last), Some(best)) =
             (records.first(), records.last(), best(&records))
-        else {
-            return Ok(());
-        };
-        let report = Report {
-            version: env!("CARGO_PKG_VERSION"),
-            seed: common.seed,
-            options: self,
-            first: *first,
-            last: *last,
-            best: *best,
-        };
-        if let Some(folder) = &folder {
-            Record::write(folder, "trajectory.csv", &records)?;
-            folder.write("meta.json", |w| json::write(w, &report))?;
+        {
+            let report = Report {
+                version: env!("CARGO_PKG_VERSION"),
+                seed: common.seed,
+                options: self,
+                partial,
+                first: *first,
+                last: *last,
+                best: *best,
+            };
+            if let Some(folder) = &folder {
+                folder.write_as(partial, "meta.json", |w| json::write(w, &report))?;
+            }
+            if !partial {
+                ledger.finish()?;
+            }
+            self.print(common, &report, &records)?;
         }
+        early.map_or(Ok(()), |ended| Err(ended.into()))
+    }
+
+    fn print(
+        &self,
+        common: &Common,
+        report: &Report<'_>,
+        records: &[Record],
+    ) -> Result<(), Failure> {
         if common.json {
-            return json::print(&report);
+            return json::print(report);
         }
         let every = (records.len() / 20).max(1);
-        let shown =
-            records.iter().filter(|r| (r.meta_step as usize).is_multiple_of(every) || *r == last);
+        let shown = records
+            .iter()
+            .filter(|r| (r.meta_step as usize).is_multiple_of(every) || **r == report.last);
         standard::print(|out| {
             writeln!(
                 out,
@@ -127,28 +160,29 @@ struct Tuning<'a, T> {
     common: &'a Common,
     problem: &'a Problem<'a, T>,
     descent: Descent<T>,
-    records: &'a mut Vec<Record>,
+    ledger: &'a Ledger<'a, Progress<T>>,
+    progress: &'a mut Progress<T>,
 }
 
 impl<T: Precision> Work<T> for Tuning<'_, T> {
-    type Output = Result<Result<(), DivergedAt>, Failure>;
+    type Output = Result<(), Ended>;
 
     fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, descent, records } = self;
+        let Self { options, common, problem, descent, ledger, progress } = self;
         let start = options.problem.start(engine, problem)?;
         let steps = (u64::from(options.outer.meta_steps) + 1) * u64::from(options.horizon);
-        let bar = progress::bar(common, steps, "meta-descent");
-        let ended = descent.run(
+        let done = progress.steps(options.horizon);
+        let bar = progress::bar_from(common, done, steps, "meta-descent");
+        let ended = descent.go_on(
             engine,
             problem,
             &start,
+            progress,
+            &ledger.unit(0),
             || bar.inc(1),
-            |record| {
-                bar.set_message(format!("loss {:.4}", record.loss));
-                records.push(*record);
-            },
+            |record| bar.set_message(format!("loss {:.4}", record.loss)),
         );
         bar.finish_and_clear();
-        Ok(ended)
+        ended
     }
 }

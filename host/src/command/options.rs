@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use myopia_core::engine::Engine;
@@ -12,8 +13,10 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
 use serde::Serialize;
 
+use crate::checkpoint::{Experiment, Opening};
 use crate::engine::{Isa, Precision};
 use crate::failure::Failure;
+use crate::output::OutputFolder;
 use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 
 /// Options of every command.
@@ -46,6 +49,40 @@ pub struct Common {
     /// No progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// Options of every command that runs for minutes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct LongRun {
+    /// Go on with the unfinished run in --out, to the same bits; the other options must be the same
+    #[arg(long)]
+    pub resume: bool,
+    /// Seconds between two checkpoints in --out
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub checkpoint_every: u32,
+}
+
+impl LongRun {
+    /// The folder for results, if there is to be one: new, or that of the run to go on with.
+    pub fn folder(&self, common: &Common) -> Result<Option<OutputFolder>, Failure> {
+        match (&common.out, self.resume) {
+            (None, true) => {
+                Err(Failure::usage("--resume needs the folder of a run; name it with --out"))
+            }
+            (Some(_), true) if common.force => Err(Failure::usage(
+                "--resume goes on with a run and --force begins it again; give one of them",
+            )),
+            (Some(path), true) => OutputFolder::resume(path).map(Some),
+            (Some(path), false) => OutputFolder::create(path, common.force).map(Some),
+            (None, false) => Ok(None),
+        }
+    }
+
+    /// How the run's ledger is opened.
+    pub fn opening(&self) -> Opening {
+        let every = Duration::from_secs(self.checkpoint_every.into());
+        Opening { resume: self.resume, every }
+    }
 }
 
 /// Which data is trained on.
@@ -314,6 +351,18 @@ impl OuterOptions {
 }
 
 impl Common {
+    /// The experiment of `command` with these options on these data.
+    pub fn experiment<T: Real>(
+        &self,
+        command: &str,
+        options: &impl Serialize,
+        data: &Data<T>,
+    ) -> Experiment {
+        Experiment::new(command, options)
+            .with("seed", self.seed)
+            .with("data_digest", data.digest().to_string())
+    }
+
     /// The instruction set to use.
     pub fn isa(&self) -> Result<Isa, Failure> {
         Isa::choose(self.isa)

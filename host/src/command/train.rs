@@ -5,14 +5,15 @@ use myopia_core::engine::Engine;
 use myopia_core::lookahead::{Diverged, Objective};
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::options::{Common, PrecisionName, ProblemOptions, ScheduleOptions};
+use super::options::{Common, LongRun, PrecisionName, ProblemOptions, ScheduleOptions};
 use super::progress;
+use crate::checkpoint::{Keeper, Ledger};
 use crate::engine::{Precision, Work};
 use crate::failure::Failure;
-use crate::output::{OutputFolder, csv, json, standard};
-use crate::problem::Problem;
+use crate::output::{csv, json, standard};
+use crate::problem::{Problem, Snapshot};
 
 /// Options of `myopia train`.
 #[derive(Args, Debug, Serialize)]
@@ -26,10 +27,13 @@ pub struct Options {
     /// Steps to train
     #[arg(long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true)]
     steps: u32,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
 }
 
 /// One line of `training.csv`.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Step {
     step: u32,
     learning_rate: f64,
@@ -56,6 +60,9 @@ struct Report<'a> {
     seed: u64,
     #[serde(flatten)]
     options: &'a Options,
+    /// The steps that were trained, when the run was interrupted before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<usize>,
     /// The objective set: held-out examples, or those trained on.
     judged: Judged,
     test: Judged,
@@ -72,33 +79,46 @@ impl Options {
 
     fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
         let schedule = self.schedule.schedule::<T>()?;
-        let folder = match &common.out {
-            Some(path) => Some(OutputFolder::create(path, common.force)?),
-            None => None,
-        };
+        let folder = self.long.folder(common)?;
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let trained =
-            T::run(common.isa()?, Training { options: self, common, problem: &problem, schedule })?;
+        let experiment = common.experiment("train", self, &data);
+        let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
+        let training =
+            Training { options: self, common, problem: &problem, schedule, ledger: &ledger };
+        let trained = T::run(common.isa()?, training)?;
+        let partial = trained.interrupted.is_some();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             options: self,
+            partial: partial.then_some(trained.steps.len()),
             judged: trained.judged,
             test: trained.test,
             digest: format!("{:016x}", trained.digest),
         };
         if let Some(folder) = &folder {
-            folder.write("training.csv", |w| {
+            folder.write_as(partial, "training.csv", |w| {
                 csv::write(w, &["step", "learning_rate", "loss"], &trained.steps)
             })?;
-            folder.write("train.json", |w| json::write(w, &report))?;
+            folder.write_as(partial, "train.json", |w| json::write(w, &report))?;
         }
+        if !partial {
+            ledger.finish()?;
+        }
+        self.print(common, &report)?;
+        trained.interrupted.map_or(Ok(()), Err)
+    }
+
+    fn print(&self, common: &Common, report: &Report<'_>) -> Result<(), Failure> {
         if common.json {
-            return json::print(&report);
+            return json::print(report);
         }
         standard::print(|out| {
-            writeln!(out, "after {} steps", self.steps)?;
+            match report.partial {
+                None => writeln!(out, "after {} steps", self.steps),
+                Some(steps) => writeln!(out, "after {steps} of {} steps (partial)", self.steps),
+            }?;
             let judged = (self.problem.objective.name(), &report.judged);
             for (name, Judged { loss, accuracy }) in [judged, ("test", &report.test)] {
                 let percent = 100.0 * accuracy;
@@ -114,10 +134,20 @@ struct Training<'a, T> {
     common: &'a Common,
     problem: &'a Problem<'a, T>,
     schedule: InverseTime<T>,
+    ledger: &'a Ledger<'a, State<T>>,
+}
+
+/// How far training has come.
+#[derive(Clone, Serialize, Deserialize)]
+struct State<T> {
+    steps: Vec<Step>,
+    run: Snapshot<T>,
 }
 
 struct Trained {
     steps: Vec<Step>,
+    /// Why there are fewer steps than asked for.
+    interrupted: Option<Failure>,
     judged: Judged,
     test: Judged,
     digest: u64,
@@ -127,19 +157,34 @@ impl<T: Precision> Work<T> for Training<'_, T> {
     type Output = Result<Trained, Failure>;
 
     fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, schedule } = self;
-        let start = options.problem.start(engine, problem)?;
-        let bar = progress::bar(common, options.steps.into(), "training");
-        let diverged = |diverged: Diverged| {
-            Failure::run(format!("training diverged: {diverged}; lower --alpha0"))
+        let Self { options, common, problem, schedule, ledger } = self;
+        let diverged = |diverged: Diverged| match ledger.finish() {
+            Ok(()) => Failure::run(format!("training diverged: {diverged}; lower --alpha0")),
+            Err(failure) => failure,
         };
-        let mut steps = Vec::new();
-        let mut run = problem.run::<G, 0>(engine, &start);
-        run.train(&schedule.with_tangents([]), 0..options.steps, |step, rate, loss| {
-            bar.inc(1);
-            steps.push(Step { step, learning_rate: rate.to_f64(), loss: loss.to_f64() });
-        })
-        .map_err(diverged)?;
+        let unit = ledger.unit(0);
+        let (mut steps, mut run) = match unit.state() {
+            Some(state) => (state.steps, problem.restore::<G, 0>(engine, &state.run)),
+            None => {
+                let start = options.problem.start(engine, problem)?;
+                (Vec::new(), problem.run::<G, 0>(engine, &start))
+            }
+        };
+        let bar = progress::bar_from(common, run.steps().into(), options.steps.into(), "training");
+        let schedule = schedule.with_tangents([]);
+        let mut interrupted = None;
+        while run.steps() < options.steps && interrupted.is_none() {
+            let step = run.steps()..run.steps() + 1;
+            run.train(&schedule, step, |step, rate, loss| {
+                bar.inc(1);
+                steps.push(Step { step, learning_rate: rate.to_f64(), loss: loss.to_f64() });
+            })
+            .map_err(diverged)?;
+            interrupted = match unit.pause(|| State { steps: steps.clone(), run: run.snapshot() }) {
+                Err(failure @ Failure::Interrupted(_)) => Some(failure),
+                paused => paused.map(|()| None)?,
+            };
+        }
         bar.finish_and_clear();
         let judged =
             run.judge(&problem.data.training, &problem.objective_indices()).map_err(diverged)?;
@@ -147,6 +192,7 @@ impl<T: Precision> Work<T> for Training<'_, T> {
         let test = run.judge(&problem.data.test, &test).map_err(diverged)?;
         Ok(Trained {
             steps,
+            interrupted,
             judged: Judged::new(judged),
             test: Judged::new(test),
             digest: run.digests().0,

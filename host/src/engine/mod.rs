@@ -7,6 +7,7 @@ use myopia_core::engine::{Engine, Plain};
 use myopia_core::real::Real;
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 
@@ -79,7 +80,7 @@ pub trait Work<T: Real> {
 }
 
 /// A float with engines for it.
-pub trait Precision: Real + Serialize {
+pub trait Precision: Real + Serialize + DeserializeOwned {
     /// Runs `work` with the instructions of `isa`, or with the baseline where the processor lacks them.
     fn run<W: Work<Self>>(isa: Isa, work: W) -> W::Output;
 }

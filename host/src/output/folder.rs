@@ -10,13 +10,19 @@ use std::path::{Path, PathBuf};
 use super::atomic::{self, TEMPORARY_PREFIX};
 use crate::failure::Failure;
 
-/// The file that carries the lock; it is empty and stays, since removing it would let two runs lock two files.
+/// The file that carries the lock; it is empty, and there as long as a run is.
 const LOCK: &str = ".myopia.lock";
 
-/// A folder for results that this process alone writes to until the value is dropped.
+/// What an unfinished run goes on from.
+pub const CHECKPOINT: &str = "checkpoint.myopia";
+
+/// A folder for results that this process alone writes to until the value is dropped. A folder that was made for it and in
+/// which nothing was written then goes again.
 #[derive(Debug)]
 pub struct OutputFolder {
     path: PathBuf,
+    /// The folders that were made, the innermost first.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
@@ -28,25 +34,43 @@ impl OutputFolder {
     /// When the folder holds files and `force` is not given, when another run is writing to it, or when it cannot be
     /// created or written to.
     pub fn create(path: &Path, force: bool) -> Result<Self, Failure> {
-        if path.as_os_str().is_empty() {
-            return Err(Failure::usage("--out is empty; name a folder"));
-        }
+        named(path)?;
         if path.exists() {
-            if !path.is_dir() {
-                return Err(Failure::run(format!(
-                    "{} is a file, not a folder; choose another --out",
-                    path.display()
-                )));
-            }
             // Before the lock is there, so that a refused folder is left as it was.
             refuse_results(path, force)?;
         }
-        fs::create_dir_all(path).map_err(|e| Failure::io("create the folder", path, &e))?;
-        let lock = lock(path)?;
+        let made: Vec<PathBuf> =
+            path.ancestors().take_while(|p| !p.exists()).map(Path::to_path_buf).collect();
+        let folder = Self::locked(path, made)?;
         // Again, now that nobody else can fill it.
         refuse_results(path, force)?;
+        Ok(folder)
+    }
+
+    /// The folder of an unfinished run, locked.
+    ///
+    /// # Errors
+    /// When it holds no checkpoint to go on from, or when another run is writing to it.
+    pub fn resume(path: &Path) -> Result<Self, Failure> {
+        named(path)?;
+        if !path.join(CHECKPOINT).exists() {
+            let reason = match path.exists() {
+                true => "it holds no checkpoint, and a finished run leaves none",
+                false => "it does not exist",
+            };
+            return Err(Failure::run(format!(
+                "there is nothing to resume in {}: {reason}; leave out --resume to begin",
+                path.display()
+            )));
+        }
+        Self::locked(path, Vec::new())
+    }
+
+    fn locked(path: &Path, made: Vec<PathBuf>) -> Result<Self, Failure> {
+        let lock = lock(path)?;
+        let folder = Self { path: path.to_path_buf(), made, _lock: lock };
         remove_abandoned(path)?;
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(folder)
     }
 
     /// Where the folder is.
@@ -54,7 +78,8 @@ impl OutputFolder {
         &self.path
     }
 
-    /// Writes the file `name` through `fill`, whole or not at all, replacing an earlier one only when it is complete.
+    /// Writes the file `name` through `fill`, whole or not at all, replacing an earlier one only when it is complete, and
+    /// the partial one of that name.
     ///
     /// # Errors
     /// One sentence naming the file.
@@ -68,34 +93,148 @@ impl OutputFolder {
     ) -> Result<(), Failure> {
         assert_eq!(Path::new(name).file_name(), Some(OsStr::new(name)), "a plain file name");
         let path = self.path.join(name);
-        atomic::write(&path, fill).map_err(|e| Failure::io("write", &path, &e))
+        atomic::write(&path, fill).map_err(|e| Failure::io("write", &path, &e))?;
+        self.remove(&partial(name))
+    }
+
+    /// Writes what a run that ended early has of the file `name`: `loss.csv` becomes `loss.partial.csv`.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn write_partial(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        self.write(&partial(name), fill)
+    }
+
+    /// Writes the file `name`, or what there is of it when the run was interrupted.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn write_as(
+        &self,
+        partial: bool,
+        name: &str,
+        fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        if partial { self.write_partial(name, fill) } else { self.write(name, fill) }
+    }
+
+    /// The bytes of the file `name`.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let path = self.path.join(name);
+        fs::read(&path).map_err(|e| Failure::io("read", &path, &e))
+    }
+
+    /// Removes the file `name`, if it is there.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::io("remove", &path, &e)),
+            _ => Ok(()),
+        }
     }
 }
 
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        // Whoever opens the file after this finds that it is no longer the one in the folder; see `lock`. What the system
+        // refuses here is litter, and no reason to fail.
+        #[cfg(unix)]
+        let _ = fs::remove_file(self.path.join(LOCK));
+        // Only empty folders can be removed.
+        for path in &self.made {
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+/// The name of the part of a result that a run which ended early leaves.
+fn partial(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}.partial.{extension}"),
+        None => format!("{name}.partial"),
+    }
+}
+
+/// Refuses names that cannot be a folder's.
+fn named(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str().is_empty() {
+        return Err(Failure::usage("--out is empty; name a folder"));
+    }
+    if path.exists() && !path.is_dir() {
+        return Err(Failure::run(format!(
+            "{} is a file, not a folder; choose another --out",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Makes the folder if need be and locks it.
 fn lock(folder: &Path) -> Result<File, Failure> {
     let path = folder.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| Failure::io("write", &path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Failure::run(format!(
-            "another run is writing to {}; wait until it ends or choose another --out",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(Failure::io("lock", &path, &e)),
+    loop {
+        fs::create_dir_all(folder).map_err(|e| Failure::io("create the folder", folder, &e))?;
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            // The run that had made the folder has just left it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !folder.exists() => continue,
+            Err(e) => return Err(Failure::io("write", &path, &e)),
+        };
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path) => return Ok(file),
+            // The run that held the lock has removed the file since it was opened.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::run(format!(
+                    "another run is writing to {}; wait until it ends or choose another --out",
+                    folder.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, &e)),
+        }
     }
+}
+
+/// Whether the open `file` is the one that has the name `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let open = file.metadata().map(identity);
+    matches!((open, fs::metadata(path).map(identity)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Other systems never remove the lock.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 fn refuse_results(folder: &Path, force: bool) -> Result<(), Failure> {
-    let holds_results = entries(folder)?.iter().any(|name| name != LOCK && !is_temporary(name));
-    if holds_results && !force {
+    if force {
+        return Ok(());
+    }
+    let entries = entries(folder)?;
+    let folder = folder.display();
+    if entries.iter().any(|name| name == CHECKPOINT) {
         return Err(Failure::run(format!(
-            "{} already holds results; choose another --out or pass --force to overwrite",
-            folder.display()
+            "{folder} holds an unfinished run; go on with it by --resume, choose another --out, or pass --force to begin again"
+        )));
+    }
+    if entries.iter().any(|name| name != LOCK && !is_temporary(name)) {
+        return Err(Failure::run(format!(
+            "{folder} already holds results; choose another --out or pass --force to overwrite"
         )));
     }
     Ok(())
@@ -230,7 +369,7 @@ mod tests {
         assert!(sentence.starts_with("another run"), "{sentence}");
         assert!(entries(root.path()).unwrap().iter().any(|n| is_temporary(n)));
         OutputFolder::create(root.path(), false).unwrap();
-        assert_eq!(entries(root.path()).unwrap(), [LOCK]);
+        assert!(entries(root.path()).unwrap().is_empty());
     }
 
     #[test]

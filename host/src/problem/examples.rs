@@ -1,5 +1,6 @@
 //! Labelled examples in memory, zeros left out.
 
+use myopia_core::digest::Digest;
 use myopia_core::glyphs::Glyphs;
 use myopia_core::mlp::{Batch, Examples};
 use myopia_core::real::Real;
@@ -36,6 +37,19 @@ impl<T: Real> ExampleSet<T> {
     /// How many examples there are.
     pub fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Takes every example into `digest`: its label, and the place and value of each non-zero input.
+    pub fn add_to(&self, digest: &mut Digest) {
+        let mut start = 0;
+        for (&end, label) in self.ends.iter().zip(&self.labels) {
+            label.to_le_bytes().into_iter().for_each(|byte| digest.byte(byte));
+            for (place, value) in &self.inputs[start..end] {
+                place.to_le_bytes().into_iter().for_each(|byte| digest.byte(byte));
+                digest.add(*value).expect("pixels are numbers");
+            }
+            start = end;
+        }
     }
 
     /// Whether there are none.

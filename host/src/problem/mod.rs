@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use myopia_core::digest::{Digest, NotANumber};
-use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Scalar};
-use myopia_core::lookahead::{Diverged, Objective, Training, objective};
+use myopia_core::engine::Engine;
+use myopia_core::lookahead::{Diverged, Objective};
 use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
@@ -14,12 +12,12 @@ use myopia_core::schedule::{InverseTime, PARAMETERS};
 use myopia_core::vector::Vector;
 
 mod examples;
+mod run;
 mod source;
 
 pub use examples::ExampleSet;
+pub use run::{Run, Snapshot};
 pub use source::{Data, Source};
-
-use crate::network::HeapNetwork;
 
 /// What the schedule is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -173,77 +171,22 @@ impl<T: Real> Problem<'_, T> {
         Ok(Outlook { objective, parameters: run.parameters(), digest_values, digest_tangents })
     }
 
+    /// The run that `snapshot` was taken of, at that point.
+    ///
+    /// # Panics
+    /// When that was a run of another problem, or with another number of tangents.
+    pub fn restore<G, const P: usize>(&self, engine: G, snapshot: &Snapshot<T>) -> Run<'_, G, P>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+    {
+        Run::restore(self, engine, snapshot, Stream::Batches)
+    }
+
     /// A training run from `start` on the batches of a look-ahead: the same ones each time.
     pub fn run<G, const P: usize>(&self, engine: G, start: &Start<T>) -> Run<'_, G, P>
     where
         G: Engine<Vector: Vector<Scalar = T>>,
     {
         Run::new(self, engine, start, Stream::Batches)
-    }
-}
-
-/// One training run of a problem, with P tangents.
-pub struct Run<'a, G: Engine, const P: usize> {
-    problem: &'a Problem<'a, Scalar<G>>,
-    engine: G,
-    storage: HeapNetwork<G::Vector, P>,
-    sampler: Sampler<Vec<u32>>,
-}
-
-impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
-    fn new(
-        problem: &'a Problem<'a, Scalar<G>>,
-        engine: G,
-        start: &Start<Scalar<G>>,
-        stream: Stream,
-    ) -> Self {
-        let storage = HeapNetwork::new(&problem.layers, problem.batch);
-        let mut storage = storage.expect("a problem's layers and batch were checked");
-        let (mut network, _) = storage.network(engine);
-        network.load(start.0.iter().map(|&x| Dual::constant(x)), []);
-        Self { problem, engine, storage, sampler: problem.sampler(stream) }
-    }
-
-    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's number, its
-    /// learning rate and the mean loss of its batch.
-    pub fn train(
-        &mut self,
-        schedule: &InverseTime<Dual<Scalar<G>, P>>,
-        steps: Range<u32>,
-        observe: impl FnMut(u32, Scalar<G>, Scalar<G>),
-    ) -> Result<(), Diverged> {
-        let (mut network, mut batch) = self.storage.network(self.engine);
-        let training = Training {
-            schedule: *schedule,
-            momentum: self.problem.momentum,
-            batch: self.problem.batch,
-        };
-        let examples = &self.problem.data.training;
-        training.run(&mut network, &mut batch, &mut self.sampler, examples, steps, observe)
-    }
-
-    /// The mean loss and the accuracy on the examples numbered `indices`.
-    pub fn judge(
-        &mut self,
-        examples: &ExampleSet<Scalar<G>>,
-        indices: &[u32],
-    ) -> Result<Objective<Scalar<G>, P>, Diverged> {
-        let (mut network, mut batch) = self.storage.network(self.engine);
-        objective(&mut network, &mut batch, examples, indices)
-    }
-
-    /// The values of the parameters.
-    pub fn parameters(&mut self) -> Vec<Scalar<G>> {
-        let (network, _) = self.storage.network(self.engine);
-        network.parameters().map(|x| x.value).collect()
-    }
-
-    /// Digests of the values and of the tangents of parameters and velocity.
-    pub fn digests(&mut self) -> (u64, u64) {
-        let (network, _) = self.storage.network(self.engine);
-        let value = |digest: Result<Digest, NotANumber>| {
-            digest.expect("a step that ends well leaves finite numbers").value()
-        };
-        (value(network.digest_values()), value(network.digest_tangents()))
     }
 }

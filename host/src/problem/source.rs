@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use myopia_core::digest::Digest;
 use myopia_core::glyphs::{self, Glyphs};
 use myopia_core::real::Real;
 
@@ -22,6 +23,16 @@ pub struct Data<T> {
     pub inputs: usize,
     /// Classes.
     pub classes: usize,
+}
+
+impl<T: Real> Data<T> {
+    /// The digest of all examples, those to train on and then those to test on.
+    pub fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        self.training.add_to(&mut digest);
+        self.test.add_to(&mut digest);
+        digest
+    }
 }
 
 /// Where training data comes from.

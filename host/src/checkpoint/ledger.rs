@@ -1,0 +1,200 @@
+//! The states of a run's units, and when they are saved.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::experiment::Experiment;
+use super::file;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::OutputFolder;
+use crate::output::folder::CHECKPOINT;
+
+/// How a ledger is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Whether to go on from the folder's checkpoint.
+    pub resume: bool,
+    /// How much time may pass between two checkpoints; with zero, every pause makes one.
+    pub every: Duration,
+}
+
+/// Where a long unit of work leaves its state between two steps.
+pub trait Keeper<S> {
+    /// Leaves `state()` when it is time to.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`] when the program was asked to stop, and whatever writing a checkpoint meets.
+    fn pause(&self, state: impl FnOnce() -> S) -> Result<(), Failure>;
+}
+
+/// Keeps nothing and is never interrupted.
+impl<S> Keeper<S> for () {
+    fn pause(&self, _: impl FnOnce() -> S) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The states of a run's units. Without a folder it keeps nothing, and still hears when the program is asked to stop.
+///
+/// Threads share it. A checkpoint may hold a state that is older than [`Opening::every`], by that time again at most.
+#[derive(Debug)]
+pub struct Ledger<'a, S> {
+    folder: Option<&'a OutputFolder>,
+    experiment: Experiment,
+    every: Duration,
+    stop: &'static AtomicBool,
+    units: Mutex<Units<S>>,
+}
+
+#[derive(Debug)]
+struct Units<S> {
+    states: Vec<Option<S>>,
+    left: Vec<Instant>,
+    saved: Instant,
+}
+
+/// One unit of a [`Ledger`].
+#[derive(Debug)]
+pub struct Unit<'a, S> {
+    ledger: &'a Ledger<'a, S>,
+    number: usize,
+}
+
+impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
+    /// A ledger of `units` units in `folder`; with [`Opening::resume`], as the folder's checkpoint left them. From now on
+    /// Ctrl-C and SIGTERM ask the program to stop, which it does at its next pause.
+    ///
+    /// # Errors
+    /// One sentence when the checkpoint is damaged, of another version, or of another experiment.
+    pub fn open(
+        folder: Option<&'a OutputFolder>,
+        experiment: Experiment,
+        units: usize,
+        opening: Opening,
+    ) -> Result<Self, Failure> {
+        let states = match folder {
+            Some(folder) if opening.resume => {
+                let path = folder.path().join(CHECKPOINT);
+                let bytes = folder.read(CHECKPOINT)?;
+                let states: Vec<Option<S>> = file::decode(&bytes, &experiment)
+                    .map_err(|e| Failure::run(format!("the checkpoint {} {e}", path.display())))?;
+                assert_eq!(states.len(), units, "the same experiment has the same units");
+                states
+            }
+            _ => (0..units).map(|_| None).collect(),
+        };
+        if let Some(folder) = folder.filter(|_| !opening.resume) {
+            // Of a run that --force begins again.
+            folder.remove(CHECKPOINT)?;
+        }
+        interrupt::listen()?;
+        let now = Instant::now();
+        let units = Units { states, left: vec![now; units], saved: now };
+        Ok(Self {
+            folder,
+            experiment,
+            every: opening.every,
+            stop: interrupt::asked(),
+            units: Mutex::new(units),
+        })
+    }
+
+    /// The unit numbered `number`, from 0.
+    pub fn unit(&self, number: usize) -> Unit<'_, S> {
+        Unit { ledger: self, number }
+    }
+
+    /// Saves all states now.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be written; the last one is then intact.
+    pub fn save(&self) -> Result<(), Failure> {
+        self.save_locked(&mut self.lock())
+    }
+
+    /// Removes the checkpoint: the results are written, or there will be none.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn finish(&self) -> Result<(), Failure> {
+        self.folder.map_or(Ok(()), |folder| folder.remove(CHECKPOINT))
+    }
+
+    /// Saves and refuses to go on when the program was asked to stop: for work whose units are too short to have a state
+    /// half-way.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`] then, and whatever writing the checkpoint meets.
+    pub fn check(&self) -> Result<(), Failure> {
+        if !self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.save()?;
+        Err(self.interrupted())
+    }
+
+    fn save_locked(&self, units: &mut Units<S>) -> Result<(), Failure> {
+        if let Some(folder) = self.folder {
+            let bytes = file::encode(&self.experiment, &units.states);
+            folder.write(CHECKPOINT, |w| w.write_all(&bytes))?;
+        }
+        units.saved = Instant::now();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Units<S>> {
+        // A thread that panicked left whole states behind: each is put in place by one move.
+        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn interrupted(&self) -> Failure {
+        Failure::Interrupted(match self.folder {
+            Some(folder) => format!(
+                "stopped before the end; what there is so far is in {}, marked as partial: repeat the command with --resume \
+                 to go on",
+                folder.path().display()
+            ),
+            None => "stopped before the end; with --out it could have gone on later".to_owned(),
+        })
+    }
+}
+
+impl<S: Serialize + DeserializeOwned> Unit<'_, S> {
+    /// Its state, if it has one.
+    pub fn state(&self) -> Option<S>
+    where
+        S: Clone,
+    {
+        self.ledger.lock().states[self.number].clone()
+    }
+
+    /// Leaves `state`, the unit's last or one worth keeping, and saves all states when it is time to.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be written; the last one is then intact.
+    pub fn leave(&self, state: S) -> Result<(), Failure> {
+        let mut units = self.ledger.lock();
+        units.states[self.number] = Some(state);
+        units.left[self.number] = Instant::now();
+        if units.saved.elapsed() >= self.ledger.every {
+            self.ledger.save_locked(&mut units)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Serialize + DeserializeOwned> Keeper<S> for Unit<'_, S> {
+    fn pause(&self, state: impl FnOnce() -> S) -> Result<(), Failure> {
+        let ledger = self.ledger;
+        let due = || ledger.lock().left[self.number].elapsed() >= ledger.every;
+        if ledger.folder.is_some() && (ledger.stop.load(Ordering::Relaxed) || due()) {
+            self.leave(state())?;
+        }
+        ledger.check()
+    }
+}

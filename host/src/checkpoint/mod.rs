@@ -1,0 +1,37 @@
+//! Long runs survive: their state is saved now and then, and a run that was stopped or killed goes on from there to the
+//! same bits.
+//!
+//! A long run is a number of *units* worked on side by side: the cells of a surface, the descents of a figure, or one
+//! training run. Each unit has a state of type `S`, anything that serde can write: what it has found, or how far it has
+//! come ([`Snapshot`](crate::problem::Snapshot), [`Progress`](crate::descent::Progress)). A [`Ledger`] holds the states of all units
+//! and saves them together in one file of the output folder, whole or not at all.
+//!
+//! ```no_run
+//! # use myopia::{checkpoint::{Experiment, Ledger, Opening}, failure::Failure, output::OutputFolder};
+//! # use std::time::Duration;
+//! # fn main() -> Result<(), Failure> {
+//! let folder = OutputFolder::resume("out".as_ref())?; // or create, without --resume
+//! let experiment = Experiment::new("count", &serde_json::json!({ "to": 1000 }));
+//! let opening = Opening { resume: true, every: Duration::from_secs(15) };
+//! let ledger = Ledger::open(Some(&folder), experiment, 1, opening)?;
+//! let unit = ledger.unit(0);
+//! let mut sum = unit.state().unwrap_or(0u64); // where the last run left off
+//! while sum < 1000 {
+//!     sum += 1;
+//!     unit.pause(|| sum)?; // saves when it is time; Interrupted after Ctrl-C
+//! }
+//! folder.write("sum.txt", |w| write!(w, "{sum}"))?; // results first,
+//! ledger.finish()?; // and then the checkpoint goes
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! States are written by `postcard`, bit for bit, which is not self-describing: a state must not use serde's `flatten`,
+//! `untagged` or `skip_serializing_if`.
+
+mod experiment;
+mod file;
+mod ledger;
+
+pub use experiment::Experiment;
+pub use ledger::{Keeper, Ledger, Opening, Unit};

@@ -1,0 +1,242 @@
+//! Long runs are safe: killed, stopped, short of disk, or asked for the wrong thing, nothing is lost and the bits are the same.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const CHECKPOINT: &str = "checkpoint.myopia";
+
+/// Runs that last a good part of a second, a checkpoint at every pause.
+const LONG: [&str; 2] = [
+    "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
+    "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
+];
+
+fn program(arguments: &str, out: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
+    command.args(arguments.split_whitespace()).args([
+        "--quiet",
+        "--checkpoint-every",
+        "0",
+        "--out",
+    ]);
+    command.arg(out).env_remove("MYOPIA_MNIST").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Exit status and standard error.
+fn run(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn refuses(command: &mut Command, status: i32, words: &[&str]) {
+    let (code, stderr) = run(command);
+    assert_eq!(code, Some(status), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one sentence: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{stderr} does not say {word:?}");
+    }
+}
+
+/// Every file of a folder, by name.
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> = entries
+        .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Waits until `ready`, and tells whether that came before `child` ended.
+fn wait_until(child: &mut Child, ready: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while !ready() {
+        assert!(began.elapsed() < Duration::from_secs(60), "a run that makes no progress");
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Starts `arguments` and lets it leave a checkpoint.
+fn begun(arguments: &str, out: &Path) -> Child {
+    let mut child = program(arguments, out).spawn().unwrap();
+    assert!(wait_until(&mut child, || out.join(CHECKPOINT).exists()), "too short a run");
+    child
+}
+
+fn killed(arguments: &str, out: &Path) {
+    let mut child = begun(arguments, out);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
+    for arguments in LONG {
+        let root = tempfile::tempdir().unwrap();
+        let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
+        assert_eq!(run(&mut program(arguments, &whole)), (Some(0), String::new()));
+        let mut kills = 0;
+        // Each life is a little longer than the last, so the kills fall on all kinds of moments.
+        for life in 0.. {
+            assert!(life < 200, "{arguments} never ends");
+            let mut command = program(arguments, &torn);
+            if torn.join(CHECKPOINT).exists() {
+                command.arg("--resume");
+            }
+            let mut child = command.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(5 + 15 * life));
+            match child.try_wait().unwrap() {
+                Some(status) => {
+                    assert!(status.success(), "{arguments}");
+                    break;
+                }
+                None => kills += 1,
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(kills > 2, "{arguments} was killed {kills} times only");
+        assert_eq!(contents(&torn), contents(&whole), "{arguments}, killed {kills} times");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_files() {
+    for (arguments, partial) in LONG.into_iter().zip(["training", "trajectory"]) {
+        for signal in ["-INT", "-TERM"] {
+            let root = tempfile::tempdir().unwrap();
+            let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
+            assert_eq!(run(&mut program(arguments, &whole)), (Some(0), String::new()));
+            let child = begun(arguments, &torn);
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+            let stderr = String::from_utf8(stderr).unwrap();
+            assert_eq!(status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains("stopped before the end"), "{stderr}");
+            assert!(stderr.contains("--resume"), "{stderr}");
+            let names: Vec<String> = contents(&torn).into_iter().map(|(name, _)| name).collect();
+            assert!(names.contains(&CHECKPOINT.to_owned()), "{names:?}");
+            assert!(names.contains(&format!("{partial}.partial.csv")), "{names:?}");
+            assert!(!names.contains(&format!("{partial}.csv")), "{names:?}");
+            let resumed = run(program(arguments, &torn).arg("--resume"));
+            assert_eq!(resumed, (Some(0), String::new()));
+            assert_eq!(contents(&torn), contents(&whole), "{arguments}");
+        }
+    }
+}
+
+#[test]
+fn only_the_same_experiment_goes_on_from_a_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    killed(LONG[0], &out);
+    let before = contents(&out);
+    let resume = |arguments: &str| program(&format!("{arguments} --resume"), &out);
+    for (other, words) in [
+        (format!("{} --alpha0 0.2", LONG[0]), "--alpha0 is 0.1 there and 0.2 here"),
+        (format!("{} --seed 2", LONG[0]), "--seed is 1 there and 2 here"),
+        (LONG[1].to_owned(), "it is of `myopia train`"),
+    ] {
+        refuses(&mut resume(&other), 1, &["is of another experiment", words]);
+    }
+    refuses(&mut program(LONG[0], &out), 1, &["holds an unfinished run", "--resume", "--force"]);
+    refuses(&mut resume(&format!("{} --force", LONG[0])), 2, &["--resume", "--force"]);
+    let files = |files: &[(String, Vec<u8>)]| {
+        files.iter().filter(|(name, _)| !name.starts_with('.')).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(files(&contents(&out)), files(&before), "nothing is lost");
+    // The number of threads and the instruction set are no part of an experiment.
+    let last = format!("{} --threads 3 --isa baseline", LONG[0]);
+    assert_eq!(run(&mut resume(&last)), (Some(0), String::new()));
+    refuses(&mut resume(LONG[0]), 1, &["nothing to resume", "a finished run leaves none"]);
+}
+
+#[test]
+fn a_spoilt_checkpoint_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    killed(LONG[0], &out);
+    let whole = fs::read(out.join(CHECKPOINT)).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 4;
+    for spoilt in [&flipped[..], &whole[..whole.len() - 1], b"", b"no checkpoint at all"] {
+        fs::write(out.join(CHECKPOINT), spoilt).unwrap();
+        let mut resumed = program(LONG[0], &out);
+        refuses(resumed.arg("--resume"), 1, &["checkpoint.myopia is damaged", "--force"]);
+        assert_eq!(fs::read(out.join(CHECKPOINT)).unwrap(), spoilt, "left as it was");
+    }
+    assert_eq!(run(program(LONG[0], &out).arg("--force")), (Some(0), String::new()));
+    assert!(!out.join(CHECKPOINT).exists());
+}
+
+#[test]
+fn there_must_be_something_to_resume() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, file) = (root.path().join("out"), root.path().join("file"));
+    fs::write(&file, "mine").unwrap();
+    for arguments in LONG {
+        let resume = |out: &Path| program(&format!("{arguments} --resume"), out);
+        refuses(&mut resume(&out), 1, &["nothing to resume in", "does not exist"]);
+        refuses(&mut resume(root.path()), 1, &["nothing to resume in", "no checkpoint"]);
+        refuses(&mut resume(&file), 1, &["is a file, not a folder"]);
+        let mut nowhere = Command::new(env!("CARGO_BIN_EXE_myopia"));
+        nowhere.args(arguments.split_whitespace()).arg("--resume");
+        refuses(&mut nowhere, 2, &["--resume needs the folder of a run"]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn two_processes_never_write_the_same_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let mut first = begun(LONG[1], &out);
+    for flag in ["--resume", "--force"] {
+        refuses(program(LONG[1], &out).arg(flag), 1, &["another run is writing to"]);
+    }
+    assert!(first.wait().unwrap().success());
+    assert!(!out.join(".myopia.lock").exists());
+}
+
+/// A file that may not grow is what a full disk looks like to the program.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, out) = (root.path().join("whole"), root.path().join("out"));
+    let arguments = format!("{} --quiet --checkpoint-every 0", LONG[0]);
+    assert_eq!(run(&mut program(LONG[0], &whole)), (Some(0), String::new()));
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 16; exec '{}' {arguments} --out '{}'",
+        env!("CARGO_BIN_EXE_myopia"),
+        out.display()
+    );
+    refuses(Command::new("sh").args(["-c", &limited]), 1, &["could not write", CHECKPOINT]);
+    let names: Vec<String> = contents(&out).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [CHECKPOINT], "no half-written file");
+    assert_eq!(run(program(LONG[0], &out).arg("--resume")), (Some(0), String::new()));
+    assert_eq!(contents(&out), contents(&whole));
+}
+
+#[test]
+fn a_refused_request_leaves_nothing_behind() {
+    let root = tempfile::tempdir().unwrap();
+    for arguments in LONG {
+        let out = root.path().join("new/folder");
+        refuses(&mut program(&format!("{arguments} --momentum 2"), &out), 2, &["--momentum 2"]);
+        assert!(contents(root.path()).is_empty(), "not even the folder");
+        fs::create_dir_all(&out).unwrap();
+        refuses(&mut program(&format!("{arguments} --momentum 2"), &out), 2, &["--momentum 2"]);
+        assert!(contents(&out).is_empty(), "the user's own folder stays, empty");
+        fs::remove_dir_all(root.path().join("new")).unwrap();
+    }
+}
