@@ -1,6 +1,6 @@
 //! The coordinates in which schedules are searched for.
 //!
-//! A learning rate α is x = asinh(α/s) with s a hundredth of the inverse of the largest curvature: a logarithm for rates
+//! A learning rate α is x = asinh(α/s) with s a hundredth of the inverse of the largest gain (the curvature, unless there is a preconditioner): a logarithm for rates
 //! above s, linear below it. Under the logarithm itself a rate that comes near zero has a gradient near zero whatever
 //! the loss says, and stays there.
 //!
@@ -58,9 +58,9 @@ impl Slope {
 const AWAY: f64 = 0.1;
 
 impl Chart {
-    /// The coordinates for a largest curvature, and for momenta of at least the smaller of zero and `lowest`.
-    pub fn new(freedom: Freedom, largest_curvature: f64, lowest: f64) -> Self {
-        let scale = if largest_curvature > 0.0 { 0.01 / largest_curvature } else { 1.0 };
+    /// The coordinates for a largest gain, and for momenta of at least the smaller of zero and `lowest`.
+    pub fn new(freedom: Freedom, largest_gain: f64, lowest: f64) -> Self {
+        let scale = if largest_gain > 0.0 { 0.01 / largest_gain } else { 1.0 };
         Self { freedom, scale, lowest: if lowest < 0.0 { lowest } else { 0.0 } }
     }
 

@@ -1,7 +1,7 @@
 //! The noisy quadratic laboratory.
 
+pub mod bands;
 pub mod chart;
-pub mod command;
 mod engine;
 pub mod greedy;
 mod newton;
@@ -11,9 +11,11 @@ pub mod policy;
 pub mod quadratic;
 pub mod replan;
 mod ritz;
+pub mod run;
 pub mod spectrum;
 mod starts;
 mod table;
+pub mod tuning;
 
 pub use quadratic::{Quadratic, Schedule, Scratch, State};
 

@@ -62,7 +62,7 @@ pub fn best_of(
 ) -> Optimum {
     let momenta = starts[0].iter().map(|step| step.momentum);
     let lowest = momenta.fold(0.0, |a: f64, b| if b < a { b } else { a });
-    let chart = Chart::new(freedom, quadratic.largest_curvature(), lowest);
+    let chart = Chart::new(freedom, quadratic.largest_gain(), lowest);
     let objective = Objective::new(quadratic, state, chart);
     let nowhere = Candidate {
         point: chart.point(&starts[0]),

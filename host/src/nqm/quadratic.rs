@@ -1,22 +1,27 @@
 //! A noisy quadratic on the heap, and the exact losses of schedules on it.
 
 use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
 use myopia_core::nqm::{
-    Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Response, Step, Tape,
-    advance, first_divergence, floor, gradient, losses, pack,
+    Block, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Preconditioned,
+    Preconditioner, Response, Step, Tape, advance, first_divergence, floor, gradient, losses, pack,
 };
 use myopia_core::real::Real;
-use myopia_core::vector::F64x8;
+use myopia_core::sum::sum;
+use myopia_core::vector::{F64x8, Vector};
 
 use super::engine::Native;
 
 /// A schedule: one learning rate and one momentum for each step.
 pub type Schedule = Vec<Step<f64>>;
 
-/// A noisy quadratic of any number of directions.
+/// A noisy quadratic of any number of directions, on which gradients may be preconditioned.
 #[derive(Clone, Debug)]
 pub struct Quadratic {
     directions: Vec<Direction<f64>>,
+    /// The directions as the kernels need them, without a preconditioner.
+    plain: Vec<Directions<F64x8>>,
+    /// The same with it.
     blocks: Vec<Directions<F64x8>>,
     floor: f64,
 }
@@ -46,7 +51,24 @@ impl Quadratic {
         let mut blocks = vec![Directions::default(); directions.len().div_ceil(8)];
         pack(directions.iter().copied(), &mut blocks)?;
         let floor = floor(&blocks);
-        Ok(Self { directions, blocks, floor })
+        Ok(Self { directions, plain: blocks.clone(), blocks, floor })
+    }
+
+    /// The same quadratic with `preconditioner` on its gradients in place of any other, or the number of the first
+    /// direction in which that is not finite.
+    pub fn preconditioned(self, preconditioner: Preconditioner<f64>) -> Result<Self, usize> {
+        let blocks = self.under(&preconditioner.constant::<0>());
+        let quadratic =
+            Self { blocks: blocks.iter().map(|block| *block.directions()).collect(), ..self };
+        let wrong = quadratic.gains().position(|gain| !gain.is_finite());
+        wrong.map_or(Ok(quadratic), Err)
+    }
+
+    fn under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+    ) -> Vec<Preconditioned<F64x8, P>> {
+        self.plain.iter().map(|block| block.preconditioned::<Libm, P>(preconditioner)).collect()
     }
 
     /// Its directions.
@@ -54,9 +76,16 @@ impl Quadratic {
         &self.directions
     }
 
-    /// The largest curvature.
-    pub fn largest_curvature(&self) -> f64 {
-        self.directions.iter().fold(0.0, |largest, d| d.curvature.larger(largest))
+    /// How strongly a step of learning rate one pulls in each direction: the curvature, times the preconditioner if there
+    /// is one.
+    pub fn gains(&self) -> impl Iterator<Item = f64> + '_ {
+        let lanes = self.blocks.iter().flat_map(|block| (0..8).map(|lane| block.gain.lane(lane)));
+        lanes.take(self.directions.len())
+    }
+
+    /// The largest of them.
+    pub fn largest_gain(&self) -> f64 {
+        self.gains().fold(0.0, |largest: f64, gain| gain.larger(largest))
     }
 
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
@@ -74,12 +103,16 @@ impl Quadratic {
         &self,
         schedule: &[Step<Dual<f64, P>>],
     ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-        let mut responses = vec![Response::initial(); self.blocks.len()];
-        let mut partial = vec![Dual::default(); schedule.len() + 1];
-        let mut out = vec![Dual::default(); schedule.len() + 1];
-        losses(Native, &self.blocks, schedule, &mut responses, &mut partial, &mut out);
-        first_divergence(&out)?;
-        Ok(out)
+        along(&self.blocks, schedule)
+    }
+
+    /// The same under another preconditioner, and with its tangents.
+    pub fn losses_under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+        schedule: &[Step<Dual<f64, P>>],
+    ) -> Result<Vec<Dual<f64, P>>, Diverged> {
+        along(&self.under(preconditioner), schedule)
     }
 
     /// Takes `state` through `step`, if there is one, and returns the loss after the step that follows.
@@ -173,9 +206,40 @@ impl Quadratic {
         (first_derivatives, hessian)
     }
 
+    /// What each direction adds to the excess loss in `state`.
+    pub fn shares<'a>(&'a self, state: &'a State) -> impl Iterator<Item = f64> + 'a {
+        let lanes = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let excess = block.excess(response).value;
+            (0..8).map(move |lane| excess.lane(lane))
+        });
+        lanes.take(self.directions.len())
+    }
+
+    /// The part of the excess loss in `state` that noise has not added.
+    pub fn noiseless(&self, state: &State) -> f64 {
+        let parts = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let part = block.noiseless(response).value;
+            (0..8).map(move |lane| part.lane(lane))
+        });
+        sum(parts)
+    }
+
     /// The moments of every direction in `state`.
     pub fn moments<'a>(&'a self, state: &'a State) -> impl Iterator<Item = Moments<f64>> + 'a {
         let lanes = state.0.iter().flat_map(|block| (0..8).map(|lane| block.lane(lane)));
         lanes.zip(&self.directions).map(|(response, direction)| response.moments(*direction))
     }
+}
+
+/// The excess losses along `schedule` from the start.
+fn along<D: Block<F64x8, P>, const P: usize>(
+    blocks: &[D],
+    schedule: &[Step<Dual<f64, P>>],
+) -> Result<Vec<Dual<f64, P>>, Diverged> {
+    let mut responses = vec![Response::initial(); blocks.len()];
+    let mut partial = vec![Dual::default(); schedule.len() + 1];
+    let mut out = vec![Dual::default(); schedule.len() + 1];
+    losses(Native, blocks, schedule, &mut responses, &mut partial, &mut out);
+    first_divergence(&out)?;
+    Ok(out)
 }

@@ -6,7 +6,7 @@ use myopia_core::sum::sum;
 
 use super::quadratic::{Quadratic, Schedule, State};
 
-/// The matrix T of Lanczos's recurrence on the curvatures, started with the gradient's root mean square in `state`.
+/// The matrix of Lanczos's recurrence on the gains, started with the root mean square of the gradient in `state`.
 ///
 /// Each new vector is made orthogonal to all before it, twice: without that conjugate gradient loses its way in rounding, and
 /// after twenty steps on a hundred curvatures 1/i it has three times the loss that it should have.
@@ -19,13 +19,11 @@ pub struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    /// After `steps` steps, or as many as it takes to see every curvature.
+    /// After `steps` steps, or as many as it takes to see every gain.
     pub fn new(quadratic: &Quadratic, state: &State, steps: usize) -> Self {
-        let directions = quadratic.directions();
-        let curvatures: Vec<f64> = directions.iter().map(|d| d.curvature).collect();
-        let moments = quadratic.moments(state).zip(&curvatures);
-        let mut next: Vec<f64> =
-            moments.map(|(m, h)| h * Libm::sqrt(m.mean * m.mean + m.variance)).collect();
+        let gains: Vec<f64> = quadratic.gains().collect();
+        let shares = quadratic.shares(state).zip(&gains);
+        let mut next: Vec<f64> = shares.map(|(excess, gain)| Libm::sqrt(excess * gain)).collect();
         let mut basis: Vec<Vec<f64>> = Vec::new();
         let mut found = Self::default();
         let mut first = 0.0;
@@ -36,7 +34,7 @@ impl Tridiagonal {
                 first = norm;
             }
             // Relative to the matrix, not to the vector it started from.
-            let least = if k == 0 { 0.0 } else { 1e-14 * quadratic.largest_curvature() };
+            let least = if k == 0 { 0.0 } else { 1e-14 * quadratic.largest_gain() };
             if !(norm > least && first.is_finite()) {
                 break;
             }
@@ -44,7 +42,7 @@ impl Tridiagonal {
                 found.squares.push(square);
             }
             let unit: Vec<f64> = next.iter().map(|x| x / norm).collect();
-            next = unit.iter().zip(&curvatures).map(|(x, h)| h * x).collect();
+            next = unit.iter().zip(&gains).map(|(x, gain)| gain * x).collect();
             found.diagonal.push(dot(&unit, &next));
             basis.push(unit);
             for _ in 0..2 {

@@ -41,7 +41,7 @@ pub fn starts(
             starts.push(given(&roots));
         }
     }
-    let sharpest = quadratic.largest_curvature();
+    let sharpest = quadratic.largest_gain();
     if sharpest > 0.0 {
         for &momentum in momenta {
             for (share, time_constant) in
