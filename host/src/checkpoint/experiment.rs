@@ -32,13 +32,13 @@ impl Experiment {
         self
     }
 
-    /// What keeps `self`, found in a file, from being `wanted`, the experiment now asked for.
-    pub(crate) fn difference(&self, wanted: &Self) -> Option<String> {
-        if self.command != wanted.command {
+    /// The first setting that differs between `self` and `other`; `places` says where each of the two is.
+    pub(crate) fn difference(&self, other: &Self, places: [&str; 2]) -> Option<String> {
+        if self.command != other.command {
             return Some(format!("it is of `myopia {}`", self.command));
         }
-        let names = self.settings.keys().chain(wanted.settings.keys());
-        let name = names.into_iter().find(|&n| self.settings.get(n) != wanted.settings.get(n))?;
+        let mut names = self.settings.keys().chain(other.settings.keys());
+        let name = names.find(|&n| self.settings.get(n) != other.settings.get(n))?;
         let told =
             |settings: &BTreeMap<String, String>| match settings.get(name).map(String::as_str) {
                 None | Some("null") => "not given".to_owned(),
@@ -47,10 +47,12 @@ impl Experiment {
         Some(match name.as_str() {
             "data_digest" => "the data are not the same".to_owned(),
             name => format!(
-                "--{} is {} there and {} here",
+                "--{} is {} {} and {} {}",
                 name.replace('_', "-"),
                 told(&self.settings),
-                told(&wanted.settings)
+                places[0],
+                told(&other.settings),
+                places[1]
             ),
         })
     }
@@ -62,11 +64,13 @@ mod tests {
 
     use super::*;
 
+    const PLACES: [&str; 2] = ["there", "here"];
+
     #[test]
     fn the_setting_that_differs_is_named_as_on_the_command_line() {
         let one = Experiment::new("train", &json!({ "alpha0": 0.1, "objective_size": null }));
-        assert_eq!(one.difference(&one.clone()), None);
-        let said = |other: Experiment| one.difference(&other).unwrap();
+        assert_eq!(one.difference(&one.clone(), PLACES), None);
+        let said = |other: Experiment| one.difference(&other, PLACES).unwrap();
         let size = Experiment::new("train", &json!({ "alpha0": 0.1, "objective_size": 20 }));
         assert_eq!(said(size), "--objective-size is not given there and 20 here");
         let least = f64::from_bits(0.1f64.to_bits() + 1);

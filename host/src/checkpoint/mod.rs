@@ -6,22 +6,25 @@
 //! come ([`Snapshot`](crate::problem::Snapshot), [`Progress`](crate::descent::Progress)). A [`Ledger`] holds the states of all units
 //! and saves them together in one file of the output folder, whole or not at all.
 //!
-//! ```no_run
-//! # use myopia::{checkpoint::{Experiment, Ledger, Opening}, failure::Failure, output::OutputFolder};
+//! ```
+//! # use myopia::{checkpoint::{Experiment, Keeper, Ledger, Opening}, failure::Failure, output::OutputFolder};
 //! # use std::time::Duration;
 //! # fn main() -> Result<(), Failure> {
-//! let folder = OutputFolder::resume("out".as_ref())?; // or create, without --resume
+//! # let root = tempfile::tempdir().unwrap();
+//! # let (path, resume) = (root.path().join("out"), false);
+//! let folder =
+//!     if resume { OutputFolder::resume(&path)? } else { OutputFolder::create(&path, false)? };
 //! let experiment = Experiment::new("count", &serde_json::json!({ "to": 1000 }));
-//! let opening = Opening { resume: true, every: Duration::from_secs(15) };
+//! let opening = Opening { resume, every: Duration::from_secs(15) };
 //! let ledger = Ledger::open(Some(&folder), experiment, 1, opening)?;
 //! let unit = ledger.unit(0);
-//! let mut sum = unit.state().unwrap_or(0u64); // where the last run left off
-//! while sum < 1000 {
-//!     sum += 1;
-//!     unit.pause(|| sum)?; // saves when it is time; Interrupted after Ctrl-C
+//! let mut count = unit.state().unwrap_or(0u32); // where the last run left off
+//! while count < 1000 {
+//!     count += 1;
+//!     unit.pause(|| count)?; // saves when it is time; Interrupted after Ctrl-C
 //! }
-//! folder.write("sum.txt", |w| write!(w, "{sum}"))?; // results first,
-//! ledger.finish()?; // and then the checkpoint goes
+//! folder.write("count.txt", |w| write!(w, "{count}"))?; // first the results,
+//! ledger.finish()?; // then the checkpoint goes
 //! # Ok(())
 //! # }
 //! ```

@@ -1,11 +1,15 @@
 //! The program's commands: each a set of options, and what it does with them.
 
 mod data;
+mod horizons;
 mod hypergrad;
+mod merge;
 mod meta;
 mod nqm;
+mod online;
 mod options;
 mod progress;
+mod surface;
 mod tour;
 mod train;
 
@@ -34,8 +38,17 @@ enum Command {
     Hypergrad(hypergrad::Options),
     /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
     Meta(meta::Options),
+    /// The objective over a plane of schedules, at several horizons
+    #[command(mut_arg("pretrain", |pretrain| pretrain.default_value("50")))]
+    Surface(surface::Options),
+    /// Join the parts of a surface that `surface --shard` made on several machines
+    Merge(merge::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Meta-descent at several horizons, then training with what each of them chose
+    Horizons(horizons::Options),
+    /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
+    Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Fetch the MNIST files
@@ -57,8 +70,12 @@ impl Program {
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
+            Command::Horizons(options) => options.run(&common),
+            Command::Online(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
+            Command::Surface(options) => options.run(&common),
+            Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
+pub use csv::Error;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Writes `header` and then `rows`, each a struct or tuple with one field per column.
 ///
@@ -20,6 +22,14 @@ pub fn write<R: Serialize>(
         writer.serialize(row)?;
     }
     writer.flush()
+}
+
+/// The rows of a table with a header, by the names of its columns.
+///
+/// # Errors
+/// When it is not such a table.
+pub fn read<R: DeserializeOwned>(from: &[u8]) -> Result<Vec<R>, Error> {
+    csv::Reader::from_reader(from).deserialize().collect()
 }
 
 #[cfg(test)]

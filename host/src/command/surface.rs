@@ -1,0 +1,269 @@
+//! `myopia surface`: the objective over a plane of schedules.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use myopia_core::engine::Engine;
+use myopia_core::rng::Pcg32;
+use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::vector::Vector;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::options::{Common, LongRun, ParameterName, PrecisionName, ProblemOptions};
+use super::progress;
+use crate::checkpoint::Ledger;
+use crate::engine::{Precision, Work};
+use crate::failure::Failure;
+use crate::output::{json, standard};
+use crate::problem::{Data, ObjectiveSet, Problem, Stream};
+use crate::surface::{self, About, Grid, Plane, Points, Row, Shard, Span};
+
+/// Options of `myopia surface`.
+#[derive(Args, Debug, Serialize)]
+pub struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    problem: ProblemOptions,
+    /// Steps after which a schedule is judged
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "100,1000,5000,20000",
+        value_name = "STEPS,…",
+        allow_negative_numbers = true
+    )]
+    horizon: Vec<u32>,
+    /// The two parameters that vary
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "alpha0,beta")]
+    axes: Vec<ParameterName>,
+    /// Range of alpha0
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0.001,0.5", allow_hyphen_values = true)]
+    alpha0_range: Span,
+    /// Range of K
+    #[arg(long, value_name = "LOW,HIGH", default_value = "50,500000", allow_hyphen_values = true)]
+    time_constant_range: Span,
+    /// Range of beta
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0.01,200", allow_hyphen_values = true)]
+    beta_range: Span,
+    /// Value of alpha0 when it is no axis
+    #[arg(long, value_name = "RATE", default_value_t = 0.1, allow_negative_numbers = true)]
+    alpha0: f64,
+    /// Value of K when it is no axis
+    #[arg(long, value_name = "STEPS", default_value_t = 5000.0, allow_negative_numbers = true)]
+    time_constant: f64,
+    /// Value of beta when it is no axis
+    #[arg(long, value_name = "BETA", default_value_t = 1.0, allow_negative_numbers = true)]
+    beta: f64,
+    /// Schedules along each axis, evenly on a logarithmic scale [default: 25x25]
+    #[arg(long, value_name = "COLUMNSxROWS", conflicts_with = "random")]
+    grid: Option<Grid>,
+    /// Take this many random schedules instead of a grid
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    random: Option<u32>,
+    /// Do one part of the work, such as 1/4; `myopia merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    #[serde(skip)]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
+}
+
+/// The schedules when neither a grid nor a number is given.
+const GRID: Grid = Grid { columns: 25, rows: 25 };
+
+impl Options {
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
+        if self.random.is_none() {
+            self.grid.get_or_insert(GRID);
+        }
+        self.horizon.sort_unstable();
+        self.horizon.dedup();
+        match self.problem.precision {
+            PrecisionName::F32 => self.at::<f32>(common),
+            PrecisionName::F64 => self.at::<f64>(common),
+        }
+    }
+
+    fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
+        if self.horizon.first() == Some(&0) {
+            return Err(Failure::usage(
+                "--horizon 0 leaves no step to judge a schedule by; give at least one",
+            ));
+        }
+        if self.shard.is_some() && common.out.is_none() {
+            return Err(Failure::usage("--shard needs a folder for its part; name it with --out"));
+        }
+        let schedules = self.schedules::<T>(common)?;
+        let folder = self.long.folder(common)?;
+        let data = self.problem.load::<T>(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let about = self.about(common, &data, schedules.len());
+        let cells: Vec<(u32, InverseTime<f64>)> = (0..)
+            .zip(schedules)
+            .filter(|(cell, _)| self.shard.is_none_or(|shard| shard.holds(*cell)))
+            .collect();
+        let experiment = common.experiment("surface", self, &data).with("shard", self.shard);
+        let ledger = Ledger::open(folder.as_ref(), experiment, cells.len(), self.long.opening())?;
+        let training =
+            Training { options: self, common, problem: &problem, cells: &cells, ledger: &ledger };
+        let ended = T::run(common.isa()?, training);
+        let interrupted = match ended {
+            Err(failure) if !failure.is_interruption() => return Err(failure),
+            ended => ended.err(),
+        };
+        let rows: Vec<Row> =
+            (0..cells.len()).filter_map(|unit| ledger.unit(unit).state()).flatten().collect();
+        match (self.shard, &folder) {
+            (Some(shard), Some(folder)) => {
+                // An unfinished shard is no use to anyone but the run that goes on with it.
+                if interrupted.is_none() {
+                    surface::write_shard(folder, about, shard, &rows)?;
+                    ledger.finish()?;
+                }
+            }
+            _ => {
+                let partial = interrupted.is_some();
+                let report = surface::write(folder.as_ref(), &about, &rows, partial)?;
+                if !partial {
+                    ledger.finish()?;
+                }
+                if common.json {
+                    json::print(&report)?;
+                } else {
+                    standard::print(|out| print(&about, &rows, out))?;
+                }
+            }
+        }
+        interrupted.map_or(Ok(()), Err)
+    }
+
+    /// The schedules of the whole surface.
+    fn schedules<T: Precision>(&self, common: &Common) -> Result<Vec<InverseTime<f64>>, Failure> {
+        let [first, second] = self.axes[..] else {
+            return Err(Failure::usage(format!(
+                "--axes names {} parameters; give two of alpha0, time-constant and beta",
+                self.axes.len()
+            )));
+        };
+        if first == second {
+            return Err(Failure::usage("--axes names one parameter twice; give two"));
+        }
+        let axis = |name| match name {
+            ParameterName::Alpha0 => (Parameter::Alpha0, self.alpha0_range),
+            ParameterName::TimeConstant => (Parameter::TimeConstant, self.time_constant_range),
+            ParameterName::Beta => (Parameter::Beta, self.beta_range),
+        };
+        let Self { alpha0, time_constant, beta, .. } = *self;
+        let rng = Pcg32::new(common.seed, Stream::Schedules as u64);
+        let plane = Plane {
+            axes: [axis(first), axis(second)],
+            fixed: InverseTime { alpha0, time_constant, beta },
+            points: match (self.random, self.grid) {
+                (Some(count), _) => Points::Random(count, rng),
+                (None, grid) => Points::Grid(grid.unwrap_or(GRID)),
+            },
+        };
+        let schedules = plane.schedules();
+        for InverseTime { alpha0, time_constant, beta } in &schedules {
+            let [a, k, b] = [alpha0, time_constant, beta].map(|&x| T::from_f64(x));
+            InverseTime::new(a, k, b).map_err(|e| {
+                Failure::usage(format!(
+                    "alpha0 = {alpha0:?}, K = {time_constant:?}, beta = {beta:?} in {}: {e}",
+                    T::NAME
+                ))
+            })?;
+        }
+        Ok(schedules)
+    }
+
+    fn about<T: Precision>(&self, common: &Common, data: &Data<T>, cells: usize) -> About {
+        let settings = serde_json::to_value(self).expect("options are plain data");
+        let Value::Object(settings) = settings else { panic!("options have names") };
+        let axis = |i: usize| match self.axes[i] {
+            ParameterName::Alpha0 => "alpha0".to_owned(),
+            ParameterName::TimeConstant => "time-constant".to_owned(),
+            ParameterName::Beta => "beta".to_owned(),
+        };
+        About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: common.seed,
+            data_digest: data.digest().to_string(),
+            cells: cells as u32,
+            loss: match self.problem.objective {
+                ObjectiveSet::Validation => "validation loss",
+                ObjectiveSet::Train => "training loss",
+            }
+            .to_owned(),
+            axes: [axis(0), axis(1)],
+            horizons: self.horizon.clone(),
+            settings,
+        }
+    }
+}
+
+/// Prints what each horizon prefers.
+pub fn print(about: &About, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
+    let trained = rows.len() / about.horizons.len();
+    match trained == about.cells as usize {
+        true => writeln!(out, "{trained} schedules; the best at each horizon:"),
+        false => {
+            writeln!(out, "{trained} of {} schedules (partial); the best so far:", about.cells)
+        }
+    }?;
+    writeln!(
+        out,
+        "{:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>9}  {:>8}",
+        "horizon", "alpha0", "K", "beta", about.loss, "correct", "diverged"
+    )?;
+    for found in surface::found(about, rows) {
+        let horizon = found.horizon;
+        match found.best {
+            Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
+                out,
+                "{horizon:>8}  {alpha0:>9.5}  {time_constant:>9.1}  {beta:>9.4}  {:>15.6}  {:>7.2} %  {:>8}",
+                loss.unwrap_or(f64::NAN),
+                100.0 * accuracy.unwrap_or(f64::NAN),
+                found.diverged
+            ),
+            None => writeln!(out, "{horizon:>8}  every run diverged"),
+        }?;
+    }
+    Ok(())
+}
+
+struct Training<'a, T> {
+    options: &'a Options,
+    common: &'a Common,
+    problem: &'a Problem<'a, T>,
+    cells: &'a [(u32, InverseTime<f64>)],
+    ledger: &'a Ledger<'a, Vec<Row>>,
+}
+
+impl<T: Precision> Work<T> for Training<'_, T> {
+    type Output = Result<(), Failure>;
+
+    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+        let Self { options, common, problem, cells, ledger } = self;
+        let start = options.problem.start(engine, problem)?;
+        let horizons = &options.horizon;
+        let longest = u64::from(*horizons.last().expect("clap gives at least one horizon"));
+        let open: Vec<usize> =
+            (0..cells.len()).filter(|&unit| ledger.unit(unit).state().is_none()).collect();
+        let done = (cells.len() - open.len()) as u64 * longest;
+        let bar: ProgressBar =
+            progress::bar_from(common, done, cells.len() as u64 * longest, "surface");
+        let ended = open.par_iter().with_max_len(1).try_for_each(|&unit| {
+            let rows = surface::train(engine, problem, &start, cells[unit], horizons, |steps| {
+                bar.inc(steps.into());
+                ledger.check()
+            })?;
+            ledger.unit(unit).leave(rows)
+        });
+        bar.finish_and_clear();
+        ended
+    }
+}

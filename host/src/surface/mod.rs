@@ -1,0 +1,18 @@
+//! The loss over a plane of schedules, at several horizons: what meta-descent would see if it looked everywhere.
+//!
+//! One training run of the longest horizon passes through all shorter ones, since the schedule does not depend on the
+//! horizon; it is judged at each.
+
+mod cell;
+mod merge;
+mod picture;
+mod plane;
+mod report;
+mod shard;
+
+pub use cell::{Row, train};
+pub use merge::{Piece, merge};
+pub use picture::panel;
+pub use plane::{Grid, Plane, Points, Span};
+pub use report::{About, Found, Report, found, write, write_shard};
+pub use shard::Shard;

@@ -1,0 +1,91 @@
+//! Surfaces as pictures.
+
+use super::cell::Row;
+use super::report::About;
+use crate::figure::{Axis, Field, Figure, Surface};
+
+/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command line; `loss` is its label. Trajectories
+/// can be drawn on it. Rows that do not fill a grid are scattered points.
+pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
+    let samples: Vec<(f64, f64, Option<f64>)> = rows
+        .iter()
+        .filter(|row| row.horizon == horizon)
+        .map(|row| (coordinate(row, &axes[0]), coordinate(row, &axes[1]), row.loss))
+        .collect();
+    let [x, y] = axes.each_ref().map(|name| Axis::log(label(name)));
+    let title = format!("T = {horizon}");
+    Surface::new(title, x, y, Axis::log(loss), grid(&samples).unwrap_or(Field::Scattered(samples)))
+}
+
+/// The pictures of a surface and their names: each horizon, and all of them.
+pub fn figures(about: &About, rows: &[Row], partial: bool) -> Vec<(String, Figure)> {
+    let note = if partial { ", unfinished" } else { "" };
+    let panel = |horizon: u32| panel(rows, &about.axes, horizon, &about.loss);
+    let capital = about.loss[..1].to_uppercase() + &about.loss[1..];
+    let mut figures: Vec<_> = about
+        .horizons
+        .iter()
+        .map(|&horizon| {
+            let title = format!("{capital} after T steps{note}");
+            (format!("surface-{horizon}"), Figure::new(title).panel(panel(horizon)))
+        })
+        .collect();
+    if about.horizons.len() > 1 {
+        let title = format!("{capital} after T steps: what each horizon prefers{note}");
+        let all = Figure::new(title).columns(2);
+        let all = about.horizons.iter().fold(all, |all, &horizon| all.panel(panel(horizon)));
+        figures.push(("surface".to_owned(), all));
+    }
+    figures
+}
+
+fn coordinate(row: &Row, axis: &str) -> f64 {
+    match axis {
+        "alpha0" => row.alpha0,
+        "time-constant" => row.time_constant,
+        _ => row.beta,
+    }
+}
+
+fn label(axis: &str) -> &'static str {
+    match axis {
+        "alpha0" => "α₀",
+        "time-constant" => "K",
+        _ => "β",
+    }
+}
+
+/// The samples as a grid, when they lie row by row on one.
+fn grid(samples: &[(f64, f64, Option<f64>)]) -> Option<Field> {
+    let &(_, first, _) = samples.first()?;
+    let x: Vec<f64> = samples.iter().take_while(|s| s.1 == first).map(|s| s.0).collect();
+    let y: Vec<f64> = samples.iter().step_by(x.len()).map(|s| s.1).collect();
+    let crossing = |i: usize| (x[i % x.len()], y[i / x.len()]);
+    let whole = samples.len() == x.len() * y.len()
+        && samples.iter().enumerate().all(|(i, s)| (s.0, s.1) == crossing(i));
+    let rising = |places: &[f64]| places.len() > 1 && places.is_sorted_by(|a, b| a < b);
+    let values = samples.iter().map(|s| s.2).collect();
+    (whole && rising(&x) && rising(&y)).then_some(Field::Grid { x, y, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(x: &[f64], y: &[f64]) -> Vec<(f64, f64, Option<f64>)> {
+        y.iter().flat_map(|&y| x.iter().map(move |&x| (x, y, Some(x * y)))).collect()
+    }
+
+    #[test]
+    fn rows_that_fill_a_grid_are_one_and_others_are_scattered() {
+        let whole = samples(&[0.1, 0.2, 0.4], &[1.0, 2.0]);
+        let Some(Field::Grid { x, y, values }) = grid(&whole) else { panic!("a grid") };
+        assert_eq!((x.len(), y.len(), values.len()), (3, 2, 6));
+        assert_eq!(grid(&whole[..5]), None, "one is missing");
+        assert_eq!(grid(&whole[..3]), None, "a single row");
+        assert_eq!(grid(&[]), None);
+        let mut moved = whole.clone();
+        moved[4].0 = 0.3;
+        assert_eq!(grid(&moved), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! The schedules of a surface.
+
+use std::str::FromStr;
+
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::rng::Pcg32;
+use myopia_core::schedule::{InverseTime, Parameter};
+use serde::{Serialize, Serializer};
+
+/// A plane in the space of schedules: two parameters vary, the third keeps its value.
+#[derive(Clone, Debug)]
+pub struct Plane {
+    /// The parameters that vary and their ranges; they are spread evenly on a logarithmic scale.
+    pub axes: [(Parameter, Span); 2],
+    /// The third parameter's value; those of the other two do not matter.
+    pub fixed: InverseTime<f64>,
+    /// Which schedules are taken.
+    pub points: Points,
+}
+
+/// From `low` to `high`, both positive and included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// Which schedules of a plane are taken.
+#[derive(Clone, Debug)]
+pub enum Points {
+    /// The crossings of a grid.
+    Grid(Grid),
+    /// This many, drawn from the generator.
+    Random(u32, Pcg32),
+}
+
+/// Columns along the first axis and rows along the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Values of the first parameter.
+    pub columns: u32,
+    /// Values of the second.
+    pub rows: u32,
+}
+
+impl Span {
+    /// The value a share `place`, in 0..=1, of the way up the logarithmic scale.
+    fn at(self, place: f64) -> f64 {
+        let ratio = Libm::ln(self.high / self.low);
+        // The upper end is met exactly, as the lower one is.
+        if place == 1.0 { self.high } else { self.low * Libm::exp(place * ratio) }
+    }
+}
+
+impl Plane {
+    /// The schedules in order: a grid row by row from the lowest values, random ones as they are drawn.
+    pub fn schedules(&self) -> Vec<InverseTime<f64>> {
+        let places: Vec<[f64; 2]> = match &self.points {
+            Points::Grid(Grid { columns, rows }) => {
+                let along = |i: u32, count: u32| f64::from(i) / f64::from((count - 1).max(1));
+                let row = |j| (0..*columns).map(move |i| [along(i, *columns), along(j, *rows)]);
+                (0..*rows).flat_map(row).collect()
+            }
+            Points::Random(count, rng) => {
+                let mut rng = *rng;
+                (0..*count).map(|_| [rng.uniform(), rng.uniform()]).collect()
+            }
+        };
+        let schedule = |place: [f64; 2]| {
+            let mut schedule = self.fixed;
+            for ((parameter, span), place) in self.axes.iter().zip(place) {
+                let value = match parameter {
+                    Parameter::Alpha0 => &mut schedule.alpha0,
+                    Parameter::TimeConstant => &mut schedule.time_constant,
+                    Parameter::Beta => &mut schedule.beta,
+                };
+                *value = span.at(place);
+            }
+            schedule
+        };
+        places.into_iter().map(schedule).collect()
+    }
+}
+
+/// `25x25`: columns, rows.
+impl FromStr for Grid {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('x').and_then(|(columns, rows)| {
+            Some(Self { columns: columns.parse().ok()?, rows: rows.parse().ok()? })
+        });
+        let fits =
+            |grid: &Self| (2..=1000).contains(&grid.columns) && (2..=1000).contains(&grid.rows);
+        parsed.filter(fits).ok_or("give columns and rows, each from 2 to 1000, such as 25x25")
+    }
+}
+
+impl Serialize for Grid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}x{}", self.columns, self.rows))
+    }
+}
+
+/// `0.001,0.5`: low, high.
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once(',').and_then(|(low, high)| {
+            Some(Self { low: low.trim().parse().ok()?, high: high.trim().parse().ok()? })
+        });
+        let sound = |span: &Self| span.low > 0.0 && span.low < span.high && span.high.is_finite();
+        parsed.filter(sound).ok_or("give two positive numbers, the lower first, such as 0.001,0.5")
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{},{}", self.low, self.high))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plane(points: Points) -> Plane {
+        Plane {
+            axes: [
+                (Parameter::Alpha0, Span { low: 1e-3, high: 0.5 }),
+                (Parameter::Beta, Span { low: 1e-2, high: 200.0 }),
+            ],
+            fixed: InverseTime { alpha0: 1.0, time_constant: 5000.0, beta: 1.0 },
+            points,
+        }
+    }
+
+    #[test]
+    fn a_grid_runs_row_by_row_and_meets_the_ends_of_its_ranges() {
+        let schedules = plane(Points::Grid("3x2".parse().unwrap())).schedules();
+        assert_eq!(schedules.len(), 6);
+        assert!(schedules.iter().all(|s| s.time_constant == 5000.0));
+        assert_eq!([schedules[0].alpha0, schedules[0].beta], [1e-3, 1e-2]);
+        assert_eq!([schedules[5].alpha0, schedules[5].beta], [0.5, 200.0]);
+        assert_eq!(schedules[1].beta, 1e-2, "the first axis goes along a row");
+        let middle = schedules[1].alpha0 * schedules[1].alpha0 / (1e-3 * 0.5);
+        assert!((middle - 1.0).abs() < 1e-14, "half-way on a logarithmic scale: {middle}");
+    }
+
+    #[test]
+    fn random_schedules_fill_the_plane_and_a_prefix_stays_the_same() {
+        let draw = |count| plane(Points::Random(count, Pcg32::new(1, 3))).schedules();
+        let drawn = draw(1000);
+        let inside = |s: &InverseTime<f64>| {
+            (1e-3..0.5).contains(&s.alpha0) && (1e-2..200.0).contains(&s.beta)
+        };
+        assert!(drawn.iter().all(inside));
+        // Half of them below the middle of the logarithmic scale; the standard error is 16.
+        let low = drawn.iter().filter(|s| s.alpha0 * s.alpha0 < 1e-3 * 0.5).count();
+        assert!((440..560).contains(&low), "{low}");
+        assert_eq!(draw(10), drawn[..10]);
+    }
+
+    #[test]
+    fn grids_and_ranges_read_back_from_what_is_written() {
+        for text in ["25x25", "2x1000"] {
+            let grid: Grid = text.parse().unwrap();
+            assert_eq!(serde_json::to_value(grid).unwrap(), text);
+        }
+        for text in ["25", "1x25", "25x", "25x25x25", "-3x4", "1001x2"] {
+            assert!(text.parse::<Grid>().is_err(), "{text}");
+        }
+        let span: Span = "1e-3,0.5".parse().unwrap();
+        assert_eq!(serde_json::to_value(span).unwrap(), "0.001,0.5");
+        for text in ["1", "0,1", "-1,1", "2,1", "1,1", "1,inf", "nan,1", "a,b"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+}

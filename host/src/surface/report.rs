@@ -1,0 +1,146 @@
+//! The files of a surface.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::cell::Row;
+use super::picture;
+use super::shard::Shard;
+use crate::failure::Failure;
+use crate::output::{OutputFolder, json};
+
+/// What a surface is of; the same in each of its shards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The version of the program.
+    pub version: String,
+    /// The seed of weights, batches and random schedules.
+    pub seed: u64,
+    /// The digest of the data.
+    pub data_digest: String,
+    /// How many schedules the whole surface has.
+    pub cells: u32,
+    /// What its losses are, for labels.
+    pub loss: String,
+    /// The parameters that vary.
+    pub axes: [String; 2],
+    /// The horizons, ascending.
+    pub horizons: Vec<u32>,
+    /// Every option of the command.
+    pub settings: Map<String, Value>,
+}
+
+/// `surface.json`, and what the command prints as JSON.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    #[serde(flatten)]
+    about: &'a About,
+    /// How many schedules were trained, when the run was interrupted before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<usize>,
+    /// The SHA-256 of `surface.csv`.
+    sha256: String,
+    /// What was found at each horizon.
+    found: Vec<Found<'a>>,
+    /// Every schedule at every horizon.
+    rows: &'a [Row],
+}
+
+/// What was found at one horizon.
+#[derive(Debug, Serialize)]
+pub struct Found<'a> {
+    /// The horizon.
+    pub horizon: u32,
+    /// The schedule with the lowest loss, the first of several.
+    pub best: Option<&'a Row>,
+    /// How many runs had diverged.
+    pub diverged: usize,
+}
+
+/// `shard.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShardReport {
+    /// What it is a part of.
+    pub about: About,
+    /// Which part.
+    pub shard: Shard,
+    /// The SHA-256 of `shard.csv`.
+    pub sha256: String,
+}
+
+/// The names of a shard's files. They are not a surface's, which they must not be taken for.
+pub const SHARD_TABLE: &str = "shard.csv";
+pub const SHARD_REPORT: &str = "shard.json";
+
+impl<'a> Report<'a> {
+    /// The report of `rows`, the table that is written as `table`.
+    fn new(about: &'a About, rows: &'a [Row], table: &[u8], partial: bool) -> Self {
+        let trained = rows.len() / about.horizons.len();
+        Self {
+            about,
+            partial: partial.then_some(trained),
+            sha256: sha256(table),
+            found: found(about, rows),
+            rows,
+        }
+    }
+}
+
+/// What `rows` say of each horizon.
+pub fn found<'a>(about: &About, rows: &'a [Row]) -> Vec<Found<'a>> {
+    let found = |&horizon: &u32| {
+        let at = || rows.iter().filter(move |row| row.horizon == horizon);
+        let finite = at().filter(|row| row.loss.is_some());
+        let best = finite.reduce(|best, row| if row.loss < best.loss { row } else { best });
+        Found { horizon, best, diverged: at().filter(|row| row.loss.is_none()).count() }
+    };
+    about.horizons.iter().map(found).collect()
+}
+
+/// Writes a surface into `folder`, if there is one: table, report, one picture for each horizon and one of all.
+pub fn write<'a>(
+    folder: Option<&OutputFolder>,
+    about: &'a About,
+    rows: &'a [Row],
+    partial: bool,
+) -> Result<Report<'a>, Failure> {
+    let table = table(rows);
+    let report = Report::new(about, rows, &table, partial);
+    if let Some(folder) = folder {
+        folder.write_as(partial, "surface.csv", |w| w.write_all(&table))?;
+        folder.write_as(partial, "surface.json", |w| json::write(w, &report))?;
+        for (name, figure) in picture::figures(about, rows, partial) {
+            let rendered = figure.render().map_err(|e| Failure::run(e.to_string()))?;
+            folder.write_as(partial, &format!("{name}.png"), |w| w.write_all(&rendered.png))?;
+            folder.write_as(partial, &format!("{name}.svg"), |w| {
+                w.write_all(rendered.svg.as_bytes())
+            })?;
+        }
+    }
+    Ok(report)
+}
+
+/// Writes a shard of a surface.
+pub fn write_shard(
+    folder: &OutputFolder,
+    about: About,
+    shard: Shard,
+    rows: &[Row],
+) -> Result<(), Failure> {
+    let table = table(rows);
+    folder.write(SHARD_TABLE, |w| w.write_all(&table))?;
+    let report = ShardReport { about, shard, sha256: sha256(&table) };
+    folder.write(SHARD_REPORT, |w| json::write(w, &report))
+}
+
+fn table(rows: &[Row]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Row::write(&mut bytes, rows).expect("memory takes everything");
+    bytes
+}
+
+/// Sixty-four hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

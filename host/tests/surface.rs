@@ -1,0 +1,239 @@
+//! Surfaces: their shape, and that no cell is lost whoever computes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use myopia::surface::Row;
+use serde_json::Value;
+
+fn program(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
+    command.args(arguments.split_whitespace()).arg("--quiet").env_remove("MYOPIA_MNIST");
+    command
+}
+
+fn run(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""), "{command:?}");
+    String::from_utf8(stdout).unwrap()
+}
+
+fn refuses(command: &mut Command, status: i32, words: &[&str]) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{command:?}\n{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{command:?} does not say {word:?}:\n{stderr}");
+    }
+}
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+}
+
+fn rows(folder: &Path) -> Vec<Row> {
+    Row::read(&fs::read(folder.join("surface.csv")).unwrap()).unwrap()
+}
+
+const SMALL: &str =
+    "surface --layers 64,5,10 --batch 10 --objective-size 50 --horizon 3,12 --grid 4x3";
+
+/// Files of a whole surface with two horizons.
+const FILES: [&str; 8] = [
+    "surface-12.png",
+    "surface-12.svg",
+    "surface-3.png",
+    "surface-3.svg",
+    "surface.csv",
+    "surface.json",
+    "surface.png",
+    "surface.svg",
+];
+
+#[test]
+fn shards_merge_to_the_bytes_of_one_machine_whatever_their_number() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    for (kind, arguments) in
+        [("grid", SMALL.to_owned()), ("random", SMALL.replace("--grid 4x3", "--random 7"))]
+    {
+        let whole = at(&format!("{kind}-whole"));
+        let printed = run(program(&format!("{arguments} --threads 1")).arg("--out").arg(&whole));
+        let whole = contents(&whole);
+        assert!(whole.keys().eq(&FILES), "{:?}", whole.keys());
+        for count in [1, 2, 5, 12] {
+            let shard = |number: u32| at(&format!("{kind}-{number}-of-{count}"));
+            // The last first: their order does not matter.
+            let shards: Vec<_> = (1..=count).rev().map(shard).collect();
+            for number in 1..=count {
+                let out = shard(number);
+                let part = format!("{arguments} --threads {number} --shard {number}/{count}");
+                assert_eq!(run(program(&part).arg("--out").arg(&out)), "");
+                assert!(contents(&out).keys().eq(["shard.csv", "shard.json"]));
+            }
+            let merged = at(&format!("{kind}-merged-{count}"));
+            let said = run(program("merge").args(&shards).arg("--out").arg(&merged));
+            assert_eq!(contents(&merged), whole, "{kind} in {count} shards");
+            assert_eq!(said, printed);
+        }
+    }
+}
+
+#[test]
+fn shards_that_do_not_make_a_surface_are_refused_in_a_sentence_each() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let shard = |name: &str, flags: &str| {
+        run(program(&format!("{SMALL} {flags}")).arg("--out").arg(at(name)));
+    };
+    shard("one", "--shard 1/3");
+    shard("two", "--shard 2/3");
+    shard("three", "--shard 3/3");
+    shard("half", "--shard 1/2");
+    shard("foreign", "--shard 3/3 --seed 2");
+    shard("finer", "--shard 3/3 --momentum 0.5");
+    shard("whole", "");
+    let merge = |names: &[&str]| {
+        let mut command = program("merge");
+        command.args(names.iter().map(|name| at(name))).arg("--out").arg(at("merged"));
+        command
+    };
+    refuses(&mut merge(&["one", "two"]), 1, &["4 of 12 cells are in none", "1/3, 2/3"]);
+    refuses(&mut merge(&["one", "two", "two", "three"]), 1, &["two (shard 2/3)", "same cells"]);
+    refuses(
+        &mut merge(&["one", "two", "three", "half"]),
+        1,
+        &["one (shard 1/3)", "half (shard 1/2)"],
+    );
+    refuses(
+        &mut merge(&["one", "two", "foreign"]),
+        1,
+        &["shards of different surfaces", "--seed is 1 in the first and 2 in the second"],
+    );
+    refuses(&mut merge(&["one", "two", "finer"]), 1, &["--momentum is 0.9 in the first and 0.5"]);
+    refuses(&mut merge(&["one", "two", "whole"]), 1, &["whole holds no shard", "--shard"]);
+    refuses(&mut merge(&["one", "two", "absent"]), 1, &["absent holds no shard"]);
+    refuses(&mut program("merge"), 2, &["DIR"]);
+    refuses(program("merge").arg(at("one")), 2, &["merge needs a folder", "--out"]);
+    assert!(!at("merged").exists(), "a refused merge leaves nothing behind");
+
+    let table = at("three").join("shard.csv");
+    let mut bytes = fs::read(&table).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    fs::write(&table, bytes).unwrap();
+    refuses(&mut merge(&["one", "two", "three"]), 1, &["shard.csv is damaged"]);
+    fs::write(at("three").join("shard.json"), "{}").unwrap();
+    refuses(&mut merge(&["one", "two", "three"]), 1, &["shard.json is damaged"]);
+    run(program(&format!("{SMALL} --shard 3/3 --force")).arg("--out").arg(at("three")));
+    run(&mut merge(&["one", "two", "three"]));
+    refuses(&mut merge(&["one", "two", "three"]), 1, &["already holds results", "--force"]);
+}
+
+#[test]
+fn a_cell_is_what_training_with_its_schedule_gives() {
+    let root = tempfile::tempdir().unwrap();
+    run(program(SMALL).arg("--out").arg(root.path().join("s")));
+    for row in rows(&root.path().join("s")).iter().step_by(5) {
+        let Row { alpha0, time_constant, beta, horizon, .. } = row;
+        let trained = run(&mut program(&format!(
+            "train --layers 64,5,10 --batch 10 --objective-size 50 --pretrain 50 --steps {horizon} --alpha0 {alpha0} \
+             --time-constant {time_constant} --beta {beta} --json"
+        )));
+        let trained: Value = serde_json::from_str(&trained).unwrap();
+        assert_eq!(trained["judged"]["loss"].as_f64(), row.loss, "{row:?}");
+        assert_eq!(trained["judged"]["accuracy"].as_f64(), row.accuracy, "{row:?}");
+        assert_eq!(trained["digest"].as_str(), row.digest.as_deref(), "{row:?}");
+    }
+}
+
+#[test]
+fn diverged_cells_are_recorded_with_their_step() {
+    let root = tempfile::tempdir().unwrap();
+    let wider = SMALL.replace("64,5,10", "64,32,10");
+    let wide = format!("{wider} --alpha0-range 0.01,1e30");
+    let printed = run(program(&wide).arg("--out").arg(root.path().join("s")));
+    let rows = rows(&root.path().join("s"));
+    assert_eq!(rows.len(), 4 * 3 * 2, "none is dropped");
+    let diverged: Vec<&Row> = rows.iter().filter(|row| row.diverged_at.is_some()).collect();
+    assert!(diverged.len() > 6 && diverged.len() < 24, "{}", diverged.len());
+    for row in &rows {
+        assert_eq!(row.loss.is_none(), row.diverged_at.is_some(), "{row:?}");
+        assert_eq!(row.loss.is_none(), row.digest.is_none(), "{row:?}");
+        assert!(row.diverged_at.is_none_or(|step| step <= row.horizon), "{row:?}");
+    }
+    let last = diverged.iter().filter(|row| row.horizon == 12).count();
+    assert!(printed.lines().last().unwrap().ends_with(&format!(" {last}")), "{printed}");
+    let all = format!("{wider} --alpha0-range 1e20,1e30");
+    assert!(run(&mut program(&all)).contains("every run diverged"));
+}
+
+/// The bias on a surface: looking only a little ahead, a rate that decays at once is best, and it is not worth much later.
+#[test]
+fn a_short_horizon_prefers_faster_decay_and_pays_for_it() {
+    let root = tempfile::tempdir().unwrap();
+    let arguments = "surface --batch 10 --horizon 100,500,2000 --grid 7x7";
+    run(program(arguments).arg("--out").arg(root.path().join("s")));
+    let rows = rows(&root.path().join("s"));
+    let best = |horizon: u32| {
+        let at = rows.iter().filter(|row| row.horizon == horizon && row.loss.is_some());
+        at.reduce(|a, b| if b.loss < a.loss { b } else { a }).unwrap()
+    };
+    let [short, middle, long] = [100, 500, 2000].map(best);
+    // How far the rate has fallen after 2,000 steps.
+    let fall = |row: &Row| row.beta * libm::log(1.0 + 2000.0 / row.time_constant);
+    assert!(fall(short) > 2.0 * fall(middle), "{short:?}\n{middle:?}");
+    assert!(fall(middle) > fall(long), "{middle:?}\n{long:?}");
+    let later = rows.iter().find(|row| row.cell == short.cell && row.horizon == 2000).unwrap();
+    assert!(later.loss > long.loss.map(|loss| 2.0 * loss), "{later:?}\n{long:?}");
+}
+
+#[test]
+fn any_two_parameters_make_a_plane() {
+    let root = tempfile::tempdir().unwrap();
+    for (axes, fixed) in [("time-constant,beta", "alpha0"), ("beta,alpha0", "time_constant")] {
+        let out = root.path().join(axes);
+        let arguments = format!("{SMALL} --axes {axes} --alpha0 0.03 --time-constant 70");
+        run(program(&arguments).arg("--out").arg(&out));
+        for row in rows(&out) {
+            let expected =
+                if fixed == "alpha0" { (row.alpha0, 0.03) } else { (row.time_constant, 70.0) };
+            assert_eq!(expected.0, expected.1, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn impossible_surfaces_are_refused_by_name() {
+    for (flags, words) in [
+        ("--horizon 0,10", "--horizon 0 leaves no step"),
+        ("--horizon ten", "'ten' for '--horizon"),
+        ("--horizon -5", "'-5' for '--horizon"),
+        ("--grid 25", "such as 25x25"),
+        ("--grid 1x5", "from 2 to 1000"),
+        ("--grid 5x5 --random 5", "cannot be used with"),
+        ("--random 0", "for '--random"),
+        ("--random -1", "for '--random"),
+        ("--axes alpha0", "--axes names 1 parameters"),
+        ("--axes alpha0,beta,time-constant", "--axes names 3 parameters"),
+        ("--axes beta,beta", "--axes names one parameter twice"),
+        ("--axes alpha0,gamma", "possible values: alpha0, time-constant, beta"),
+        ("--alpha0-range 0,1", "two positive numbers"),
+        ("--alpha0-range -1,1", "two positive numbers"),
+        ("--beta-range 3", "two positive numbers"),
+        ("--beta-range 3,2", "the lower first"),
+        ("--alpha0-range 1e-60,1", "alpha0 must be a positive finite number"),
+        ("--time-constant 0", "K must be a positive finite number"),
+        ("--shard 3/2", "such as 1/4"),
+        ("--shard 1/2", "--shard needs a folder"),
+        ("--resume", "--resume needs the folder"),
+        ("--checkpoint-every -1", "for '--checkpoint-every"),
+        ("--momentum 1", "--momentum 1 is outside"),
+    ] {
+        refuses(&mut program(&format!("surface {flags}")), 2, &[words]);
+    }
+}
