@@ -145,7 +145,7 @@ impl<'a> Objective<'a> {
     fn at<R>(&self, point: &[f64], read: impl FnOnce(f64, &[f64]) -> R) -> Result<R, Error> {
         if self.latest.borrow().at != point {
             let latest = self.latest.borrow();
-            let content = latest.best.as_ref().is_some_and(|best| content(best));
+            let content = latest.best.as_ref().is_some_and(content);
             if latest.evaluations >= latest.limit || latest.idle >= IDLE || content {
                 return Err(Error::msg("enough"));
             }

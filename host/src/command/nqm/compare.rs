@@ -70,7 +70,10 @@ impl Options {
         }
         let place = folder.path().display();
         standard::print(|out| {
-            let width = runs.iter().map(|run| run.schedule.len()).fold(8, Ord::max);
+            let width = runs
+                .iter()
+                .map(|run| run.schedule.len())
+                .fold(8, |a: usize, b| if b > a { b } else { a });
             writeln!(
                 out,
                 "{:<width$}  {:>14}  {:>14}  {:>14}",
@@ -145,11 +148,9 @@ fn schedules(runs: &[Named], cooling: usize) -> Figure {
     let loss = || Axis::log("expected excess loss");
     figure
         .panel(panel("Loss", loss(), &|run| run.excess.losses.clone()))
-        .panel(panel(
-            &format!("Loss after {cooling} more steps at the best rates"),
-            loss(),
-            &|run| run.excess.cooled.clone(),
-        ))
+        .panel(panel(&format!("Loss after cooling ({cooling} steps)"), loss(), &|run| {
+            run.excess.cooled.clone()
+        }))
         .panel(panel("Loss without what noise has added", loss(), &|run| {
             run.excess.noiseless.clone()
         }))
@@ -173,15 +174,11 @@ fn curvature(quadratic: &Quadratic, runs: &[Named]) -> Figure {
     for band in 0..bands {
         let of = |named: &Named| named.run.bands[band].clone();
         let first = of(&runs[0]);
-        let title = format!(
-            "{} of curvature {} to {}",
-            match first.directions {
-                1 => "1 direction".to_owned(),
-                n => format!("{n} directions"),
-            },
-            short(first.lowest),
-            short(first.highest)
-        );
+        let title = format!("Curvature {} to {}", short(first.lowest), short(first.highest));
+        let label = match first.directions {
+            1 => "excess loss of 1 direction".to_owned(),
+            n => format!("mean excess loss of {n} directions"),
+        };
         let panel = Lines::new(title, Axis::linear("training step"), Axis::log(label));
         figure = figure.panel(runs.iter().fold(panel, |panel, named| {
             panel.series(Series::steps(named.schedule.as_str(), of(named).losses))

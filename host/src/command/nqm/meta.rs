@@ -126,7 +126,9 @@ impl Options {
     }
 
     fn steps(&self) -> usize {
-        self.steps.unwrap_or_else(|| self.horizons.iter().copied().fold(0, Ord::max))
+        self.steps.unwrap_or_else(|| {
+            self.horizons.iter().copied().fold(0, |a: usize, b| if b > a { b } else { a })
+        })
     }
 
     /// What each horizon chooses.
@@ -249,7 +251,8 @@ impl Options {
 
         let name = |choice: &Choice| format!("T = {}", choice.horizon);
         let mut figure = Figure::new("What each horizon chooses on the noisy quadratic").columns(2);
-        let parameters: [(Parameter, &str, fn(&Tuned) -> f64); 4] = [
+        type Read = fn(&Tuned) -> f64;
+        let parameters: [(Parameter, &str, Read); 4] = [
             (Parameter::Alpha0, "first learning rate α₀", |r| r.alpha0),
             (Parameter::TimeConstant, "time constant K (steps)", |r| r.time_constant),
             (Parameter::Beta, "decay exponent β", |r| r.beta),
