@@ -230,7 +230,8 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
         env!("CARGO_BIN_EXE_myopia"),
         out.display()
     );
-    refuses(Command::new("sh").args(["-c", &limited]), 1, &["could not write", CHECKPOINT]);
+    let words = ["could not write", CHECKPOINT, "the last checkpoint is intact", "--resume"];
+    refuses(Command::new("sh").args(["-c", &limited]), 1, &words);
     let names: Vec<String> = contents(&out).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [CHECKPOINT], "no half-written file");
     assert_eq!(run(program(LONG[0], &out).arg("--resume")), (Some(0), String::new()));

@@ -71,7 +71,9 @@ fn shards_merge_to_the_bytes_of_one_machine_whatever_their_number() {
             let shards: Vec<_> = (1..=count).rev().map(shard).collect();
             for number in 1..=count {
                 let out = shard(number);
-                let part = format!("{arguments} --threads {number} --shard {number}/{count}");
+                let part = format!(
+                    "{arguments} --threads {number} --isa baseline --shard {number}/{count}"
+                );
                 let said = run(program(&part).arg("--out").arg(&out));
                 assert!(said.starts_with(&format!("shard {number}/{count}: ")), "{said}");
                 assert!(contents(&out).keys().eq(["shard.csv", "shard.json"]));
