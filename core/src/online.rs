@@ -93,6 +93,14 @@ pub struct ShortLookAhead {
 }
 
 impl ShortLookAhead {
+    /// How many batches it draws.
+    pub fn batches_drawn(&self) -> u32 {
+        match self.batches {
+            Batches::Fresh => self.steps.saturating_add(1),
+            Batches::Same => 1,
+        }
+    }
+
     /// The mean loss of the last batch after the steps, in nats, its tangents the derivatives by η and 1 − μ.
     ///
     /// `network` starts as the training stands, parameters and velocity without tangents; afterwards it is the network

@@ -92,6 +92,12 @@ impl<T: Real> InverseTime<T> {
 }
 
 impl<T: Real, const P: usize> InverseTime<Dual<T, P>> {
+    /// The schedule that keeps `learning_rate`.
+    pub fn constant(learning_rate: Dual<T, P>) -> Self {
+        let (one, zero) = (Dual::constant(T::ONE), Dual::constant(T::ZERO));
+        Self { alpha0: learning_rate, time_constant: one, beta: zero }
+    }
+
     /// The learning rate of step `k` with its tangents.
     pub fn learning_rate<E: Elementary<T>>(&self, k: u32) -> Dual<T, P> {
         let elapsed = Dual::constant(T::from_u32(k)) / self.time_constant;

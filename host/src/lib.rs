@@ -2,14 +2,17 @@
 
 pub mod checkpoint;
 pub mod command;
+pub mod curve;
 pub mod data;
 pub mod descent;
 pub mod engine;
 pub mod failure;
 pub mod figure;
+pub mod horizons;
 pub mod interrupt;
 pub mod network;
 pub mod nqm;
+pub mod online;
 pub mod output;
 pub mod problem;
 pub mod surface;

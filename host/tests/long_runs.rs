@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 3] = [
+const LONG: [&str; 5] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
+    "horizons --horizon 8,30 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 6,3 --layers 64,6,10 --batch 10 --objective-size 50",
+    "online --steps 60 --from 0.02 --fixed 0.1 --every 20 --layers 64,6,10 --batch 10 --objective-size 50",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
@@ -90,6 +92,10 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
             let mut command = program(arguments, &torn);
             if torn.join(CHECKPOINT).exists() {
                 command.arg("--resume");
+            } else if torn.exists()
+                && contents(&torn).iter().any(|(name, _)| !name.starts_with('.'))
+            {
+                break; // The last one was killed when all was done.
             }
             let mut child = command.spawn().unwrap();
             std::thread::sleep(Duration::from_millis(5 + 15 * life));
@@ -104,6 +110,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
             child.wait().unwrap();
         }
         assert!(kills > 2, "{arguments} was killed {kills} times only");
+        fs::remove_file(torn.join(".myopia.lock")).ok(); // of the same
         assert_eq!(contents(&torn), contents(&whole), "{arguments}, killed {kills} times");
     }
 }
@@ -111,7 +118,9 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_files() {
-    for (arguments, partial) in LONG.into_iter().zip(["training", "trajectory", "surface"]) {
+    for (arguments, partial) in
+        LONG.into_iter().zip(["training", "trajectory", "surface", "trajectories", "online"])
+    {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();
             let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
@@ -221,7 +230,8 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
         env!("CARGO_BIN_EXE_myopia"),
         out.display()
     );
-    refuses(Command::new("sh").args(["-c", &limited]), 1, &["could not write", CHECKPOINT]);
+    let words = ["could not write", CHECKPOINT, "the last checkpoint is intact", "--resume"];
+    refuses(Command::new("sh").args(["-c", &limited]), 1, &words);
     let names: Vec<String> = contents(&out).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [CHECKPOINT], "no half-written file");
     assert_eq!(run(program(LONG[0], &out).arg("--resume")), (Some(0), String::new()));
@@ -240,4 +250,37 @@ fn a_refused_request_leaves_nothing_behind() {
         assert!(contents(&out).is_empty(), "the user's own folder stays, empty");
         fs::remove_dir_all(root.path().join("new")).unwrap();
     }
+}
+
+/// The most memory that a meta-descent of one meta-step held, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(horizon: u32) -> u64 {
+    let arguments = format!(
+        "meta --horizon {horizon} --meta-steps 0 --layers 64,16,10 --batch 10 --objective-size 50 --quiet"
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_myopia"))
+        .args(arguments.split_whitespace())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(number) = mark.and_then(|mark| mark.split_whitespace().next()) {
+            peak = number.parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_look_ahead_of_20_000_steps_takes_the_memory_of_one_of_2_000() {
+    let [short, long] = [2_000, 20_000].map(peak);
+    assert!(short > 1_000, "{short} KiB");
+    // Page by page the two may differ; a tape of the steps would take hundreds of MiB.
+    assert!(long < short + 1_024, "{long} KiB after {short} KiB");
 }

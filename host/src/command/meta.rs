@@ -70,7 +70,7 @@ impl Options {
         }
         let descent = Descent {
             schedule: self.schedule.schedule::<T>()?,
-            outer: self.outer.optimizer::<T>()?,
+            outer: self.outer.rule.optimizer::<T>()?,
             horizon: self.horizon,
             meta_steps: self.outer.meta_steps,
         };

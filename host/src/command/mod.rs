@@ -1,10 +1,12 @@
 //! The program's commands: each a set of options, and what it does with them.
 
 mod data;
+mod horizons;
 mod hypergrad;
 mod merge;
 mod meta;
 mod nqm;
+mod online;
 mod options;
 mod progress;
 mod surface;
@@ -44,6 +46,10 @@ enum Command {
     Merge(merge::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Meta-descent at several horizons, then training with what each of them chose
+    Horizons(horizons::Options),
+    /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
+    Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Check that this machine, emulated boards and real ones compute the same bits
@@ -67,6 +73,8 @@ impl Program {
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
+            Command::Horizons(options) => options.run(&common),
+            Command::Online(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),

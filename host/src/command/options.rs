@@ -14,7 +14,7 @@ use myopia_core::vector::Vector;
 use serde::Serialize;
 
 use crate::checkpoint::{Experiment, Opening};
-use crate::engine::{Isa, Precision};
+use crate::engine::{Isa, Precision, Work};
 use crate::failure::Failure;
 use crate::output::OutputFolder;
 use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
@@ -210,7 +210,7 @@ impl ProblemOptions {
 }
 
 /// `x` rounded to the working precision, when it is then a positive finite number.
-fn positive<T: Real>(name: &str, x: f64) -> Result<T, Failure> {
+pub fn positive<T: Real>(name: &str, x: f64) -> Result<T, Failure> {
     let rounded = T::from_f64(x);
     match rounded > T::ZERO && rounded.finite() {
         true => Ok(rounded),
@@ -256,6 +256,20 @@ impl ProblemOptions {
         problem.start(engine, self.pretrain, rate).map_err(|diverged| {
             Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
         })
+    }
+}
+
+/// The weights from which training starts, on whichever engine.
+pub struct Weights<'a, T> {
+    pub options: &'a ProblemOptions,
+    pub problem: &'a Problem<'a, T>,
+}
+
+impl<T: Precision> Work<T> for Weights<'_, T> {
+    type Output = Result<Start<T>, Failure>;
+
+    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+        self.options.start(engine, self.problem)
     }
 }
 
@@ -306,6 +320,14 @@ pub struct OuterOptions {
     /// Meta-steps to take
     #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
     pub meta_steps: u32,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub rule: RuleOptions,
+}
+
+/// How meta-steps are taken.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct RuleOptions {
     /// Outer optimizer
     #[arg(long, value_enum, default_value = "adam")]
     pub outer: Outer,
@@ -332,7 +354,7 @@ pub enum ParameterName {
     Beta,
 }
 
-impl OuterOptions {
+impl RuleOptions {
     /// The optimizer.
     pub fn optimizer<T: Real>(&self) -> Result<MetaDescent<T>, Failure> {
         let rate = positive("meta-lr", self.meta_lr)?;

@@ -175,7 +175,7 @@ fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Fail
         }
         trajectories = trajectories.panel(panel);
     }
-    draw(folder, &format!("{}-trajectories", S::NAME), &trajectories)?;
+    trajectories.write(folder, false, &format!("{}-trajectories", S::NAME))?;
 
     let curves = |label: &str, read: &dyn Fn(&Choice, u32, f64) -> f64| {
         let mut panel = Lines::new("", Axis::linear("training step"), Axis::log(label));
@@ -191,12 +191,5 @@ fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Fail
     let worth = Figure::new(format!("{}: what each horizon's schedule is worth", S::TITLE))
         .panel(curves("learning rate", &|choice, step, _| choice.learning_rate(step)))
         .panel(curves(S::LOSS, &|_, _, loss| loss));
-    draw(folder, &format!("{}-training", S::NAME), &worth)
-}
-
-/// Writes a figure as PNG and as SVG.
-fn draw(folder: &OutputFolder, name: &str, figure: &Figure) -> Result<(), Failure> {
-    let rendered = figure.render().map_err(|e| Failure::run(e.to_string()))?;
-    folder.write(&format!("{name}.png"), |w| w.write_all(&rendered.png))?;
-    folder.write(&format!("{name}.svg"), |w| w.write_all(rendered.svg.as_bytes()))
+    worth.write(folder, false, &format!("{}-training", S::NAME))
 }

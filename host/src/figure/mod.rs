@@ -18,6 +18,7 @@
 
 mod axis;
 mod canvas;
+mod file;
 mod frame;
 mod geometry;
 mod legend;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use myopia_core::dual::Dual;
 use myopia_core::engine::Engine;
 use myopia_core::lookahead::{Diverged, Objective};
 use myopia_core::mlp::{Shape, he_normal};
@@ -46,6 +47,7 @@ pub(crate) enum Stream {
     Pretraining = 1,
     Batches = 2,
     Schedules = 3,
+    LookAheads = 4,
 }
 
 /// A training problem on `data`.
@@ -130,6 +132,11 @@ impl<T: Real> Problem<'_, T> {
         Sampler::new(vec![0; self.trained_on()], self.rng(stream))
     }
 
+    /// The batches of short look-aheads, which are not those of training.
+    pub fn look_ahead_sampler(&self) -> Sampler<Vec<u32>> {
+        self.sampler(Stream::LookAheads)
+    }
+
     /// The numbers of the examples in each of the first `steps` batches, batch after batch.
     pub fn batch_indices(&self, steps: u32) -> Vec<u32> {
         let mut sampler = self.sampler(Stream::Batches);
@@ -147,9 +154,9 @@ impl<T: Real> Problem<'_, T> {
         if steps == 0 {
             return Ok(Start(weights));
         }
-        let constant = InverseTime { alpha0: learning_rate, time_constant: T::ONE, beta: T::ZERO };
+        let constant = InverseTime::constant(Dual::constant(learning_rate));
         let mut run = Run::<G, 0>::new(self, engine, &Start(weights), Stream::Pretraining);
-        run.train(&constant.with_tangents([]), 0..steps, |_, _, _| {})?;
+        run.train(&constant, 0..steps, |_, _, _| {})?;
         Ok(Start(run.parameters()))
     }
 

@@ -7,6 +7,7 @@ use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::engine::{Engine, Scalar};
 use myopia_core::lookahead::{Diverged, Objective, Training, objective};
+use myopia_core::mlp::Network;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::InverseTime;
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,23 @@ impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
         let examples = &self.problem.data.training;
         self.done = steps.end;
         training.run(&mut network, &mut batch, &mut self.sampler, examples, steps, observe)
+    }
+
+    /// One step at this learning rate and momentum, on the next batch.
+    pub fn step(&mut self, learning_rate: Scalar<G>, momentum: Scalar<G>) -> Result<(), Diverged> {
+        let (mut network, mut batch) = self.storage.network(self.engine);
+        let schedule = InverseTime::constant(Dual::constant(learning_rate));
+        let training = Training { schedule, momentum, batch: self.problem.batch };
+        let (examples, k) = (&self.problem.data.training, self.done);
+        self.done += 1;
+        training.run(&mut network, &mut batch, &mut self.sampler, examples, k..k + 1, |_, _, _| {})
+    }
+
+    /// Loads parameters and velocity, without tangents, into another network of the same shape.
+    pub fn hand_over<const Q: usize>(&mut self, to: &mut Network<'_, G, Q>) {
+        let (network, _) = self.storage.network(self.engine);
+        let constant = |x: Dual<Scalar<G>, P>| Dual::constant(x.value);
+        to.load(network.parameters().map(constant), network.velocity().map(constant));
     }
 
     /// The mean loss and the accuracy on the examples numbered `indices`.

@@ -1,0 +1,309 @@
+//! `myopia horizons`: what each horizon chooses, and what that is worth.
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use myopia_core::real::Real;
+use myopia_core::schedule::InverseTime;
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+use super::options::{Common, LongRun, PrecisionName, ProblemOptions, RuleOptions, Weights};
+use super::progress;
+use crate::checkpoint::Ledger;
+use crate::engine::Precision;
+use crate::failure::Failure;
+use crate::horizons::{self, Choice, Horizons, Path, Training};
+use crate::output::{OutputFolder, json, standard};
+
+/// Options of `myopia horizons`.
+#[derive(Args, Debug, Serialize)]
+pub struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    problem: ProblemOptions,
+    /// Steps of the look-aheads, ascending
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "100,1000,5000,20000",
+        value_name = "STEPS,…",
+        allow_negative_numbers = true
+    )]
+    horizon: Vec<u32>,
+    /// Schedule to start from; give it several times to start from several
+    #[arg(
+        long = "from",
+        value_name = "ALPHA0,K,BETA",
+        default_values = ["0.02,5000,100", "0.1,5000,10", "0.02,5000,1"],
+        allow_negative_numbers = true
+    )]
+    from: Vec<Origin>,
+    /// Meta-steps to take: one number, or one for each horizon
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "100",
+        value_name = "N,…",
+        allow_negative_numbers = true
+    )]
+    meta_steps: Vec<u32>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    rule: RuleOptions,
+    /// Steps to train with what each horizon chose [default: the longest horizon]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    steps: Option<u32>,
+    /// Steps between the points of a training curve [default: a hundredth of --steps]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    every: Option<u32>,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
+}
+
+/// α₀, K and β as given on the command line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Origin([f64; 3]);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers: Result<Vec<f64>, _> = text.split(',').map(|x| x.trim().parse()).collect();
+        let numbers = numbers.ok().and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+        let [alpha0, time_constant, beta] =
+            numbers.ok_or("give alpha0, K and beta, such as 0.1,5000,1")?;
+        InverseTime::new(alpha0, time_constant, beta).map_err(|e| e.to_string())?;
+        Ok(Self([alpha0, time_constant, beta]))
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [alpha0, time_constant, beta] = self.0;
+        serializer.collect_str(&format_args!("{alpha0},{time_constant},{beta}"))
+    }
+}
+
+/// What the command prints as JSON and writes to `horizons.json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    seed: u64,
+    data_digest: String,
+    #[serde(flatten)]
+    options: &'a Options,
+    /// The run was interrupted: descents are unfinished, and nothing was trained with what they chose.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    /// How each descent went.
+    paths: Vec<PathReport<'a>>,
+    chosen: &'a [Choice],
+    /// What ended a horizon's training early.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diverged: Vec<(u32, &'a str)>,
+}
+
+#[derive(Serialize)]
+struct PathReport<'a> {
+    horizon: u32,
+    start: usize,
+    meta_steps: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diverged: Option<&'a str>,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        match self.problem.precision {
+            PrecisionName::F32 => self.at::<f32>(common),
+            PrecisionName::F64 => self.at::<f64>(common),
+        }
+    }
+
+    /// The horizons with the meta-steps at each.
+    fn horizons(&self) -> Result<Vec<(u32, u32)>, Failure> {
+        let ascending = self.horizon.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || self.horizon.contains(&0) {
+            return Err(Failure::usage(format!(
+                "--horizon {} must be ascending numbers of steps, each at least 1",
+                comma(&self.horizon)
+            )));
+        }
+        match self.meta_steps[..] {
+            [count] => Ok(self.horizon.iter().map(|&horizon| (horizon, count)).collect()),
+            _ if self.meta_steps.len() == self.horizon.len() => {
+                Ok(self.horizon.iter().copied().zip(self.meta_steps.iter().copied()).collect())
+            }
+            _ => Err(Failure::usage(format!(
+                "--meta-steps {} does not fit --horizon {}: give one number, or one for each horizon",
+                comma(&self.meta_steps),
+                comma(&self.horizon)
+            ))),
+        }
+    }
+
+    fn at<T: Precision + DeserializeOwned>(&self, common: &Common) -> Result<(), Failure> {
+        let horizons = self.horizons()?;
+        let longest = self.horizon.last().copied().unwrap_or(1);
+        let steps = self.steps.unwrap_or(longest);
+        let every = self.every.unwrap_or((steps / 100).max(1));
+        if every == 0 {
+            return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
+        }
+        let starts: Vec<InverseTime<T>> =
+            self.from.iter().map(rounded).collect::<Result<_, _>>()?;
+        let outer = self.rule.optimizer::<T>()?;
+        let folder = self.long.folder(common)?;
+        let data = self.problem.load::<T>(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let experiment = common.experiment("horizons", self, &data);
+        let isa = common.isa()?;
+        let weights = T::run(isa, Weights { options: &self.problem, problem: &problem })?;
+        let study =
+            Horizons { problem: &problem, weights, horizons, starts, outer, steps, every, isa };
+        let ledger = Ledger::open(folder.as_ref(), experiment, study.units(), self.long.opening())?;
+
+        let (total, done) = study.steps(&ledger);
+        let bar = progress::bar_from(common, done, total, "horizons");
+        let tick = |steps| ProgressBar::inc(&bar, steps);
+        let descended = study.descend(&ledger, &tick);
+        let paths = study.paths(&ledger);
+        let trained = descended.and_then(|()| study.train(&paths, &ledger, &tick));
+        bar.finish_and_clear();
+
+        let (trainings, early) = match trained {
+            Ok(trainings) => (trainings, None),
+            Err(failure) if failure.is_interruption() => {
+                (vec![None; self.horizon.len()], Some(failure))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let partial = early.is_some();
+        let of_horizon = || self.horizon.iter().copied().zip(trainings.iter().map(Option::as_ref));
+        let chosen: Vec<Choice> = of_horizon()
+            .map(|(horizon, training)| Choice::new(&paths, horizon, training))
+            .collect();
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            seed: common.seed,
+            data_digest: data.digest().to_string(),
+            options: self,
+            partial,
+            paths: paths.iter().map(PathReport::new).collect(),
+            chosen: &chosen,
+            diverged: of_horizon()
+                .filter_map(|(horizon, training)| Some((horizon, training?.diverged.as_deref()?)))
+                .collect(),
+        };
+        if let Some(folder) = &folder {
+            let finished: Vec<(u32, &Training)> =
+                of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
+            self.write(folder, partial, &paths, &finished, &report)?;
+        }
+        if !partial {
+            ledger.finish()?;
+        }
+        if common.json {
+            json::print(&report)?;
+        } else {
+            standard::print(|out| print(out, &report, &paths))?;
+        }
+        early.map_or(Ok(()), Err)
+    }
+
+    fn write(
+        &self,
+        folder: &OutputFolder,
+        partial: bool,
+        paths: &[Path],
+        trainings: &[(u32, &Training)],
+        report: &Report<'_>,
+    ) -> Result<(), Failure> {
+        folder.write_as(partial, "trajectories.csv", |w| horizons::write_trajectories(w, paths))?;
+        horizons::trajectories(paths, self.rule.clip, partial).write(
+            folder,
+            partial,
+            "trajectories",
+        )?;
+        horizons::plane(paths, partial).write(folder, partial, "plane")?;
+        if !partial {
+            folder.write("horizons.csv", |w| horizons::write_choices(w, report.chosen))?;
+            folder.write("training.csv", |w| {
+                let curves = trainings.iter().map(|(h, t)| (h.to_string(), &t.curve[..]));
+                crate::curve::Point::write(w, "horizon", curves)
+            })?;
+            horizons::curves(trainings).write(folder, partial, "training")?;
+        }
+        folder.write_as(partial, "horizons.json", |w| json::write(w, report))
+    }
+}
+
+impl<'a> PathReport<'a> {
+    fn new(path: &'a Path) -> Self {
+        Self {
+            horizon: path.horizon,
+            start: path.start,
+            meta_steps: path.records.len().saturating_sub(1),
+            diverged: path.diverged.as_deref(),
+        }
+    }
+}
+
+fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {
+    let [alpha0, time_constant, beta] = origin.0.map(T::from_f64);
+    InverseTime::new(alpha0, time_constant, beta).map_err(|e| {
+        let [alpha0, time_constant, beta] = origin.0;
+        Failure::usage(format!("--from {alpha0},{time_constant},{beta}: {e}, also in {}", T::NAME))
+    })
+}
+
+fn comma(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result<()> {
+    for path in paths {
+        if let Some(diverged) = &path.diverged {
+            writeln!(out, "T = {}, start {}: {diverged}", path.horizon, path.start)?;
+        }
+    }
+    writeln!(
+        out,
+        "{:>8}  {:>9}  {:>9}  {:>8}  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
+        "horizon",
+        "alpha0",
+        "K",
+        "beta",
+        "loss there",
+        "last rate",
+        "train loss",
+        "val. loss",
+        "test error"
+    )?;
+    for choice in report.chosen {
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let rate = choice.last_learning_rate.map_or("-".to_owned(), |rate| format!("{rate:.3e}"));
+        let percent = choice.test_error.map_or("-".to_owned(), |e| format!("{:.2} %", 100.0 * e));
+        writeln!(
+            out,
+            "{:>8}  {:>9}  {:>9}  {:>8}  {:>10}  {rate:>10}  {:>10}  {:>10}  {percent:>10}",
+            choice.horizon,
+            number(choice.alpha0, 4),
+            number(choice.time_constant, 1),
+            number(choice.beta, 3),
+            number(choice.loss_at_horizon, 5),
+            number(choice.training_loss, 6),
+            number(choice.validation_loss, 5),
+        )?;
+    }
+    for (horizon, diverged) in &report.diverged {
+        writeln!(out, "training with the schedule of T = {horizon} diverged: {diverged}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,379 @@
+//! `myopia online`: learning rate and momentum adapted while training runs, beside fixed ones.
+
+use std::io::{self, Write};
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_core::online::{Batches, Pace, ShortLookAhead};
+use myopia_core::real::Real;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::options::{Common, LongRun, Outer, PrecisionName, ProblemOptions, Weights, positive};
+use super::progress;
+use crate::checkpoint::Ledger;
+use crate::curve::Point;
+use crate::engine::Precision;
+use crate::failure::Failure;
+use crate::online::{self, Outcome, Trial, Trials, Update};
+use crate::output::{OutputFolder, csv, json, standard};
+
+/// Options of `myopia online`.
+#[derive(Args, Debug, Serialize)]
+pub struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    problem: ProblemOptions,
+    /// Steps to train
+    #[arg(long, default_value_t = 2000, value_name = "N", allow_negative_numbers = true)]
+    steps: u32,
+    /// Learning rates to start adapting from; the momentum starts at --momentum
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0.01,0.1",
+        value_name = "RATE,…",
+        allow_negative_numbers = true
+    )]
+    from: Vec<f64>,
+    /// Steps of training between two updates
+    #[arg(long, default_value_t = 10, value_name = "N", allow_negative_numbers = true)]
+    steps_per_update: u32,
+    /// Steps to look ahead for an update
+    #[arg(long, default_value_t = 5, value_name = "STEPS", allow_negative_numbers = true)]
+    look_ahead: u32,
+    /// What look-aheads train on and are judged by
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "fresh,same",
+        value_name = "KIND,…"
+    )]
+    batches: Vec<BatchesName>,
+    /// Outer optimizer
+    #[arg(long, value_enum, default_value = "adam")]
+    outer: Outer,
+    /// Meta-learning rate, on the logarithms of the effective rate and of 1 - momentum
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", allow_negative_numbers = true)]
+    meta_lr: f64,
+    /// Gradients by the logarithms are held inside plus or minus this
+    #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
+    clip: f64,
+    /// What keeps its value
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    fix: Vec<PaceName>,
+    /// Fixed learning rates to compare with: of several, the one with the lowest loss at the end
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "0.003,0.01,0.03,0.1,0.3",
+        value_name = "RATE,…",
+        allow_negative_numbers = true
+    )]
+    fixed: Vec<f64>,
+    /// What a fixed learning rate is multiplied by half-way, in the comparison with a decay
+    #[arg(long, default_value_t = 0.1, value_name = "FACTOR", allow_negative_numbers = true)]
+    decay: f64,
+    /// Steps between the points of a curve [default: a hundredth of --steps]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    every: Option<u32>,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
+}
+
+/// What a look-ahead trains on and is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BatchesName {
+    /// A new batch for each step and one more to judge by: it sees the noise of training
+    Fresh,
+    /// One batch for all of it: it sees no noise
+    Same,
+}
+
+/// What adaptation moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum PaceName {
+    /// The effective rate, alpha / (1 - mu)
+    EffectiveRate,
+    /// The momentum
+    Momentum,
+}
+
+/// How a trial sets learning rate and momentum, for tables.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Kind {
+    /// Its name in figures and tables.
+    trial: String,
+    /// `fixed`, `decayed`, `fresh` or `same`.
+    kind: &'static str,
+    /// α at first.
+    first_learning_rate: f64,
+}
+
+/// One line of `online.csv`: a trial and how it ended.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    trial: String,
+    kind: &'static str,
+    first_learning_rate: f64,
+    /// The best of its kind among the fixed ones.
+    tuned: bool,
+    last_learning_rate: Option<f64>,
+    last_momentum: Option<f64>,
+    training_loss: Option<f64>,
+    training_error: Option<f64>,
+    validation_loss: Option<f64>,
+    validation_error: Option<f64>,
+    test_loss: Option<f64>,
+    test_error: Option<f64>,
+    digest: Option<String>,
+    diverged: Option<String>,
+}
+
+const HEADER: [&str; 14] = [
+    "trial",
+    "kind",
+    "first_learning_rate",
+    "tuned",
+    "last_learning_rate",
+    "last_momentum",
+    "training_loss",
+    "training_error",
+    "validation_loss",
+    "validation_error",
+    "test_loss",
+    "test_error",
+    "digest",
+    "diverged",
+];
+
+/// What the command prints as JSON and writes to `online.json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    seed: u64,
+    data_digest: String,
+    #[serde(flatten)]
+    options: &'a Options,
+    /// The run was interrupted: trials are unfinished.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+    trials: Vec<Row>,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        match self.problem.precision {
+            PrecisionName::F32 => self.at::<f32>(common),
+            PrecisionName::F64 => self.at::<f64>(common),
+        }
+    }
+
+    /// Every trial: fixed rates, the same with a decay half-way, adapted ones.
+    fn trials<T: Real>(&self) -> Result<Vec<(Kind, Trial<T>)>, Failure> {
+        for (name, value) in [
+            ("steps", self.steps),
+            ("steps-per-update", self.steps_per_update),
+            ("look-ahead", self.look_ahead),
+        ] {
+            if value == 0 {
+                return Err(Failure::usage(format!(
+                    "--{name} 0 leaves nothing to do; give at least 1"
+                )));
+            }
+        }
+        let factor: T = positive("decay", self.decay)?;
+        let outer = self.optimizer()?;
+        let mut trials = Vec::new();
+        for (kind, decay) in [("fixed", None), ("decayed", Some(factor))] {
+            for &first_learning_rate in &self.fixed {
+                let learning_rate = positive("fixed", first_learning_rate)?;
+                let trial = match decay {
+                    None => format!("fixed {first_learning_rate}"),
+                    Some(_) => format!("fixed {first_learning_rate} × {} half-way", self.decay),
+                };
+                let kind = Kind { trial, kind, first_learning_rate };
+                trials.push((kind, Trial::Fixed { learning_rate, decay }));
+            }
+        }
+        for &name in &self.batches {
+            for &first_learning_rate in &self.from {
+                let (kind, batches) = match name {
+                    BatchesName::Fresh => ("fresh", Batches::Fresh),
+                    BatchesName::Same => ("same", Batches::Same),
+                };
+                let ahead =
+                    ShortLookAhead { steps: self.look_ahead, batches, batch: self.problem.batch };
+                let learning_rate = positive("from", first_learning_rate)?;
+                let every = self.steps_per_update;
+                let trial = format!("{kind} from {first_learning_rate}");
+                let kind = Kind { trial, kind, first_learning_rate };
+                trials.push((kind, Trial::Adapted { learning_rate, ahead, every, outer }));
+            }
+        }
+        Ok(trials)
+    }
+
+    fn optimizer<T: Real>(&self) -> Result<MetaDescent<T, 2>, Failure> {
+        let rate = positive("meta-lr", self.meta_lr)?;
+        let clip = positive("clip", self.clip)?;
+        let rule = match self.outer {
+            Outer::Adam => Rule::adam(),
+            Outer::Momentum => Rule::momentum(),
+        };
+        let mut limits = Pace::default_limits();
+        for (limits, name) in limits.iter_mut().zip([PaceName::EffectiveRate, PaceName::Momentum]) {
+            *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
+        }
+        Ok(MetaDescent::new(rule, rate, limits))
+    }
+
+    fn at<T: Precision + DeserializeOwned>(&self, common: &Common) -> Result<(), Failure> {
+        let (kinds, trials): (Vec<Kind>, Vec<Trial<T>>) = self.trials()?.into_iter().unzip();
+        let every = self.every.unwrap_or((self.steps / 100).max(1));
+        if every == 0 {
+            return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
+        }
+        let folder = self.long.folder(common)?;
+        let data = self.problem.load::<T>(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let experiment = common.experiment("online", self, &data);
+        let isa = common.isa()?;
+        let weights = T::run(isa, Weights { options: &self.problem, problem: &problem })?;
+        let shared = Trials { problem: &problem, weights, steps: self.steps, every, isa };
+        let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
+
+        let (total, done) = shared.steps(&trials, &ledger);
+        let bar = progress::bar_from(common, done, total, "online");
+        let went = shared.run(&trials, &ledger, &|steps| ProgressBar::inc(&bar, steps));
+        bar.finish_and_clear();
+        let (outcomes, early) = match went {
+            Ok(outcomes) => (outcomes, None),
+            Err(failure) if failure.is_interruption() => {
+                (shared.outcomes(trials.len(), &ledger), Some(failure))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let partial = early.is_some();
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            seed: common.seed,
+            data_digest: data.digest().to_string(),
+            options: self,
+            partial,
+            trials: rows(&kinds, &outcomes),
+        };
+        if let Some(folder) = &folder {
+            write(folder, partial, &report, &outcomes)?;
+        }
+        if !partial {
+            ledger.finish()?;
+        }
+        if common.json {
+            json::print(&report)?;
+        } else {
+            standard::print(|out| print(out, &report))?;
+        }
+        early.map_or(Ok(()), Err)
+    }
+}
+
+/// A line for each trial; of the fixed ones of a kind, the best is tuned.
+fn rows(kinds: &[Kind], outcomes: &[Outcome]) -> Vec<Row> {
+    let best = |kind: &str| {
+        let own = kinds.iter().zip(outcomes).enumerate().filter(|(_, (k, _))| k.kind == kind);
+        let losses = own.filter_map(|(number, (_, outcome))| Some((number, outcome.objective()?)));
+        losses.reduce(|a, b| if b.1 < a.1 { b } else { a }).map(|(number, _)| number)
+    };
+    let tuned = [best("fixed"), best("decayed")];
+    let row = |(number, (kind, outcome)): (usize, (&Kind, &Outcome))| {
+        let end: Option<&Point> = outcome.digest.and_then(|_| outcome.curve.last());
+        Row {
+            trial: kind.trial.clone(),
+            kind: kind.kind,
+            first_learning_rate: kind.first_learning_rate,
+            tuned: tuned.contains(&Some(number)),
+            last_learning_rate: end.map(|p| p.learning_rate),
+            last_momentum: end.map(|p| p.momentum),
+            training_loss: end.map(|p| p.training_loss),
+            training_error: end.map(|p| p.training_error),
+            validation_loss: end.and_then(|p| p.validation_loss),
+            validation_error: end.and_then(|p| p.validation_error),
+            test_loss: end.map(|p| p.test_loss),
+            test_error: end.map(|p| p.test_error),
+            digest: outcome.digest.map(|digest| format!("{digest:016x}")),
+            diverged: outcome.diverged.clone(),
+        }
+    };
+    kinds.iter().zip(outcomes).enumerate().map(row).collect()
+}
+
+impl Row {
+    /// Whether it is shown in the figure and in the table: adapted trials and the best of the fixed ones.
+    fn shown(&self) -> bool {
+        self.tuned || !["fixed", "decayed"].contains(&self.kind)
+    }
+}
+
+fn write(
+    folder: &OutputFolder,
+    partial: bool,
+    report: &Report<'_>,
+    outcomes: &[Outcome],
+) -> Result<(), Failure> {
+    let named = || report.trials.iter().map(|row| row.trial.clone()).zip(outcomes);
+    folder.write_as(partial, "online.csv", |w| csv::write(w, &HEADER, &report.trials))?;
+    folder.write_as(partial, "curves.csv", |w| {
+        Point::write(w, "trial", named().map(|(name, outcome)| (name, &outcome.curve[..])))
+    })?;
+    folder.write_as(partial, "updates.csv", |w| {
+        let header: Vec<&str> = ["trial"].into_iter().chain(Update::HEADER).collect();
+        let rows = named().flat_map(|(name, outcome)| {
+            outcome.updates.iter().map(move |update| (name.clone(), update))
+        });
+        csv::write(w, &header, rows)
+    })?;
+    let shown: Vec<(String, &Outcome)> = report
+        .trials
+        .iter()
+        .zip(outcomes)
+        .filter(|(row, _)| partial || row.shown())
+        .map(|(row, outcome)| (row.trial.clone(), outcome))
+        .collect();
+    online::figure(&shown, partial).write(folder, partial, "online")?;
+    folder.write_as(partial, "online.json", |w| json::write(w, report))
+}
+
+fn print(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let width = report.trials.iter().map(|row| row.trial.chars().count()).max().unwrap_or(0);
+    writeln!(
+        out,
+        "{:<width$}  {:>10}  {:>9}  {:>10}  {:>10}  {:>10}",
+        "trial", "last rate", "momentum", "train loss", "val. loss", "test error"
+    )?;
+    for row in report.trials.iter().filter(|row| report.partial || row.shown()) {
+        if let Some(diverged) = &row.diverged {
+            writeln!(out, "{:<width$}  diverged: {diverged}", row.trial)?;
+            continue;
+        }
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let rate = row.last_learning_rate.map_or("-".to_owned(), |rate| format!("{rate:.3e}"));
+        let percent = row.test_error.map_or("-".to_owned(), |e| format!("{:.2} %", 100.0 * e));
+        writeln!(
+            out,
+            "{:<width$}  {rate:>10}  {:>9}  {:>10}  {:>10}  {percent:>10}",
+            row.trial,
+            number(row.last_momentum, 4),
+            number(row.training_loss, 6),
+            number(row.validation_loss, 5),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The figures of a study of horizons.
+
+use super::{Path, Training};
+use crate::curve::Point;
+use crate::descent::Record;
+use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series, Surface};
+
+/// A surface to draw paths on: that of one horizon, over two parameters named as on the command line.
+pub struct Overlay {
+    /// T.
+    pub horizon: u32,
+    /// The parameters along its axes.
+    pub axes: [String; 2],
+    /// The surface without paths.
+    pub panel: Surface,
+}
+
+/// One number of a record.
+type Read = fn(&Record) -> f64;
+
+/// Its name on the command line, its label, and where it is found.
+const PARAMETERS: [(&str, &str, Read); 3] = [
+    ("alpha0", "α₀, first learning rate", |r| r.alpha0),
+    ("time-constant", "K, time constant (steps)", |r| r.time_constant),
+    ("beta", "β, decay exponent", |r| r.beta),
+];
+
+fn name(horizon: u32) -> String {
+    format!("T = {horizon}")
+}
+
+fn title(text: &str, partial: bool) -> String {
+    if partial { format!("{text}, unfinished") } else { text.to_owned() }
+}
+
+/// Every parameter that moved, the objective and the size of the hypergradient against the meta-step. Beyond `clip` the
+/// outer optimizer does not see how large it is.
+pub fn trajectories(paths: &[Path], clip: f64, partial: bool) -> Figure {
+    let panel = |axis: Axis, read: &dyn Fn(&Record) -> f64| {
+        let panel = Lines::new("", Axis::linear("meta-step"), axis);
+        paths.iter().fold(panel, |panel, path| {
+            let points = path.records.iter().map(|r| (f64::from(r.meta_step), read(r)));
+            panel.series(Series::new(name(path.horizon), points).markers(Markers::Ends))
+        })
+    };
+    let moved = |read: Read| {
+        paths
+            .iter()
+            .any(|path| path.records.windows(2).any(|pair| read(&pair[0]) != read(&pair[1])))
+    };
+    let figure = Figure::new(title("Hyperparameter trajectories by horizon T", partial));
+    let figure = PARAMETERS
+        .iter()
+        .filter(|(.., read)| moved(*read))
+        .fold(figure, |figure, (_, label, read)| figure.panel(panel(Axis::log(*label), read)));
+    let clipped = Reference::Horizontal(clip, "clipped above".to_owned());
+    figure
+        .panel(panel(Axis::log("objective at the horizon (nats)"), &|r| r.loss))
+        .panel(panel(Axis::log("largest |∂ objective / ∂ ln|"), &steepness).reference(clipped))
+        .columns(2)
+}
+
+/// The largest derivative by the logarithm of a parameter, in size.
+pub fn steepness(record: &Record) -> f64 {
+    let Record { alpha0, time_constant, beta, .. } = *record;
+    let slopes =
+        [alpha0 * record.d_alpha0, time_constant * record.d_time_constant, beta * record.d_beta];
+    slopes
+        .iter()
+        .fold(0.0, |largest, slope| if slope.abs() > largest { slope.abs() } else { largest })
+}
+
+/// The paths in the plane of α₀ and β.
+pub fn plane(paths: &[Path], partial: bool) -> Figure {
+    let panel = Lines::new("", Axis::log(PARAMETERS[0].1), Axis::log(PARAMETERS[2].1));
+    let panel = paths.iter().fold(panel, |panel, path| {
+        let points = path.records.iter().map(|r| (r.alpha0, r.beta));
+        panel.series(Series::new(name(path.horizon), points).markers(Markers::Ends))
+    });
+    let text = "Where meta-descent goes: open circle to marker";
+    let mut figure = Figure::new(title(text, partial)).panel(panel);
+    figure.width = 560.0;
+    figure
+}
+
+/// The paths of each horizon on its surface.
+pub fn surface(paths: &[Path], overlays: &[Overlay], loss: &str, partial: bool) -> Figure {
+    let text = format!("Meta-descent on the {loss} after T steps");
+    let read = |axis: &str| {
+        let found = PARAMETERS.iter().find(|(name, ..)| *name == axis);
+        found.map_or(PARAMETERS[2].2, |&(.., read)| read)
+    };
+    overlays.iter().fold(Figure::new(title(&text, partial)).columns(2), |figure, overlay| {
+        let [x, y] = overlay.axes.each_ref().map(|axis| read(axis));
+        let own = paths.iter().filter(|path| path.horizon == overlay.horizon);
+        figure.panel(own.fold(overlay.panel.clone(), |panel, path| {
+            let points = path.records.iter().map(|r| (x(r), y(r)));
+            panel.trajectory(format!("start {}", path.start), points)
+        }))
+    })
+}
+
+/// Training with what each horizon chose: learning rate, training loss, validation loss, test error.
+pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
+    let panel = |axis: Axis, read: &dyn Fn(&Point) -> Option<f64>| {
+        let panel = Lines::new("", Axis::linear("training step"), axis);
+        trainings.iter().fold(panel, |panel, (horizon, training)| {
+            let points = training.curve.iter();
+            let points = points.filter_map(|p| Some((f64::from(p.step), read(p)?)));
+            panel.series(Series::new(name(*horizon), points))
+        })
+    };
+    let held_out = trainings
+        .iter()
+        .any(|(_, training)| training.curve.iter().any(|p| p.validation_loss.is_some()));
+    // A rate that has underflowed has no place on a logarithmic axis.
+    let rate = |p: &Point| (p.learning_rate > 0.0).then_some(p.learning_rate);
+    let mut figure = Figure::new("What the schedule chosen at each horizon T is worth")
+        .columns(2)
+        .panel(panel(floored("learning rate", trainings), &rate))
+        .panel(panel(Axis::log("training loss (nats)"), &|p| Some(p.training_loss)));
+    if held_out {
+        figure = figure.panel(panel(Axis::log("validation loss (nats)"), &|p| p.validation_loss));
+    }
+    figure.panel(panel(Axis::log("test error"), &|p| Some(p.test_error)))
+}
+
+/// A logarithmic axis of rates that shows six decades at most: what lies lower is no rate to speak of.
+fn floored(label: &str, trainings: &[(u32, &Training)]) -> Axis {
+    let rates = || trainings.iter().flat_map(|(_, training)| &training.curve);
+    let pick = |better: fn(f64, f64) -> bool| {
+        let positive = rates().map(|p| p.learning_rate).filter(|&rate| rate > 0.0);
+        positive.reduce(|a, b| if better(b, a) { b } else { a })
+    };
+    let (Some(low), Some(high)) = (pick(|a, b| a < b), pick(|a, b| a > b)) else {
+        return Axis::log(label);
+    };
+    match low < 1e-6 * high {
+        true => Axis::log(label).range(1e-6 * high, 1.5 * high),
+        false => Axis::log(label),
+    }
+}

@@ -1,0 +1,124 @@
+//! The tables of a study of horizons.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Path, Training, chosen};
+use crate::curve::Point;
+use crate::output::csv;
+
+/// One line of `horizons.csv`: what a horizon chose, and what came of training with it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Choice {
+    /// T, the steps of each look-ahead.
+    pub horizon: u32,
+    /// The number of the start, from 1, from which the schedule was reached; nothing when every look-ahead diverged.
+    pub start: Option<usize>,
+    /// After how many meta-steps.
+    pub meta_step: Option<u32>,
+    /// α₀.
+    pub alpha0: Option<f64>,
+    /// K, in steps.
+    pub time_constant: Option<f64>,
+    /// β.
+    pub beta: Option<f64>,
+    /// The objective at the horizon, which the descents lowered.
+    pub loss_at_horizon: Option<f64>,
+    /// How many steps were trained with it.
+    pub steps: Option<u32>,
+    /// The learning rate after them.
+    pub last_learning_rate: Option<f64>,
+    /// Mean loss in nats and share of errors after them, on examples trained on, held out, and of the test set.
+    pub training_loss: Option<f64>,
+    /// See above.
+    pub training_error: Option<f64>,
+    /// See above.
+    pub validation_loss: Option<f64>,
+    /// See above.
+    pub validation_error: Option<f64>,
+    /// See above.
+    pub test_loss: Option<f64>,
+    /// See above.
+    pub test_error: Option<f64>,
+    /// The digest of the last parameters and velocity; nothing when training diverged.
+    pub digest: Option<String>,
+}
+
+impl Choice {
+    const HEADER: [&str; 16] = [
+        "horizon",
+        "start",
+        "meta_step",
+        "alpha0",
+        "time_constant",
+        "beta",
+        "loss_at_horizon",
+        "steps",
+        "last_learning_rate",
+        "training_loss",
+        "training_error",
+        "validation_loss",
+        "validation_error",
+        "test_loss",
+        "test_error",
+        "digest",
+    ];
+
+    /// What `horizon` chose among its paths, and what `training` made of it.
+    pub fn new(paths: &[Path], horizon: u32, training: Option<&Training>) -> Self {
+        let found = chosen(paths, horizon);
+        let record = found.map(|(_, record)| record);
+        let end: Option<&Point> = training.and_then(|training| training.curve.last());
+        let digest = training.and_then(|training| training.digest);
+        Self {
+            horizon,
+            start: found.map(|(start, _)| start),
+            meta_step: record.map(|r| r.meta_step),
+            alpha0: record.map(|r| r.alpha0),
+            time_constant: record.map(|r| r.time_constant),
+            beta: record.map(|r| r.beta),
+            loss_at_horizon: record.map(|r| r.loss),
+            steps: end.map(|p| p.step),
+            last_learning_rate: end.map(|p| p.learning_rate),
+            training_loss: end.map(|p| p.training_loss),
+            training_error: end.map(|p| p.training_error),
+            validation_loss: end.and_then(|p| p.validation_loss),
+            validation_error: end.and_then(|p| p.validation_error),
+            test_loss: end.map(|p| p.test_loss),
+            test_error: end.map(|p| p.test_error),
+            digest: digest.map(|digest| format!("{digest:016x}")),
+        }
+    }
+}
+
+/// Writes `horizons.csv`.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
+    csv::write(to, &Choice::HEADER, choices)
+}
+
+/// Writes `trajectories.csv`, a line for each meta-step of each path.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> {
+    let header = [
+        "horizon",
+        "start",
+        "meta_step",
+        "alpha0",
+        "time_constant",
+        "beta",
+        "loss",
+        "d_alpha0",
+        "d_time_constant",
+        "d_beta",
+    ];
+    let rows = paths
+        .iter()
+        .flat_map(|path| path.records.iter().map(move |record| (path.horizon, path.start, record)));
+    csv::write(to, &header, rows)
+}

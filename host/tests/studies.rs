@@ -1,0 +1,170 @@
+//! `myopia horizons` and `myopia online` as their users meet them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const SMALL: &str = "--layers 64,8,10 --batch 10 --objective-size 100 --quiet";
+
+fn run(arguments: &str, out: Option<&Path>) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
+    command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
+    if let Some(out) = out {
+        command.arg("--out").arg(out);
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> = entries
+        .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The rows of a CSV file, without its header.
+fn rows(folder: &Path, name: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn a_study_of_horizons_has_its_files_and_any_number_of_threads_writes_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let study = format!(
+        "horizons --horizon 5,20 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 6,4 --steps 30 --every 10 {SMALL}"
+    );
+    let (one, five) = (root.path().join("one"), root.path().join("five"));
+    let first = run(&format!("{study} --threads 1"), Some(&one));
+    assert_eq!((first.0, first.2.as_str()), (Some(0), ""));
+    assert_eq!(run(&format!("{study} --threads 5"), Some(&five)), first);
+    assert_eq!(contents(&one), contents(&five));
+
+    let names: Vec<String> = contents(&one).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "horizons.csv",
+            "horizons.json",
+            "plane.png",
+            "plane.svg",
+            "training.csv",
+            "training.png",
+            "training.svg",
+            "trajectories.csv",
+            "trajectories.png",
+            "trajectories.svg"
+        ]
+    );
+    let trajectories = rows(&one, "trajectories.csv");
+    assert_eq!(trajectories.len(), 2 * 7 + 2 * 5);
+    let training = rows(&one, "training.csv");
+    assert_eq!(training.len(), 2 * 4, "at steps 0, 10, 20 and 30");
+    // The horizon's choice is the lowest objective on its paths, and is what is trained with.
+    for choice in rows(&one, "horizons.csv") {
+        let own = trajectories.iter().filter(|row| row[0] == choice[0]);
+        let losses = own.map(|row| row[6].parse::<f64>().unwrap());
+        let lowest = losses.reduce(|a, b| if b < a { b } else { a }).unwrap();
+        assert_eq!(choice[6].parse::<f64>().unwrap(), lowest);
+        let at_horizon = training.iter().find(|row| row[0] == choice[0] && row[1] == choice[0]);
+        if let Some(point) = at_horizon {
+            assert_eq!(point[6], choice[6], "training passes through what the look-ahead found");
+        }
+    }
+}
+
+/// A descent that diverges at its first look-ahead ends there; the others go on.
+#[test]
+fn one_diverging_start_does_not_spoil_the_others() {
+    let study = "horizons --horizon 5,20 --from 1e20,50,1 --from 0.05,50,1 --meta-steps 2 --json";
+    let (code, stdout, stderr) = run(&format!("{study} {SMALL}"), None);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let paths = report["paths"].as_array().unwrap();
+    assert!(paths[0]["diverged"].as_str().unwrap().contains("meta-step 0"), "{report}");
+    assert_eq!((&paths[1]["diverged"], &paths[1]["meta_steps"]), (&Value::Null, &2.into()));
+    assert_eq!(report["chosen"][0]["start"], 2);
+    let alone = "horizons --horizon 5,20 --from 1e20,50,1 --meta-steps 2 --json";
+    let (code, stdout, stderr) = run(&format!("{alone} {SMALL}"), None);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["chosen"][0]["alpha0"], Value::Null, "{report}");
+}
+
+#[test]
+fn online_trials_have_their_files_and_any_number_of_threads_writes_the_same() {
+    let root = tempfile::tempdir().unwrap();
+    let study = format!(
+        "online --steps 40 --steps-per-update 8 --look-ahead 3 --every 20 --from 0.02,0.1 --fixed 0.05,0.2 {SMALL}"
+    );
+    let (one, five) = (root.path().join("one"), root.path().join("five"));
+    let first = run(&format!("{study} --threads 1"), Some(&one));
+    assert_eq!((first.0, first.2.as_str()), (Some(0), ""));
+    assert_eq!(run(&format!("{study} --threads 5"), Some(&five)), first);
+    assert_eq!(contents(&one), contents(&five));
+
+    let trials = rows(&one, "online.csv");
+    let kinds: Vec<&str> = trials.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(kinds, ["fixed", "fixed", "decayed", "decayed", "fresh", "fresh", "same", "same"]);
+    assert_eq!(trials.iter().filter(|row| row[3] == "true").count(), 2, "a tuned one of each");
+    assert_eq!(rows(&one, "updates.csv").len(), 4 * 5);
+    assert_eq!(rows(&one, "curves.csv").len(), 8 * 3);
+    // Half-way through, the decayed ones go on at a tenth.
+    for row in rows(&one, "curves.csv").iter().filter(|row| row[0].contains("half-way")) {
+        let late = row[1] != "0";
+        let fixed: f64 = row[0].split(' ').nth(1).unwrap().parse().unwrap();
+        let rate: f64 = row[2].parse().unwrap();
+        let expected = if late { fixed / 10.0 } else { fixed };
+        assert!((rate / expected - 1.0).abs() < 1e-6, "{row:?}");
+    }
+}
+
+/// With the pace held, adapted training is fixed training, whatever its look-aheads see.
+#[test]
+fn look_aheads_leave_training_as_it_is() {
+    let study = format!(
+        "online --steps 30 --from 0.1 --fixed 0.1 --fix effective-rate,momentum --momentum 0.75 --json {SMALL}"
+    );
+    let (code, stdout, stderr) = run(&study, None);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let digest = |kind: &str| {
+        let trials = report["trials"].as_array().unwrap();
+        trials.iter().find(|trial| trial["kind"] == kind).unwrap()["digest"].clone()
+    };
+    assert_eq!(digest("fixed"), digest("fresh"));
+    assert_eq!(digest("fixed"), digest("same"));
+    assert_ne!(digest("fixed"), digest("decayed"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    for (arguments, words) in [
+        ("horizons --horizon 20,5", "--horizon 20,5 must be ascending"),
+        ("horizons --horizon 0", "--horizon 0"),
+        ("horizons --horizon 1,2,3 --meta-steps 1,2", "--meta-steps 1,2 does not fit"),
+        ("horizons --from 0.1", "give alpha0, K and beta"),
+        ("horizons --from 0,1,1", "alpha0 must be a positive"),
+        ("horizons --from 1e-60,1,1", "--from"),
+        ("horizons --every 0", "--every 0"),
+        ("online --steps 0", "--steps 0"),
+        ("online --look-ahead 0", "--look-ahead 0"),
+        ("online --steps-per-update 0", "--steps-per-update 0"),
+        ("online --from 0", "--from 0"),
+        ("online --fixed -1", "--fixed -1"),
+        ("online --meta-lr nan", "--meta-lr"),
+        ("online --decay 0", "--decay 0"),
+        ("online --batches other", "--batches"),
+        ("online --resume", "--resume needs the folder"),
+    ] {
+        let (code, stdout, stderr) = run(arguments, None);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments}: {stderr}");
+        assert!(stderr.contains(words), "{arguments} does not say {words:?}: {stderr}");
+    }
+}
