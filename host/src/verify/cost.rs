@@ -1,6 +1,6 @@
 //! What training costs on a device: instructions per step and per multiply-accumulate, counted in QEMU.
 
-use std::ops::{Add, Mul, Sub};
+use std::ops::{Add, Div, Mul, Sub};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -195,6 +195,13 @@ impl Mul for Counting {
     fn mul(self, other: Self) -> Self {
         PRODUCTS.fetch_add(F32x4::LANES as u64, Ordering::Relaxed);
         Self(self.0 * other.0)
+    }
+}
+
+impl Div for Counting {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        Self(self.0 / other.0)
     }
 }
 
