@@ -13,6 +13,7 @@ mod progress;
 mod surface;
 mod tour;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -54,6 +55,8 @@ enum Command {
     Nqm(nqm::Options),
     /// Time each kernel and the whole step on this processor's instruction sets
     Bench(bench::Options),
+    /// Check that this machine, emulated boards and real ones compute the same bits
+    Verify(verify::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -81,6 +84,7 @@ impl Program {
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Bench(options) => options.run(&common),
+            Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }
     }

@@ -3,7 +3,7 @@
 mod baseline;
 mod threads;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(crate) mod x86;
 
 pub use baseline::Baseline;
 

@@ -1,22 +1,29 @@
 //! A noisy quadratic on the heap, and the exact losses of schedules on it.
 
 use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
 use myopia_core::nqm::{
-    Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Response, Step, Tape,
-    advance, first_divergence, floor, gradient, losses, pack,
+    BLOCK, Block, CHUNK, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss,
+    Preconditioned, Preconditioner, Response, Step, Tape, advance, first_divergence, floor,
+    gradient, losses, pack,
 };
 use myopia_core::real::Real;
-use myopia_core::vector::F64x8;
+use myopia_core::sum::sum;
+use myopia_core::vector::{F64x8, Vector};
+use rayon::prelude::*;
 
 use super::engine::Native;
 
 /// A schedule: one learning rate and one momentum for each step.
 pub type Schedule = Vec<Step<f64>>;
 
-/// A noisy quadratic of any number of directions.
+/// A noisy quadratic of any number of directions, on which gradients may be preconditioned.
 #[derive(Clone, Debug)]
 pub struct Quadratic {
     directions: Vec<Direction<f64>>,
+    /// The directions as the kernels need them, without a preconditioner.
+    plain: Vec<Directions<F64x8>>,
+    /// The same with it.
     blocks: Vec<Directions<F64x8>>,
     floor: f64,
 }
@@ -28,13 +35,40 @@ pub struct State(Vec<Response<Dual<F64x8, 0>>>);
 /// Storage that gradients use again and again.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
+    schedule: Vec<Step<Dual<f64, 0>>>,
+    chunk: Chunk,
+}
+
+/// What the gradient of one task needs, and the gradient.
+#[derive(Clone, Debug, Default)]
+struct Chunk {
     responses: Vec<Response<Dual<F64x8, 0>>>,
     tape: Vec<Response<Dual<F64x8, 0>>>,
     partial: Vec<Step<Dual<F64x8, 0>>>,
-    schedule: Vec<Step<Dual<f64, 0>>>,
     gradient: Vec<Step<Dual<f64, 0>>>,
 }
 
+impl Chunk {
+    /// The excess loss of `blocks` after `schedule` from `responses` on; its gradient is left in `self`.
+    fn run(
+        &mut self,
+        blocks: &[Directions<F64x8>],
+        responses: &[Response<Dual<F64x8, 0>>],
+        schedule: &[Step<Dual<f64, 0>>],
+    ) -> Dual<f64, 0> {
+        self.responses.clear();
+        self.responses.extend_from_slice(responses);
+        self.tape.resize(TAPED * schedule.len(), Response::default());
+        self.partial.resize(schedule.len(), Step::default());
+        self.gradient.clear();
+        self.gradient.resize(schedule.len(), Step::default());
+        let mut tape = Tape { responses: &mut self.tape, partial: &mut self.partial };
+        gradient(Native, blocks, schedule, &mut self.responses, &mut tape, &mut self.gradient)
+    }
+}
+
+/// Blocks that one task takes: the contract's chunk, the sums of which are never split.
+const LARGEST_TASK: usize = CHUNK / BLOCK;
 /// Columns of the Hessian that are found together.
 const COLUMNS: usize = 4;
 /// Blocks of directions that the gradient takes through the schedule together; four are fastest.
@@ -46,7 +80,24 @@ impl Quadratic {
         let mut blocks = vec![Directions::default(); directions.len().div_ceil(8)];
         pack(directions.iter().copied(), &mut blocks)?;
         let floor = floor(&blocks);
-        Ok(Self { directions, blocks, floor })
+        Ok(Self { directions, plain: blocks.clone(), blocks, floor })
+    }
+
+    /// The same quadratic with `preconditioner` on its gradients in place of any other, or the number of the first
+    /// direction in which that is not finite.
+    pub fn preconditioned(self, preconditioner: Preconditioner<f64>) -> Result<Self, usize> {
+        let blocks = self.under(&preconditioner.constant::<0>());
+        let quadratic =
+            Self { blocks: blocks.iter().map(|block| *block.directions()).collect(), ..self };
+        let wrong = quadratic.gains().position(|gain| !gain.is_finite());
+        wrong.map_or(Ok(quadratic), Err)
+    }
+
+    fn under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+    ) -> Vec<Preconditioned<F64x8, P>> {
+        self.plain.iter().map(|block| block.preconditioned::<Libm, P>(preconditioner)).collect()
     }
 
     /// Its directions.
@@ -54,18 +105,16 @@ impl Quadratic {
         &self.directions
     }
 
-    /// The largest curvature.
-    pub fn largest_curvature(&self) -> f64 {
-        self.directions.iter().fold(0.0, |largest, d| d.curvature.larger(largest))
+    /// How strongly a step of learning rate one pulls in each direction: the curvature, times the preconditioner if there
+    /// is one.
+    pub fn gains(&self) -> impl Iterator<Item = f64> + '_ {
+        let lanes = self.blocks.iter().flat_map(|block| (0..8).map(|lane| block.gain.lane(lane)));
+        lanes.take(self.directions.len())
     }
 
-    /// The same quadratic without noise.
-    pub fn without_noise(&self) -> Self {
-        let mut quiet = self.clone();
-        quiet.directions.iter_mut().for_each(|d| d.noise_variance = 0.0);
-        quiet.blocks.iter_mut().for_each(|block| block.floor = F64x8::ZERO);
-        quiet.floor = 0.0;
-        quiet
+    /// The largest of them.
+    pub fn largest_gain(&self) -> f64 {
+        self.gains().fold(0.0, |largest: f64, gain| gain.larger(largest))
     }
 
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
@@ -83,12 +132,16 @@ impl Quadratic {
         &self,
         schedule: &[Step<Dual<f64, P>>],
     ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-        let mut responses = vec![Response::initial(); self.blocks.len()];
-        let mut partial = vec![Dual::default(); schedule.len() + 1];
-        let mut out = vec![Dual::default(); schedule.len() + 1];
-        losses(Native, &self.blocks, schedule, &mut responses, &mut partial, &mut out);
-        first_divergence(&out)?;
-        Ok(out)
+        along(&self.blocks, schedule)
+    }
+
+    /// The same under another preconditioner, and with its tangents.
+    pub fn losses_under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+        schedule: &[Step<Dual<f64, P>>],
+    ) -> Result<Vec<Dual<f64, P>>, Diverged> {
+        along(&self.under(preconditioner), schedule)
     }
 
     /// Takes `state` through `step`, if there is one, and returns the loss after the step that follows.
@@ -104,31 +157,59 @@ impl Quadratic {
         schedule: &[Step<f64>],
         scratch: &'a mut Scratch,
     ) -> (f64, impl Iterator<Item = Step<f64>> + 'a) {
-        scratch.responses.clone_from(&state.0);
         scratch.schedule.clear();
         scratch.schedule.extend(schedule.iter().map(|step| step.constant()));
-        scratch.tape.resize(TAPED * schedule.len(), Response::default());
-        scratch.partial.resize(schedule.len(), Step::default());
-        scratch.gradient.clear();
-        scratch.gradient.resize(schedule.len(), Step::default());
-        let loss = gradient(
-            Native,
-            &self.blocks,
-            &scratch.schedule,
-            &mut scratch.responses,
-            &mut Tape { responses: &mut scratch.tape, partial: &mut scratch.partial },
-            &mut scratch.gradient,
-        );
+        let chunks = self.blocks.chunks(LARGEST_TASK).zip(state.0.chunks(LARGEST_TASK));
+        let loss = if self.blocks.len() <= LARGEST_TASK {
+            let Scratch { schedule, chunk } = scratch;
+            chunk.run(&self.blocks, &state.0, schedule)
+        } else {
+            let schedule = &scratch.schedule;
+            let tasks: Vec<_> = chunks.collect();
+            let parts: Vec<_> = tasks
+                .into_par_iter()
+                .map(|(blocks, responses)| {
+                    let mut chunk = Chunk::default();
+                    (chunk.run(blocks, responses, schedule), chunk.gradient)
+                })
+                .collect();
+            // In order, as one thread would add them up.
+            let total = &mut scratch.chunk.gradient;
+            total.clear();
+            total.resize(schedule.len(), Step::default());
+            parts.into_iter().fold(Dual::default(), |loss, (part, gradient)| {
+                for (total, part) in total.iter_mut().zip(gradient) {
+                    total.learning_rate = total.learning_rate + part.learning_rate;
+                    total.momentum = total.momentum + part.momentum;
+                }
+                loss + part
+            })
+        };
         let value = |step: &Step<Dual<f64, 0>>| Step {
             learning_rate: step.learning_rate.value,
             momentum: step.momentum.value,
         };
-        (loss.value, scratch.gradient.iter().map(value))
+        (loss.value, scratch.chunk.gradient.iter().map(value))
     }
 
-    /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its learning rates and, if
-    /// `entries` is twice the number of steps, by its momenta after them.
-    pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
+    /// The excess loss after `schedule` from `state` on.
+    pub fn excess_after(&self, state: &State, schedule: &[Step<f64>]) -> f64 {
+        let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+        let mut responses = state.0.clone();
+        let mut partial = vec![Dual::default(); schedule.len() + 1];
+        let mut out = vec![Dual::default(); schedule.len() + 1];
+        losses(Native, &self.blocks, &numbers, &mut responses, &mut partial, &mut out);
+        out.last().map_or(0.0, |loss| loss.value)
+    }
+
+    /// The first and second derivatives of the excess loss after `schedule` from `state` on, the second row by row: by its
+    /// learning rates and, if `entries` is twice the number of steps, by its momenta after them.
+    pub fn derivatives(
+        &self,
+        state: &State,
+        schedule: &[Step<f64>],
+        entries: usize,
+    ) -> (Vec<f64>, Vec<f64>) {
         let steps = schedule.len();
         let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
             state.0.iter().map(|response| response.constant()).collect();
@@ -136,6 +217,7 @@ impl Quadratic {
         let mut tape = vec![Response::default(); steps];
         let mut partial = vec![Step::default(); steps];
         let mut derivatives = vec![Step::default(); steps];
+        let mut first_derivatives = vec![0.0; entries];
         let mut hessian = vec![0.0; entries * entries];
         for first in (0..entries).step_by(COLUMNS) {
             let mut numbers: Vec<_> = schedule.iter().map(|step| step.constant()).collect();
@@ -155,6 +237,7 @@ impl Quadratic {
             let columns = rates.chain(derivatives.iter().map(|step| step.momentum));
             // Symmetric: what is derived by entry number `first + p` is as well its row.
             for (other, derivative) in columns.take(entries).enumerate() {
+                first_derivatives[other] = derivative.value;
                 for (p, second) in derivative.tangents.iter().enumerate() {
                     if first + p < entries {
                         hessian[(first + p) * entries + other] = *second;
@@ -162,7 +245,25 @@ impl Quadratic {
                 }
             }
         }
-        hessian
+        (first_derivatives, hessian)
+    }
+
+    /// What each direction adds to the excess loss in `state`.
+    pub fn shares<'a>(&'a self, state: &'a State) -> impl Iterator<Item = f64> + 'a {
+        let lanes = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let excess = block.excess(response).value;
+            (0..8).map(move |lane| excess.lane(lane))
+        });
+        lanes.take(self.directions.len())
+    }
+
+    /// The part of the excess loss in `state` that noise has not added.
+    pub fn noiseless(&self, state: &State) -> f64 {
+        let parts = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let part = block.noiseless(response).value;
+            (0..8).map(move |lane| part.lane(lane))
+        });
+        sum(parts)
     }
 
     /// The moments of every direction in `state`.
@@ -170,4 +271,29 @@ impl Quadratic {
         let lanes = state.0.iter().flat_map(|block| (0..8).map(|lane| block.lane(lane)));
         lanes.zip(&self.directions).map(|(response, direction)| response.moments(*direction))
     }
+}
+
+/// The excess losses along `schedule` from the start, chunks of directions spread over the threads.
+fn along<D: Block<F64x8, P> + Sync, const P: usize>(
+    blocks: &[D],
+    schedule: &[Step<Dual<f64, P>>],
+) -> Result<Vec<Dual<f64, P>>, Diverged> {
+    let one = |blocks: &[D]| {
+        let mut responses = vec![Response::initial(); blocks.len()];
+        let mut partial = vec![Dual::default(); schedule.len() + 1];
+        let mut out = vec![Dual::default(); schedule.len() + 1];
+        losses(Native, blocks, schedule, &mut responses, &mut partial, &mut out);
+        out
+    };
+    let mut total = vec![Dual::default(); schedule.len() + 1];
+    if blocks.len() <= LARGEST_TASK {
+        total = one(blocks);
+    } else {
+        // Added up in order, as one thread would.
+        for part in blocks.par_chunks(LARGEST_TASK).map(one).collect::<Vec<_>>() {
+            total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
+        }
+    }
+    first_divergence(&total)?;
+    Ok(total)
 }
