@@ -230,7 +230,8 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
         env!("CARGO_BIN_EXE_myopia"),
         out.display()
     );
-    refuses(Command::new("sh").args(["-c", &limited]), 1, &["could not write", CHECKPOINT]);
+    let words = ["could not write", CHECKPOINT, "the last checkpoint is intact", "--resume"];
+    refuses(Command::new("sh").args(["-c", &limited]), 1, &words);
     let names: Vec<String> = contents(&out).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, [CHECKPOINT], "no half-written file");
     assert_eq!(run(program(LONG[0], &out).arg("--resume")), (Some(0), String::new()));
@@ -249,4 +250,37 @@ fn a_refused_request_leaves_nothing_behind() {
         assert!(contents(&out).is_empty(), "the user's own folder stays, empty");
         fs::remove_dir_all(root.path().join("new")).unwrap();
     }
+}
+
+/// The most memory that a meta-descent of one meta-step held, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(horizon: u32) -> u64 {
+    let arguments = format!(
+        "meta --horizon {horizon} --meta-steps 0 --layers 64,16,10 --batch 10 --objective-size 50 --quiet"
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_myopia"))
+        .args(arguments.split_whitespace())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(number) = mark.and_then(|mark| mark.split_whitespace().next()) {
+            peak = number.parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_look_ahead_of_20_000_steps_takes_the_memory_of_one_of_2_000() {
+    let [short, long] = [2_000, 20_000].map(peak);
+    assert!(short > 1_000, "{short} KiB");
+    // Page by page the two may differ; a tape of the steps would take hundreds of MiB.
+    assert!(long < short + 1_024, "{long} KiB after {short} KiB");
 }

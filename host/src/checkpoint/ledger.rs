@@ -159,7 +159,7 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
                  to go on",
                 folder.path().display()
             ),
-            None => "stopped before the end; with --out it could have gone on later".to_owned(),
+            None => "stopped before the end; only a run with --out can go on later".to_owned(),
         })
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::options::Common;
-use super::surface::print;
 use crate::failure::Failure;
 use crate::output::{OutputFolder, json, standard};
 use crate::surface::{self, Piece, merge};
@@ -33,6 +32,6 @@ impl Options {
         if common.json {
             return json::print(&report);
         }
-        standard::print(|out| print(&about, &rows, out))
+        standard::print(|out| report.print(out))
     }
 }

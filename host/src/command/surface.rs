@@ -1,7 +1,5 @@
 //! `myopia surface`: the objective over a plane of schedules.
 
-use std::io::{self, Write};
-
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_core::engine::Engine;
@@ -117,12 +115,24 @@ impl Options {
         };
         let rows: Vec<Row> =
             (0..cells.len()).filter_map(|unit| ledger.unit(unit).state()).flatten().collect();
+        if let (true, Some(failure)) = (rows.is_empty(), &interrupted) {
+            return Err(failure.clone());
+        }
         match (self.shard, &folder) {
             (Some(shard), Some(folder)) => {
                 // An unfinished shard is no use to anyone but the run that goes on with it.
                 if interrupted.is_none() {
-                    surface::write_shard(folder, about, shard, &rows)?;
+                    let all = about.cells;
+                    let report = surface::write_shard(folder, about, shard, &rows)?;
                     ledger.finish()?;
+                    if common.json {
+                        json::print(&report)?;
+                    } else {
+                        let own = cells.len();
+                        standard::print(|out| {
+                            writeln!(out, "shard {shard}: {own} of {all} schedules")
+                        })?;
+                    }
                 }
             }
             _ => {
@@ -134,7 +144,7 @@ impl Options {
                 if common.json {
                     json::print(&report)?;
                 } else {
-                    standard::print(|out| print(&about, &rows, out))?;
+                    standard::print(|out| report.print(out))?;
                 }
             }
         }
@@ -203,36 +213,6 @@ impl Options {
             settings,
         }
     }
-}
-
-/// Prints what each horizon prefers.
-pub fn print(about: &About, rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-    let trained = rows.len() / about.horizons.len();
-    match trained == about.cells as usize {
-        true => writeln!(out, "{trained} schedules; the best at each horizon:"),
-        false => {
-            writeln!(out, "{trained} of {} schedules (partial); the best so far:", about.cells)
-        }
-    }?;
-    writeln!(
-        out,
-        "{:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>9}  {:>8}",
-        "horizon", "alpha0", "K", "beta", about.loss, "correct", "diverged"
-    )?;
-    for found in surface::found(about, rows) {
-        let horizon = found.horizon;
-        match found.best {
-            Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
-                out,
-                "{horizon:>8}  {alpha0:>9.5}  {time_constant:>9.1}  {beta:>9.4}  {:>15.6}  {:>7.2} %  {:>8}",
-                loss.unwrap_or(f64::NAN),
-                100.0 * accuracy.unwrap_or(f64::NAN),
-                found.diverged
-            ),
-            None => writeln!(out, "{horizon:>8}  every run diverged"),
-        }?;
-    }
-    Ok(())
 }
 
 struct Training<'a, T> {

@@ -93,7 +93,15 @@ impl OutputFolder {
     ) -> Result<(), Failure> {
         assert_eq!(Path::new(name).file_name(), Some(OsStr::new(name)), "a plain file name");
         let path = self.path.join(name);
-        atomic::write(&path, fill).map_err(|e| Failure::io("write", &path, &e))?;
+        atomic::write(&path, fill).map_err(|e| {
+            let failure = Failure::io("write", &path, &e);
+            match self.path.join(CHECKPOINT).exists() {
+                true => Failure::run(format!(
+                    "{failure}; the last checkpoint is intact: then go on from it with --resume"
+                )),
+                false => failure,
+            }
+        })?;
         self.remove(&partial(name))
     }
 

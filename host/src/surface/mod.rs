@@ -14,5 +14,5 @@ pub use cell::{Row, train};
 pub use merge::{Piece, merge};
 pub use picture::panel;
 pub use plane::{Grid, Plane, Points, Span};
-pub use report::{About, Found, Report, found, write, write_shard};
+pub use report::{About, Found, Report, ShardReport, write, write_shard};
 pub use shard::Shard;

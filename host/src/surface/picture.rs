@@ -13,9 +13,21 @@ pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surf
         .map(|row| (coordinate(row, &axes[0]), coordinate(row, &axes[1]), row.loss))
         .collect();
     let [x, y] = axes.each_ref().map(|name| Axis::log(label(name)));
+    let mut colour = Axis::log(loss);
+    let losses = || samples.iter().filter_map(|sample| sample.2);
+    let least = losses().reduce(|a, b| if b < a { b } else { a });
+    if let Some(least) = least.filter(|&least| 0.0 < least && least < BLOWN_UP)
+        && losses().any(|loss| loss > BLOWN_UP)
+    {
+        colour = colour.range(least, BLOWN_UP);
+    }
     let title = format!("T = {horizon}");
-    Surface::new(title, x, y, Axis::log(loss), grid(&samples).unwrap_or(Field::Scattered(samples)))
+    Surface::new(title, x, y, colour, grid(&samples).unwrap_or(Field::Scattered(samples)))
 }
+
+/// A loss in nats far above that of guessing, which is 2.3 among ten classes. Runs above it blew up, though they stayed finite; how
+/// far would only take the colours away from those that did not.
+const BLOWN_UP: f64 = 10.0;
 
 /// The pictures of a surface and their names: each horizon, and all of them.
 pub fn figures(about: &About, rows: &[Row], partial: bool) -> Vec<(String, Figure)> {

@@ -1,5 +1,7 @@
 //! The files of a surface.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -85,10 +87,41 @@ impl<'a> Report<'a> {
             rows,
         }
     }
+
+    /// Prints what each horizon prefers.
+    ///
+    /// # Errors
+    /// When the writer fails.
+    pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let cells = self.about.cells;
+        match self.partial {
+            None => writeln!(out, "{cells} schedules; the best at each horizon:"),
+            Some(trained) => {
+                writeln!(out, "{trained} of {cells} schedules (partial); the best so far:")
+            }
+        }?;
+        writeln!(
+            out,
+            "{:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>9}  {:>8}",
+            "horizon", "alpha0", "K", "beta", self.about.loss, "correct", "diverged"
+        )?;
+        for Found { horizon, best, diverged } in &self.found {
+            match best {
+                Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
+                    out,
+                    "{horizon:>8}  {alpha0:>9.5}  {time_constant:>9.1}  {beta:>9.4}  {:>15.6}  {:>7.2} %  {diverged:>8}",
+                    loss.unwrap_or(f64::NAN),
+                    100.0 * accuracy.unwrap_or(f64::NAN)
+                ),
+                None => writeln!(out, "{horizon:>8}  every run diverged ({diverged})"),
+            }?;
+        }
+        writeln!(out, "SHA-256 of surface.csv  {}", self.sha256)
+    }
 }
 
 /// What `rows` say of each horizon.
-pub fn found<'a>(about: &About, rows: &'a [Row]) -> Vec<Found<'a>> {
+fn found<'a>(about: &About, rows: &'a [Row]) -> Vec<Found<'a>> {
     let found = |&horizon: &u32| {
         let at = || rows.iter().filter(move |row| row.horizon == horizon);
         let finite = at().filter(|row| row.loss.is_some());
@@ -127,11 +160,12 @@ pub fn write_shard(
     about: About,
     shard: Shard,
     rows: &[Row],
-) -> Result<(), Failure> {
+) -> Result<ShardReport, Failure> {
     let table = table(rows);
     folder.write(SHARD_TABLE, |w| w.write_all(&table))?;
     let report = ShardReport { about, shard, sha256: sha256(&table) };
-    folder.write(SHARD_REPORT, |w| json::write(w, &report))
+    folder.write(SHARD_REPORT, |w| json::write(w, &report))?;
+    Ok(report)
 }
 
 fn table(rows: &[Row]) -> Vec<u8> {
