@@ -75,10 +75,15 @@ pub fn page(title: &str, contents: &Contents, commands: &[String]) -> String {
 fn figure_of(contents: &Contents, figure: &super::folder::Figure) -> Markup {
     let name = &figure.name;
     let stem = name.trim_end_matches(".partial");
-    // The table of the same name, or the one whose name the figure's begins with: `surface-100` is drawn from `surface`.
+    // What it is drawn from: by name where that is not told by its own, otherwise the table whose name its own begins with.
+    let drawn_from = match stem {
+        "plane" | "surface-trajectories" => "trajectories",
+        "online" => "curves",
+        _ => stem,
+    };
     let table = contents.tables.iter().map(|(name, _, bytes)| (name, bytes)).filter(|(name, _)| {
         let table = name.trim_end_matches(".csv").trim_end_matches(".partial");
-        stem.starts_with(table)
+        drawn_from.starts_with(table)
     });
     let table = table.reduce(|a, b| if b.0.len() > a.0.len() { b } else { a });
     html! {

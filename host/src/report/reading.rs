@@ -43,7 +43,7 @@ pub fn brief(x: f64) -> String {
     } else if !(1e-4..1e6).contains(&size) {
         format!("{x:.3e}")
     } else {
-        let digits = 3 - size.log10().floor() as i32;
+        let digits = 3 - libm::log10(size).floor() as i32;
         format!("{x:.*}", digits.clamp(0, 8) as usize)
     }
 }
