@@ -14,6 +14,7 @@ mod reproduce;
 mod surface;
 mod tour;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +58,8 @@ enum Command {
     Report(report::Options),
     /// Run a published result again and compare the bits
     Reproduce(reproduce::Options),
+    /// Check that this machine, emulated boards and real ones compute the same bits
+    Verify(verify::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -85,6 +88,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
+            Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }
     }
