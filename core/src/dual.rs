@@ -50,6 +50,12 @@ impl<V: Vector, const P: usize> Dual<V, P> {
         Self { value: self.value * c, tangents: self.tangents.map(|t| t * c) }
     }
 
+    /// Value and tangents divided by the constant `c`.
+    #[inline(always)]
+    pub fn divided(self, c: V) -> Self {
+        self.map(|x| x / c)
+    }
+
     /// `f` applied to the value and to each tangent.
     #[inline(always)]
     pub fn map<W>(self, f: impl Fn(V) -> W) -> Dual<W, P> {
@@ -121,8 +127,9 @@ impl<V: Vector, const P: usize> Mul for Dual<V, P> {
 
 /// The quotient rule on the rounded quotient q = a/b: q' = (a' − q·b')/b.
 #[expect(clippy::suspicious_arithmetic_impl, reason = "the quotient rule has a product in it")]
-impl<T: Real, const P: usize> Div for Dual<T, P> {
+impl<V: Vector, const P: usize> Div for Dual<V, P> {
     type Output = Self;
+    #[inline(always)]
     fn div(self, other: Self) -> Self {
         let value = self.value / other.value;
         Self {
@@ -133,11 +140,6 @@ impl<T: Real, const P: usize> Div for Dual<T, P> {
 }
 
 impl<T: Real, const P: usize> Dual<T, P> {
-    /// Value and tangents divided by the constant `c`.
-    pub fn divided(self, c: T) -> Self {
-        self.map(|x| x / c)
-    }
-
     /// e to this power: (eᵃ)' = eᵃ·a'.
     pub fn exp<E: Elementary<T>>(self) -> Self {
         let value = E::exp(self.value);

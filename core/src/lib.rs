@@ -36,11 +36,11 @@
 //!    backend for whoever names it as a type parameter.
 //! 5. **Selection is by comparison**: `if a > b { a } else { b }`, never `max`, `min` or `clamp`, whose sign of
 //!    zero varies. ReLU is `if z > 0 { z } else { 0 }`; its tangents follow the same branch, so the derivative at zero is zero.
-//! 6. **Zero factors are left out.** A term x·w is skipped when x is a zero input, or a unit that ReLU switched off.
-//!    The dense sum has the same bits: s + (±0) = s for every s but −0 + (+0) = +0, and a sum that starts at +0
-//!    or at a bias is −0 only while the bias is −0 and all terms so far were −0. Initial biases are +0; θ ← θ + v gives −0 only
-//!    from −0 and −0; so a bias is never −0. The skip also defines what happens for infinite or NaN weights,
-//!    where 0·w is not zero: such a run ends by clause 7.
+//! 6. **Zero factors may be left out.** A term x·w is skipped when x is a unit that ReLU switched off, or one of a pair of
+//!    neighbouring inputs that are both zero. The dense sum has the same bits: s + (±0) = s for every s but −0 + (+0) = +0, and
+//!    a sum that starts at +0 or at a bias is −0 only while the bias is −0 and all terms so far were −0. Initial biases are +0;
+//!    θ ← θ + v gives −0 only from −0 and −0; so a bias is never −0. Infinite or NaN weights, with which 0·w is not
+//!    zero, meet no factor: the step that made them has ended the run by clause 7.
 //! 7. **No NaN, no infinity in a result.** A step that leaves the finite range, in value or in tangent, ends the run with a
 //!    report of the step. A [`digest`] refuses NaN, whose sign and payload vary. Nothing is cast from float to
 //!    integer (the cast of a signalling NaN varies).

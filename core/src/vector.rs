@@ -4,7 +4,7 @@
 //! lanes changes speed and layout but no bit. The loops are plain; with a fixed length and the alignment of
 //! a hardware register the compiler turns each into one instruction wherever it may.
 
-use core::ops::{Add, Mul, Sub};
+use core::ops::{Add, Div, Mul, Sub};
 
 use crate::real::Real;
 
@@ -17,6 +17,7 @@ pub trait Vector:
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
     + 'static
 {
     /// The float in each lane.
@@ -78,6 +79,7 @@ macro_rules! lanes {
         lanes!(operator $name, $lanes, Add, add, +);
         lanes!(operator $name, $lanes, Sub, sub, -);
         lanes!(operator $name, $lanes, Mul, mul, *);
+        lanes!(operator $name, $lanes, Div, div, /);
 
         impl Vector for $name {
             type Scalar = $t;

@@ -2,7 +2,7 @@
 
 use myopia_core::dual::Dual;
 use myopia_core::engine::{Engine, Scalar};
-use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Shape};
+use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Pair, Shape};
 use myopia_core::vector::Vector;
 
 /// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): everything a network of P tangents and its batch
@@ -17,9 +17,9 @@ pub struct HeapNetwork<V: Vector, const P: usize> {
     velocity: Vec<Dual<V, P>>,
     activations: Vec<Dual<V, P>>,
     transposed: Vec<Dual<V, P>>,
-    active: Vec<u16>,
+    active: Vec<Entry<Dual<V::Scalar, P>>>,
     ends: Vec<u32>,
-    inputs: Vec<Entry<V::Scalar>>,
+    inputs: Vec<Pair<V::Scalar>>,
     input_ends: Vec<u32>,
     labels: Vec<u16>,
 }
@@ -33,7 +33,6 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
         }
         let lengths = Lengths::new(sizes, batch, V::LANES);
         let zeros = |length| vec![Dual::default(); length];
-        let no_entry = Entry { position: 0, value: V::Scalar::default() };
         Ok(Self {
             sizes: sizes.to_vec(),
             batch,
@@ -41,9 +40,9 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             velocity: zeros(lengths.parameters),
             activations: zeros(lengths.activations),
             transposed: zeros(lengths.transposed),
-            active: vec![0; lengths.active],
+            active: vec![Entry::default(); lengths.active],
             ends: vec![0; lengths.ends],
-            inputs: vec![no_entry; 2 * lengths.inputs],
+            inputs: vec![Pair::default(); 2 * lengths.inputs],
             input_ends: vec![0; lengths.input_ends],
             labels: vec![0; lengths.labels],
         })

@@ -1,16 +1,18 @@
-//! A batch of examples, as the non-zero inputs of each example and of each input.
+//! A batch of examples, as the pairs of inputs that are not zero.
 
 use super::shape::WIDEST;
-use super::sparse::{Rows, TILE, segments};
+use super::sparse::{Entry, Rows};
 use crate::real::Real;
 
-/// One non-zero input.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Entry<T> {
-    /// Its position: an input in a row that belongs to an example, an example in a row that belongs to an input.
-    pub position: u16,
-    /// Its value, not zero.
-    pub value: T,
+/// Two neighbouring inputs of an example, not both zero: inputs 2p and 2p + 1 at position p.
+///
+/// Where one pixel of an image is not zero, its neighbour mostly is not zero either; taking them together costs few useless
+/// multiplications and halves the times that everything else is loaded and stored.
+pub type Pair<T> = Entry<[T; 2]>;
+
+/// How many pairs `inputs` numbers make; the last may lack its second.
+pub const fn pairs(inputs: usize) -> usize {
+    inputs.div_ceil(2)
 }
 
 /// Where examples come from. An example is a list of non-zero inputs in ascending order, and a label.
@@ -25,8 +27,8 @@ pub struct Batch<'a, T> {
     inputs: usize,
     length: usize,
     labels: &'a mut [u16],
-    by_example: Rows<'a, Entry<T>>,
-    by_input: Rows<'a, Entry<T>>,
+    by_example: Rows<'a, [T; 2]>,
+    by_pair: Rows<'a, [T; 2]>,
 }
 
 impl<'a, T: Real> Batch<'a, T> {
@@ -34,20 +36,19 @@ impl<'a, T: Real> Batch<'a, T> {
     /// twice `Lengths::inputs`, `ends` as long as `Lengths::input_ends`, `labels` as many as there are examples.
     pub fn new(
         inputs: usize,
-        entries: &'a mut [Entry<T>],
+        entries: &'a mut [Pair<T>],
         ends: &'a mut [u32],
         labels: &'a mut [u16],
     ) -> Self {
-        let half = labels.len() * inputs;
-        let (by_example, by_input) = entries.split_at_mut_checked(half).unwrap_or_default();
-        let (example_ends, input_ends) =
-            ends.split_at_mut_checked(labels.len() * segments(inputs)).unwrap_or_default();
+        let half = labels.len() * pairs(inputs);
+        let (by_example, by_pair) = entries.split_at_mut_checked(half).unwrap_or_default();
+        let (example_ends, pair_ends) = ends.split_at_mut_checked(labels.len()).unwrap_or_default();
         Self {
             inputs,
             length: 0,
             labels,
-            by_example: Rows::new(by_example, example_ends, segments(inputs)),
-            by_input: Rows::new(by_input, input_ends, 1),
+            by_example: Rows::new(by_example, example_ends),
+            by_pair: Rows::new(by_pair, pair_ends),
         }
     }
 
@@ -57,9 +58,7 @@ impl<'a, T: Real> Batch<'a, T> {
         for &index in indices {
             examples.append(index, self);
         }
-        self.by_input.transpose(&self.by_example, self.length, |example, entry| {
-            (entry.position as usize, Entry { position: example as u16, value: entry.value })
-        });
+        self.by_pair.transpose(&self.by_example, self.length);
     }
 
     /// Puts one example at the end: its inputs in ascending order of position, zeros left out or not, and its label.
@@ -69,19 +68,18 @@ impl<'a, T: Real> Batch<'a, T> {
         let Some(slot) = self.labels.get_mut(self.length) else { return };
         *slot = label;
         let mut list = self.by_example.filling(self.length);
-        let mut tiles = (TILE..self.inputs).step_by(TILE);
-        let mut tile_end = tiles.next();
-        for (position, value) in inputs {
-            while tile_end.is_some_and(|end| end <= position as usize) {
-                list.end();
-                tile_end = tiles.next();
-            }
-            let wanted = value != T::ZERO && (position as usize) < self.inputs;
-            list.offer(Entry { position, value }, wanted);
-        }
-        for _ in tile_end.into_iter().chain(tiles) {
-            list.end();
-        }
+        paired(inputs, self.inputs, |pair| list.push(pair));
+        list.end();
+        self.length += 1;
+    }
+
+    /// The same for an example that lies in memory as the pairs that [`paired`] makes of its inputs.
+    #[inline(always)]
+    pub fn push_pairs(&mut self, label: u16, pairs: &[Pair<T>]) {
+        let Some(slot) = self.labels.get_mut(self.length) else { return };
+        *slot = label;
+        let mut list = self.by_example.filling(self.length);
+        list.extend(pairs);
         list.end();
         self.length += 1;
     }
@@ -111,13 +109,34 @@ impl<'a, T: Real> Batch<'a, T> {
         self.labels.get(..self.length).unwrap_or(&[])
     }
 
-    /// For each example its non-zero inputs.
-    pub fn by_example(&self) -> &Rows<'a, Entry<T>> {
-        &self.by_example
+    /// For each pair of inputs the examples in which it is not zero.
+    pub fn by_pair(&self) -> &Rows<'a, [T; 2]> {
+        &self.by_pair
     }
+}
 
-    /// For each input the examples in which it is not zero.
-    pub fn by_input(&self) -> &Rows<'a, Entry<T>> {
-        &self.by_input
+/// Gives `take` the pairs of `inputs` (ascending positions below `count`, zeros left out or not).
+#[inline(always)]
+pub fn paired<T: Real>(
+    inputs: impl Iterator<Item = (u16, T)>,
+    count: usize,
+    mut take: impl FnMut(Pair<T>),
+) {
+    let mut open: Option<Pair<T>> = None;
+    for (position, value) in inputs {
+        if value == T::ZERO || usize::from(position) >= count {
+            continue;
+        }
+        let mut pair = match open {
+            Some(pair) if pair.position == position / 2 => pair,
+            _ => {
+                open.into_iter().for_each(&mut take);
+                Entry { position: position / 2, factor: [T::ZERO; 2] }
+            }
+        };
+        let [first, second] = &mut pair.factor;
+        *(if position.is_multiple_of(2) { first } else { second }) = value;
+        open = Some(pair);
     }
+    open.into_iter().for_each(take);
 }

@@ -20,13 +20,6 @@ impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
         self.elements.get(column / V::LANES * self.rows + row).map(|block| block.lane(column))
     }
 
-    /// Column `block`, or what there is of it.
-    #[inline(always)]
-    pub fn column(&self, block: usize) -> &'a [Dual<V, P>] {
-        let rest = self.elements.get(block * self.rows..).unwrap_or_default();
-        rest.get(..self.rows).unwrap_or(rest)
-    }
-
     /// `U` columns of blocks from number `block` on, each as long as the matrix has rows.
     #[inline(always)]
     pub fn columns<const U: usize>(&self, block: usize) -> Option<[&'a [Dual<V, P>]; U]> {
@@ -37,4 +30,29 @@ impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
         }
         Some(columns)
     }
+}
+
+/// `U` columns of blocks from number `block` on, of a matrix of `rows` rows, to be changed.
+#[inline(always)]
+pub fn columns_mut<V, const P: usize, const U: usize>(
+    elements: &mut [Dual<V, P>],
+    rows: usize,
+    block: usize,
+) -> Option<[&mut [Dual<V, P>]; U]> {
+    let mut rest = elements.get_mut(block * rows..)?;
+    let mut columns = [(); U].map(|()| <&mut [Dual<V, P>]>::default());
+    for column in &mut columns {
+        (*column, rest) = core::mem::take(&mut rest).split_at_mut_checked(rows)?;
+    }
+    Some(columns)
+}
+
+/// Element `at` of every column.
+#[inline(always)]
+pub fn across<'a, B, const U: usize>(columns: &[&'a [B]; U], at: usize) -> Option<[&'a B; U]> {
+    let mut row = [columns.first()?.get(at)?; U];
+    for (element, column) in row.iter_mut().zip(columns) {
+        *element = column.get(at)?;
+    }
+    Some(row)
 }

@@ -16,24 +16,26 @@
 //! The order of every sum is part of the contract: a pre-activation starts at its bias and runs over inputs in
 //! ascending order, a gradient starts at +0 and runs over examples in ascending order, an error starts at +0
 //! and runs over outputs in ascending order, the losses of a batch go through [`Sum`](crate::sum::Sum). Terms whose
-//! factor from an example or from a ReLU unit is zero are left out (contract 6).
+//! factor from an example or from a ReLU unit is zero are left out where that saves work (contract 6).
 
 mod activity;
 mod batch;
+mod factor;
 mod matrix;
 mod network;
+mod pairs;
+mod panels;
 mod product;
 mod shape;
 mod softmax;
 mod sparse;
 mod storage;
 mod target;
-mod terms;
+mod views;
 
-pub use batch::{Batch, Entry, Examples};
-pub use network::{
-    Buffers, Evaluation, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal,
-};
+pub use batch::{Batch, Examples, Pair, paired};
+pub use factor::{Coefficient, Factor};
+pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};
-pub use sparse::Rows;
-pub use terms::{Coefficient, Factor};
+pub use softmax::Evaluation;
+pub use sparse::{Entry, Rows};

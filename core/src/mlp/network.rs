@@ -1,28 +1,30 @@
 //! The network over borrowed storage, and its training step.
 
-use core::mem::take;
+use core::marker::PhantomData;
 
-use super::activity::{Activity, Transpose};
+use super::activity::{Activity, Errors, Transpose};
 use super::batch::Batch;
+use super::factor::Coefficient;
 use super::matrix::Matrix;
+use super::pairs::{Gradient, Spread};
+use super::panels::panels;
 use super::product::Product;
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
-use super::softmax::{self, Logits};
-use super::sparse::{Rows, segments};
+use super::softmax::{Evaluation, Softmax};
+use super::sparse::Entry;
 use super::target::{Backward, Descent, Forward};
-use super::terms::{All, Coefficient, Inputs, Ones, Terms, UnitExamples, Units};
+use super::views::{View, Views, front};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
 use crate::engine::{Engine, Scalar};
 use crate::real::Real;
 use crate::rng::Pcg32;
-use crate::sum::Sum;
 use crate::vector::Vector;
 
 /// The storage of a network, each slice as long as [`Lengths`] says. What it holds at first does not matter.
 #[derive(Debug)]
-pub struct Buffers<'a, V, const P: usize> {
+pub struct Buffers<'a, V: Vector, const P: usize> {
     /// `Lengths::parameters` blocks.
     pub parameters: &'a mut [Dual<V, P>],
     /// `Lengths::parameters` blocks.
@@ -31,8 +33,8 @@ pub struct Buffers<'a, V, const P: usize> {
     pub activations: &'a mut [Dual<V, P>],
     /// `Lengths::transposed` blocks.
     pub transposed: &'a mut [Dual<V, P>],
-    /// `Lengths::active` positions.
-    pub active: &'a mut [u16],
+    /// `Lengths::active` entries.
+    pub active: &'a mut [Entry<Dual<V::Scalar, P>>],
     /// `Lengths::ends` ends.
     pub ends: &'a mut [u32],
 }
@@ -103,15 +105,6 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     Ok(())
 }
 
-/// What a network says of a batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Evaluation<T, const P: usize> {
-    /// The sum of the examples' losses, in nats.
-    pub loss: Dual<T, P>,
-    /// How many examples have their largest logit at their label.
-    pub correct: u32,
-}
-
 /// A multilayer perceptron of P tangents on engine `G`.
 #[derive(Debug)]
 pub struct Network<'a, G: Engine, const P: usize> {
@@ -119,117 +112,6 @@ pub struct Network<'a, G: Engine, const P: usize> {
     shape: Shape<'a>,
     batch: usize,
     buffers: Buffers<'a, G::Vector, P>,
-}
-
-/// One layer's part of the buffers.
-struct View<'a, V, const P: usize> {
-    layer: Layer,
-    blocks: usize,
-    batch: usize,
-    parameters: &'a mut [Dual<V, P>],
-    velocity: &'a mut [Dual<V, P>],
-    activations: &'a mut [Dual<V, P>],
-    by_example: Rows<'a, u16>,
-    by_unit: Rows<'a, u16>,
-}
-
-impl<V: Vector, const P: usize> View<'_, V, P> {
-    fn values(&self) -> Matrix<'_, V, P> {
-        Matrix { elements: self.activations, rows: self.batch }
-    }
-
-    /// The weights and, in one more row, the biases.
-    fn weights(&self) -> Matrix<'_, V, P> {
-        Matrix { elements: self.parameters, rows: self.layer.inputs + 1 }
-    }
-}
-
-/// The layers of a network, to be taken from either end.
-struct Views<'a, V, const P: usize> {
-    layers: &'a [usize],
-    batch: usize,
-    buffers: Buffers<'a, V, P>,
-    /// The output layer has no ReLU; it is still among `layers`.
-    with_output: bool,
-}
-
-fn front<'a, E>(slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
-    let (taken, rest) = take(slice).split_at_mut_checked(length).unwrap_or_default();
-    *slice = rest;
-    taken
-}
-
-fn back<'a, E>(slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
-    let at = slice.len().saturating_sub(length);
-    let (rest, taken) = take(slice).split_at_mut_checked(at).unwrap_or_default();
-    *slice = rest;
-    taken
-}
-
-impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
-    fn part(&mut self, layer: Layer, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
-        let blocks = layer.outputs.div_ceil(V::LANES);
-        let parameters = (layer.inputs + 1) * blocks;
-        let (active, example_ends, unit_ends) = match hidden {
-            true => {
-                (self.batch * layer.outputs, self.batch * segments(layer.outputs), layer.outputs)
-            }
-            false => (0, 0, 0),
-        };
-        let both = cut.cut(&mut self.buffers.active, 2 * active);
-        let (example, unit) = both.split_at_mut_checked(active).unwrap_or_default();
-        let ends = cut.cut(&mut self.buffers.ends, example_ends + unit_ends);
-        let (example_ends, unit_ends) = ends.split_at_mut_checked(example_ends).unwrap_or_default();
-        View {
-            layer,
-            blocks,
-            batch: self.batch,
-            parameters: cut.cut(&mut self.buffers.parameters, parameters),
-            velocity: cut.cut(&mut self.buffers.velocity, parameters),
-            activations: cut.cut(&mut self.buffers.activations, self.batch * blocks),
-            by_example: Rows::new(example, example_ends, segments(layer.outputs)),
-            by_unit: Rows::new(unit, unit_ends, 1),
-        }
-    }
-
-    /// The lowest layer that is left.
-    fn lowest(&mut self) -> Option<View<'a, V, P>> {
-        let [inputs, rest @ ..] = self.layers else { return None };
-        let [outputs, above @ ..] = rest else { return None };
-        self.layers = rest;
-        let hidden = !above.is_empty() || !self.with_output;
-        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Front))
-    }
-
-    /// The highest layer that is left.
-    fn highest(&mut self) -> Option<View<'a, V, P>> {
-        let [rest @ .., outputs] = self.layers else { return None };
-        let inputs = rest.last()?;
-        self.layers = rest;
-        let hidden = !self.with_output;
-        self.with_output = false;
-        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Back))
-    }
-}
-
-/// From which end of a buffer a layer's part is taken.
-trait Cut {
-    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E];
-}
-
-struct Front;
-struct Back;
-
-impl Cut for Front {
-    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
-        front(slice, length)
-    }
-}
-
-impl Cut for Back {
-    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
-        back(slice, length)
-    }
 }
 
 impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
@@ -323,14 +205,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         learning_rate: Dual<Scalar<G>, P>,
         momentum: impl Coefficient<G::Vector, P>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        let examples = Scalar::<G>::from_u32(batch.len() as u32);
-        let mut losses = Sum::default();
-        self.forward(batch, |mut row, label| {
-            let scored = softmax::score::<G::Elementary, _, P>(&mut row, label);
-            softmax::error(&mut row, label, &scored, examples);
-            losses.add(scored.loss);
-        });
-        let loss = losses.total().divided(examples);
+        let found = self.forward(batch, true);
+        let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
         finite(loss)?;
         finite(self.backward(batch, learning_rate, momentum))?;
         Ok(loss)
@@ -340,14 +216,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     ///
     /// With tangents in the parameters, the tangents of the loss are its hypergradient.
     pub fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
-        let mut losses = Sum::default();
-        let mut correct = 0;
-        self.forward(batch, |mut row, label| {
-            let scored = softmax::score::<G::Elementary, _, P>(&mut row, label);
-            losses.add(scored.loss);
-            correct += (scored.predicted == label) as u32;
-        });
-        Evaluation { loss: losses.total(), correct }
+        self.forward(batch, false)
     }
 
     fn views(&mut self) -> Views<'_, G::Vector, P> {
@@ -366,49 +235,48 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         }
     }
 
-    /// Pre-activations of every layer; `output` sees the logits of each example, and its label.
-    fn forward(
-        &mut self,
-        batch: &Batch<'_, Scalar<G>>,
-        mut output: impl FnMut(Logits<'_, G::Vector, P>, usize),
-    ) {
+    /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
+    fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
         let engine = self.engine;
-        let rows = batch.len().min(self.batch);
+        let examples = batch.len().min(self.batch);
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
+            let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+            let (rows, out) = (view.batch, &mut *view.activations);
             match &below {
                 None => {
-                    for segment in 0..batch.by_example().segments() {
-                        let terms = Inputs { rows: batch.by_example(), segment };
-                        forward_layer(engine, rows, terms, segment == 0, &mut view);
-                    }
+                    let pairs = batch.by_pair();
+                    let mut layer = Spread { examples, pairs, weights, rows, out };
+                    panels(engine, view.blocks, &mut layer);
                 }
                 Some(below) => {
-                    let terms = Units { active: &below.by_example, values: below.values() };
-                    forward_layer(engine, rows, terms, true, &mut view);
+                    let target = Forward { weights, rows, out };
+                    let terms = &below.by_example;
+                    let mut layer = Product { rows: examples, matrix: weights, terms, target };
+                    panels(engine, view.blocks, &mut layer);
                 }
             }
-            engine.run(Activity {
-                examples: rows,
-                units: view.layer.outputs,
-                values: Matrix { elements: view.activations, rows: view.batch },
-                by_example: &mut view.by_example,
-                by_unit: &mut view.by_unit,
-            });
+            if !view.by_unit.is_empty() {
+                engine.run(Activity {
+                    examples,
+                    units: view.layer.outputs,
+                    values: Matrix { elements: view.activations, rows: view.batch },
+                    by_example: &mut view.by_example,
+                    by_unit: &mut view.by_unit,
+                });
+            }
             below = Some(view);
         }
-        if let Some(top) = below {
-            for (example, label) in batch.labels().iter().enumerate() {
-                let logits = Logits {
-                    elements: &mut *top.activations,
-                    rows: top.batch,
-                    example,
-                    classes: top.layer.outputs,
-                };
-                output(logits, *label as usize);
-            }
-        }
+        let Some(mut top) = below else { return Evaluation { loss: Dual::default(), correct: 0 } };
+        engine.run(Softmax {
+            classes: top.layer.outputs,
+            logits: top.activations,
+            rows: top.batch,
+            labels: batch.labels().get(..examples).unwrap_or_default(),
+            errors: errors.then_some(&mut top.by_example),
+            elementary: PhantomData::<G::Elementary>,
+        })
     }
 
     /// Gradients from the top down, each layer updated as soon as the layer below no longer needs its old weights.
@@ -420,11 +288,10 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
-        let rows = batch.len().min(self.batch);
+        let examples = batch.len().min(self.batch);
         let mut views = self.views();
-        let mut poison = Dual::constant(Scalar::<G>::ZERO);
+        let mut poison = Dual::default();
         let mut above = views.highest();
-        let mut output = true;
         while let Some(view) = above {
             let mut below = views.highest();
             let transposed = &mut *views.buffers.transposed;
@@ -436,99 +303,50 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                     out: transposed,
                 });
             }
-            let descent = Step { engine, rows, learning_rate, momentum };
             let errors = Matrix { elements: &*view.activations, rows: view.batch };
-            let (parameters, velocity) = (view.parameters, view.velocity);
-            let (layer, blocks) = (view.layer, view.blocks);
+            let descent = Descent {
+                learning_rate: Dual::splat(learning_rate),
+                momentum: momentum.factor(),
+                examples,
+                rows: view.layer.inputs + 1,
+                parameters: view.parameters,
+                velocity: view.velocity,
+                poison: Dual::default(),
+            };
             let found = match &below {
                 None => {
-                    let terms = Inputs { rows: batch.by_input(), segment: 0 };
-                    descent.layer(layer, blocks, terms, errors, parameters, velocity)
+                    let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
+                    let mut layer = Gradient { pairs, inputs, errors, descent };
+                    panels(engine, view.blocks, &mut layer);
+                    layer.descent.poison
                 }
                 Some(below) => {
-                    let terms = UnitExamples { active: &below.by_unit, values: below.values() };
-                    descent.layer(layer, blocks, terms, errors, parameters, velocity)
+                    let (rows, terms) = (view.layer.inputs, &below.by_unit);
+                    let mut layer = Product { rows, matrix: errors, terms, target: descent };
+                    panels(engine, view.blocks, &mut layer);
+                    layer.target.poison
                 }
             };
-            poison = poison + found;
+            for lane in 0..G::Vector::LANES {
+                poison = poison + found.lane(lane);
+            }
             if let Some(below) = &mut below {
-                let blocks = below.blocks;
-                let matrix = Matrix { elements: transposed, rows: layer.outputs };
-                let target =
-                    &mut Backward { rows: below.batch, activations: &mut *below.activations };
-                if output {
-                    let terms = All { count: layer.outputs, values: errors };
-                    Product { rows, blocks, matrix, terms, target }.on(engine);
-                } else {
-                    let terms = Units { active: &view.by_example, values: errors };
-                    Product { rows, blocks, matrix, terms, target }.on(engine);
+                let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
+                let target = Backward { rows: below.batch, activations: &mut *below.activations };
+                let terms = &view.by_example;
+                let mut layer = Product { rows: examples, matrix, terms, target };
+                panels(engine, below.blocks, &mut layer);
+                if views.layers.len() > 1 {
+                    engine.run(Errors {
+                        examples,
+                        errors: Matrix { elements: below.activations, rows: below.batch },
+                        by_example: &mut below.by_example,
+                    });
                 }
             }
-            output = false;
             above = below;
         }
         poison
-    }
-}
-
-fn forward_layer<G: Engine, T, const P: usize>(
-    engine: G,
-    rows: usize,
-    terms: T,
-    first: bool,
-    view: &mut View<'_, G::Vector, P>,
-) where
-    T: Terms<G::Vector, P>,
-{
-    let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
-    let bias = first.then_some((matrix, view.layer.inputs));
-    let target = &mut Forward { bias, rows: view.batch, out: &mut *view.activations };
-    Product { rows, blocks: view.blocks, matrix, terms, target }.on(engine);
-}
-
-/// What the update of every layer shares.
-struct Step<G: Engine, M, const P: usize> {
-    engine: G,
-    rows: usize,
-    learning_rate: Dual<Scalar<G>, P>,
-    momentum: M,
-}
-
-impl<G: Engine, M: Coefficient<G::Vector, P>, const P: usize> Step<G, M, P> {
-    /// Updates one layer's weights and biases by the gradient Σ terms × errors.
-    fn layer<T>(
-        &self,
-        layer: Layer,
-        blocks: usize,
-        terms: T,
-        errors: Matrix<'_, G::Vector, P>,
-        parameters: &mut [Dual<G::Vector, P>],
-        velocity: &mut [Dual<G::Vector, P>],
-    ) -> Dual<Scalar<G>, P>
-    where
-        T: Terms<G::Vector, P>,
-    {
-        let mut target = Descent {
-            learning_rate: Dual::splat(self.learning_rate),
-            momentum: self.momentum.factor(),
-            rows: layer.inputs + 1,
-            first: 0,
-            parameters,
-            velocity,
-            poison: Dual::default(),
-        };
-        let (engine, matrix) = (self.engine, errors);
-        let weights = Product { rows: layer.inputs, blocks, matrix, terms, target: &mut target };
-        weights.on(engine);
-        target.first = layer.inputs;
-        let terms = Ones { count: self.rows };
-        Product { rows: 1, blocks, matrix, terms, target: &mut target }.on(engine);
-        let poison = target.poison;
-        let mut total = Dual::constant(Scalar::<G>::ZERO);
-        for lane in 0..G::Vector::LANES {
-            total = total + poison.lane(lane);
-        }
-        total
     }
 }
 

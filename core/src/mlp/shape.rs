@@ -1,6 +1,6 @@
 //! The sizes of a network and the lengths of the buffers it needs.
 
-use super::sparse::segments;
+use super::batch::pairs;
 
 /// The sizes of the layers, from inputs to classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +109,13 @@ pub struct Lengths {
     pub activations: usize,
     /// The largest transposed weight matrix above the first layer.
     pub transposed: usize,
-    /// Positions of active units: by example, and again by unit.
+    /// Entries of active units: by example and, but for the output layer, again by unit.
     pub active: usize,
-    /// Ends of the rows of those positions: by example, and by unit.
+    /// Ends of the rows of those entries: by example, and by unit.
     pub ends: usize,
-    /// Non-zero inputs of a batch: by example, and as many again by input.
+    /// Pairs of inputs of a batch: by example, and as many again by pair.
     pub inputs: usize,
-    /// Ends of the rows of those: by example, and by input.
+    /// Ends of the rows of those: by example, and by pair.
     pub input_ends: usize,
     /// Labels of a batch.
     pub labels: usize,
@@ -135,8 +135,8 @@ impl Lengths {
             labels: batch,
         };
         if let [inputs, ..] = sizes {
-            l.inputs = batch * *inputs;
-            l.input_ends = batch * segments(*inputs) + *inputs;
+            l.inputs = batch * pairs(*inputs);
+            l.input_ends = batch + pairs(*inputs);
         }
         let mut rest = sizes;
         let mut first = true;
@@ -148,9 +148,11 @@ impl Lengths {
             if !first && *outputs * inputs.div_ceil(lanes) > l.transposed {
                 l.transposed = *outputs * inputs.div_ceil(lanes);
             }
+            l.active += batch * *outputs;
+            l.ends += batch;
             if !above.is_empty() {
-                l.active += 2 * batch * *outputs;
-                l.ends += batch * segments(*outputs) + *outputs;
+                l.active += batch * *outputs;
+                l.ends += *outputs;
             }
             first = false;
         }

@@ -1,83 +1,137 @@
-//! Softmax cross-entropy of one example.
+//! Softmax cross-entropy of a batch.
 
+use core::marker::PhantomData;
+
+use super::sparse::{Entry, Rows};
 use crate::dual::Dual;
 use crate::elementary::Elementary;
+use crate::engine::Task;
 use crate::real::Real;
+use crate::sum::Sum;
 use crate::vector::Vector;
 
-/// What the logits of one example say.
-pub struct Scored<T, const P: usize> {
-    /// The cross-entropy, in nats.
+/// What a network says of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation<T, const P: usize> {
+    /// The sum of the examples' losses, in nats.
     pub loss: Dual<T, P>,
-    /// The class with the largest logit, the first of several.
-    pub predicted: usize,
-    /// Σ_j exp(z_j − m).
-    total: Dual<T, P>,
+    /// How many examples have their largest logit at their label.
+    pub correct: u32,
 }
 
-/// The logits of one example among those of a batch, stored as a [`Matrix`](super::matrix::Matrix) is.
-pub struct Logits<'a, V, const P: usize> {
-    pub elements: &'a mut [Dual<V, P>],
-    pub rows: usize,
-    pub example: usize,
+/// Scores the logits of each example against its label, and turns them into errors where a list for them is given.
+pub struct Softmax<'a, 'r, V: Vector, E, const P: usize> {
     pub classes: usize,
+    /// As a [`Matrix`](super::matrix::Matrix) is stored.
+    pub logits: &'a mut [Dual<V, P>],
+    pub rows: usize,
+    pub labels: &'a [u16],
+    /// Takes the error of every class of each example.
+    pub errors: Option<&'a mut Rows<'r, Dual<V::Scalar, P>>>,
+    pub elementary: PhantomData<E>,
 }
 
-impl<V: Vector, const P: usize> Logits<'_, V, P> {
-    fn get(&self, class: usize) -> Dual<V::Scalar, P> {
-        match self.elements.get(class / V::LANES * self.rows + self.example) {
-            Some(block) => block.lane(class),
-            None => Dual::constant(V::Scalar::ZERO),
-        }
-    }
+impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, '_, V, E, P> {
+    type Output = Evaluation<V::Scalar, P>;
 
-    fn set(&mut self, class: usize, x: Dual<V::Scalar, P>) {
-        if let Some(block) = self.elements.get_mut(class / V::LANES * self.rows + self.example) {
-            block.set_lane(class, x);
+    #[inline(always)]
+    fn run(mut self) -> Self::Output {
+        let count = V::Scalar::from_u32(self.labels.len() as u32);
+        let mut losses = Sum::default();
+        let mut correct = 0;
+        for (example, &label) in self.labels.iter().enumerate() {
+            let label = usize::from(label);
+            let total = self.score(example, label, &mut losses, &mut correct);
+            if self.errors.is_some() {
+                self.error(example, label, total, count);
+            }
         }
+        if let Some(errors) = self.errors {
+            let mut list = errors.filling(0);
+            for example in 0..self.labels.len() {
+                let blocks = self.logits.iter().skip(example).step_by(self.rows.max(1));
+                for (first, block) in (0..self.classes).step_by(V::LANES).zip(blocks) {
+                    for lane in 0..V::LANES.min(self.classes - first) {
+                        let position = (first + lane) as u16;
+                        list.push(Entry { position, factor: block.lane(lane) });
+                    }
+                }
+                list.end();
+            }
+        }
+        Evaluation { loss: losses.total(), correct }
     }
 }
 
-/// The cross-entropy of the logits in `row` against `label`; leaves exp(z_j − m) in their place.
-///
-/// m, the largest logit, is a constant shift: the loss does not depend on it, so neither do its tangents.
-pub fn score<E, V, const P: usize>(row: &mut Logits<'_, V, P>, label: usize) -> Scored<V::Scalar, P>
-where
-    V: Vector,
-    E: Elementary<V::Scalar>,
-{
-    let mut largest = row.get(0).value;
-    let mut predicted = 0;
-    for class in 1..row.classes {
-        let z = row.get(class).value;
-        if z > largest {
-            largest = z;
-            predicted = class;
-        }
+impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, '_, V, E, P> {
+    /// The blocks of `example`, each with the number of its first class.
+    #[inline(always)]
+    fn blocks(&mut self, example: usize) -> impl Iterator<Item = (usize, &mut Dual<V, P>)> {
+        let blocks = self.logits.iter_mut().skip(example).step_by(self.rows.max(1));
+        (0..self.classes).step_by(V::LANES).zip(blocks)
     }
-    let shift = Dual::constant(largest);
-    let of_label = row.get(label) - shift;
-    let mut total = Dual::constant(V::Scalar::ZERO);
-    for class in 0..row.classes {
-        let e = (row.get(class) - shift).exp::<E>();
-        row.set(class, e);
-        total = total + e;
-    }
-    Scored { loss: total.ln::<E>() - of_label, predicted, total }
-}
 
-/// Turns what [`score`] left in `row` into the error δ_j = (exp(z_j − m)/total − [j = label]) / examples.
-pub fn error<V: Vector, const P: usize>(
-    row: &mut Logits<'_, V, P>,
-    label: usize,
-    scored: &Scored<V::Scalar, P>,
-    examples: V::Scalar,
-) {
-    for class in 0..row.classes {
-        let mut share = row.get(class) / scored.total;
-        if class == label {
-            share.value = share.value - V::Scalar::ONE;
+    /// Leaves exp(z_j − m) in the place of the logits, and returns Σ_j exp(z_j − m).
+    ///
+    /// m, the largest logit, is a constant shift: the loss does not depend on it, so neither do its tangents.
+    #[inline(always)]
+    fn score(
+        &mut self,
+        example: usize,
+        label: usize,
+        losses: &mut Sum<Dual<V::Scalar, P>>,
+        correct: &mut u32,
+    ) -> Dual<V::Scalar, P> {
+        let classes = self.classes;
+        let mut largest = V::Scalar::ZERO;
+        let mut predicted = 0;
+        let mut of_label = Dual::default();
+        for (first, block) in self.blocks(example) {
+            for lane in 0..V::LANES.min(classes - first) {
+                let z = block.value.lane(lane);
+                if z > largest || first + lane == 0 {
+                    largest = z;
+                    predicted = first + lane;
+                }
+            }
+            if (first..first + V::LANES).contains(&label) {
+                of_label = block.lane(label);
+            }
         }
-        row.set(class, share.divided(examples));
+        let mut total = Dual::constant(V::Scalar::ZERO);
+        for (first, block) in self.blocks(example) {
+            let lanes = V::LANES.min(classes - first);
+            let shifted = block.value - V::splat(largest);
+            let mut power = V::default();
+            for lane in 0..lanes {
+                power.set_lane(lane, E::exp(shifted.lane(lane)));
+            }
+            *block = Dual { value: power, tangents: block.tangents.map(|t| power * t) };
+            for lane in 0..lanes {
+                total = total + block.lane(lane);
+            }
+        }
+        losses.add(total.ln::<E>() - (of_label - Dual::constant(largest)));
+        *correct += (predicted == label) as u32;
+        total
+    }
+
+    /// Turns what [`score`](Self::score) left into the error δ_j = (exp(z_j − m)/total − [j = label]) / examples.
+    #[inline(always)]
+    fn error(
+        &mut self,
+        example: usize,
+        label: usize,
+        total: Dual<V::Scalar, P>,
+        examples: V::Scalar,
+    ) {
+        let (total, examples) = (Dual::splat(total), V::splat(examples));
+        for (first, block) in self.blocks(example) {
+            let mut share = *block / total;
+            if (first..first + V::LANES).contains(&label) {
+                share.value.set_lane(label, share.value.lane(label) - V::Scalar::ONE);
+            }
+            *block = share.divided(examples);
+        }
     }
 }

@@ -1,90 +1,82 @@
 //! Rows of varying length, packed one after another.
 
-/// How many positions a segment of a row spans: so many rows of a few columns of a matrix fit the nearest cache.
-pub const TILE: usize = 192;
-
-/// How many segments a row over `positions` positions has.
-pub const fn segments(positions: usize) -> usize {
-    positions.div_ceil(TILE)
+/// A term of a sum: which matrix row is multiplied, and by what.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Entry<F> {
+    /// The row: a unit or a pair of inputs in a list that belongs to an example, an example in one that belongs to those.
+    pub position: u16,
+    /// What its elements are multiplied by.
+    pub factor: F,
 }
 
-/// Rows of entries in one slice. A row is divided into segments of [`TILE`] positions, or it is one segment.
-///
-/// Segment s ends where `ends[s]` says and starts where segment s − 1 ends; row r is segments `r * segments`..
+/// Rows of entries in one slice: row r ends where `ends[r]` says and starts where row r − 1 ends.
 #[derive(Debug, Default)]
-pub struct Rows<'a, E> {
-    entries: &'a mut [E],
+pub struct Rows<'a, F> {
+    entries: &'a mut [Entry<F>],
     ends: &'a mut [u32],
-    segments: usize,
 }
 
-impl<'a, E: Copy> Rows<'a, E> {
-    /// Room for `ends.len() / segments` rows that hold `entries.len()` entries together.
-    pub fn new(entries: &'a mut [E], ends: &'a mut [u32], segments: usize) -> Self {
-        Self { entries, ends, segments }
+impl<'a, F: Copy> Rows<'a, F> {
+    /// Room for `ends.len()` rows that hold `entries.len()` entries together.
+    pub fn new(entries: &'a mut [Entry<F>], ends: &'a mut [u32]) -> Self {
+        Self { entries, ends }
     }
 
-    /// How many segments a row has.
-    pub fn segments(&self) -> usize {
-        self.segments
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     /// The entries of row `r`; none when there is no such row.
     #[inline(always)]
-    pub fn row(&self, r: usize) -> &[E] {
-        self.between(r * self.segments, (r + 1) * self.segments)
+    pub fn row(&self, r: usize) -> &[Entry<F>] {
+        let end = self.ends.get(r).copied().unwrap_or(0) as usize;
+        self.entries.get(self.start(r)..end).unwrap_or(&[])
     }
 
-    /// The entries in `segment` of row `r`; none when there is no such row.
+    /// The same, to be changed.
     #[inline(always)]
-    pub fn segment(&self, r: usize, segment: usize) -> &[E] {
-        let at = r * self.segments + segment;
-        self.between(at, at + 1)
+    pub fn row_mut(&mut self, r: usize) -> &mut [Entry<F>] {
+        let end = self.ends.get(r).copied().unwrap_or(0) as usize;
+        let start = self.start(r);
+        self.entries.get_mut(start..end).unwrap_or_default()
     }
 
-    /// The entries of the segments `first..last`.
+    /// Where row `r` starts.
     #[inline(always)]
-    fn between(&self, first: usize, last: usize) -> &[E] {
-        self.entries.get(self.end(first)..self.end(last)).unwrap_or(&[])
-    }
-
-    /// To fill it from row `r` on, the rows before it being filled.
-    #[inline(always)]
-    pub fn filling(&mut self, r: usize) -> Filling<'_, E> {
-        let first = r * self.segments;
-        let length = self.end(first);
-        Filling {
-            entries: self.entries,
-            ends: self.ends.get_mut(first..).unwrap_or_default().iter_mut(),
-            length,
-        }
-    }
-
-    /// Where the segments before number `n` end.
-    #[inline(always)]
-    fn end(&self, n: usize) -> usize {
-        match n.checked_sub(1) {
+    fn start(&self, r: usize) -> usize {
+        match r.checked_sub(1) {
             Some(previous) => self.ends.get(previous).copied().unwrap_or(0) as usize,
             None => 0,
         }
     }
 
-    /// Fills `self`, whose rows have one segment, with the transpose of the first `rows` rows of `other`: `place` says in
-    /// which row of `self` an entry of row r belongs, and as what. Entries of one row keep the order of the rows they came
-    /// from.
+    /// To fill it from row `r` on, the rows before it being filled.
     #[inline(always)]
-    pub fn transpose<F: Copy>(
-        &mut self,
-        other: &Rows<'_, F>,
-        rows: usize,
-        place: impl Fn(usize, F) -> (usize, E),
-    ) {
+    pub fn filling(&mut self, r: usize) -> Filling<'_, F> {
+        let length = self.start(r);
+        Filling {
+            entries: self.entries,
+            ends: self.ends.get_mut(r..).unwrap_or_default().iter_mut(),
+            length,
+        }
+    }
+
+    /// Fills `self` with the transpose of the first `rows` rows of `other`: what stands at position p of row r comes to
+    /// position r of row p. Entries of one row keep the order of the rows they came from.
+    #[inline(always)]
+    pub fn transpose(&mut self, other: &Rows<'_, F>, rows: usize) {
+        let end = other.start(rows);
+        let all = other.entries.get(..end).unwrap_or_default();
         self.ends.fill(0);
-        for r in 0..rows {
-            for &entry in other.row(r) {
-                if let Some(count) = self.ends.get_mut(place(r, entry).0) {
-                    *count += 1;
-                }
+        for entry in all {
+            if let Some(count) = self.ends.get_mut(usize::from(entry.position)) {
+                *count += 1;
             }
         }
         // Counts become starts; filling moves every start to its row's end.
@@ -95,11 +87,10 @@ impl<'a, E: Copy> Rows<'a, E> {
             start += count;
         }
         for r in 0..rows {
-            for &entry in other.row(r) {
-                let (row, entry) = place(r, entry);
-                if let Some(end) = self.ends.get_mut(row) {
+            for entry in other.row(r) {
+                if let Some(end) = self.ends.get_mut(usize::from(entry.position)) {
                     if let Some(room) = self.entries.get_mut(*end as usize) {
-                        *room = entry;
+                        *room = Entry { position: r as u16, factor: entry.factor };
                     }
                     *end += 1;
                 }
@@ -108,24 +99,44 @@ impl<'a, E: Copy> Rows<'a, E> {
     }
 }
 
-/// Rows that are being filled, segment by segment.
-pub struct Filling<'a, E> {
-    entries: &'a mut [E],
+/// Rows that are being filled, one after another.
+pub struct Filling<'a, F> {
+    entries: &'a mut [Entry<F>],
     ends: core::slice::IterMut<'a, u32>,
     length: usize,
 }
 
-impl<E> Filling<'_, E> {
-    /// Takes `entry` if `wanted`. Written always, kept when wanted: a branch would be mispredicted every other time.
+impl<F: Copy> Filling<'_, F> {
+    /// Takes `entry`.
     #[inline(always)]
-    pub fn offer(&mut self, entry: E, wanted: bool) {
+    pub fn push(&mut self, entry: Entry<F>) {
         if let Some(room) = self.entries.get_mut(self.length) {
             *room = entry;
+            self.length += 1;
+        }
+    }
+
+    /// Takes `position` if `wanted`, for whatever factor is there. Written always, kept when wanted: a branch would be
+    /// mispredicted every other time.
+    #[inline(always)]
+    pub fn offer(&mut self, position: u16, wanted: bool) {
+        if let Some(room) = self.entries.get_mut(self.length) {
+            room.position = position;
             self.length += wanted as usize;
         }
     }
 
-    /// Ends the segment.
+    /// Takes all of `entries`, or none of them where there is no room.
+    #[inline(always)]
+    pub fn extend(&mut self, entries: &[Entry<F>]) {
+        let end = self.length + entries.len();
+        if let Some(room) = self.entries.get_mut(self.length..end) {
+            room.copy_from_slice(entries);
+            self.length = end;
+        }
+    }
+
+    /// Ends the row.
     #[inline(always)]
     pub fn end(&mut self) {
         if let Some(end) = self.ends.next() {

@@ -27,9 +27,12 @@ macro_rules! fixed_network {
             velocity: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.parameters],
             activations: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.activations],
             transposed: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.transposed],
-            active: [u16; $name::LENGTHS.active],
+            active: [
+                $crate::mlp::Entry<$crate::dual::Dual<<$vector as $crate::vector::Vector>::Scalar, { $tangents }>>;
+                $name::LENGTHS.active
+            ],
             ends: [u32; $name::LENGTHS.ends],
-            inputs: [$crate::mlp::Entry<<$vector as $crate::vector::Vector>::Scalar>; 2 * $name::LENGTHS.inputs],
+            inputs: [$crate::mlp::Pair<<$vector as $crate::vector::Vector>::Scalar>; 2 * $name::LENGTHS.inputs],
             input_ends: [u32; $name::LENGTHS.input_ends],
             labels: [u16; $name::LENGTHS.labels],
         }
@@ -51,9 +54,12 @@ macro_rules! fixed_network {
                     velocity: [ZERO; Self::LENGTHS.parameters],
                     activations: [ZERO; Self::LENGTHS.activations],
                     transposed: [ZERO; Self::LENGTHS.transposed],
-                    active: [0; Self::LENGTHS.active],
+                    active: [$crate::mlp::Entry {
+                        position: 0,
+                        factor: $crate::dual::Dual { value: 0.0, tangents: [0.0; { $tangents }] },
+                    }; Self::LENGTHS.active],
                     ends: [0; Self::LENGTHS.ends],
-                    inputs: [$crate::mlp::Entry { position: 0, value: 0.0 }; 2 * Self::LENGTHS.inputs],
+                    inputs: [$crate::mlp::Entry { position: 0, factor: [0.0; 2] }; 2 * Self::LENGTHS.inputs],
                     input_ends: [0; Self::LENGTHS.input_ends],
                     labels: [0; Self::LENGTHS.labels],
                 }

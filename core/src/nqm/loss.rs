@@ -1,6 +1,7 @@
 //! The expected loss along a schedule.
 
 use super::model::{BLOCK, CHUNK, Directions, Step};
+use super::precondition::Block;
 use super::response::Response;
 use crate::dual::Dual;
 use crate::engine::{Engine, Scalar, Task};
@@ -38,6 +39,13 @@ impl<V: Vector> Directions<V> {
         (response.position * response.position).scaled(self.signal)
             + response.variance.scaled(self.floor)
     }
+
+    /// The part of [`Directions::excess`] that is not due to noise so far, for each lane: what would be left of it if all that
+    /// noise has added were taken away.
+    #[inline(always)]
+    pub fn noiseless<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Dual<V, P> {
+        (response.position * response.position).scaled(self.signal)
+    }
 }
 
 /// ½ Σ hσ²: what the excess losses leave out.
@@ -55,9 +63,9 @@ pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
 ///
 /// `directions` and `responses` are equally long; `losses` and `partial` have one element more than `schedule`.
 /// What the shorter of them lacks is left undone. `partial` is overwritten.
-pub fn losses<G: Engine, const P: usize>(
+pub fn losses<G: Engine, D: Block<G::Vector, P>, const P: usize>(
     engine: G,
-    directions: &[Directions<G::Vector>],
+    directions: &[D],
     schedule: &[Step<Dual<Scalar<G>, P>>],
     responses: &mut [Response<Dual<G::Vector, P>>],
     partial: &mut [Dual<G::Vector, P>],
@@ -80,9 +88,9 @@ pub(super) fn lanes_total<V: Vector, const P: usize>(lanes: &Dual<V, P>) -> Dual
 
 /// The excess losses of one chunk, each left as eight partial sums.
 #[derive(Debug)]
-pub struct Losses<'a, V: Vector, const P: usize> {
+pub struct Losses<'a, V: Vector, D, const P: usize> {
     /// The blocks of the chunk.
-    pub directions: &'a [Directions<V>],
+    pub directions: &'a [D],
     /// T steps.
     pub schedule: &'a [Step<Dual<V::Scalar, P>>],
     /// The responses of the blocks, before and after.
@@ -91,15 +99,15 @@ pub struct Losses<'a, V: Vector, const P: usize> {
     pub partial: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, const P: usize> Losses<'_, V, P> {
+impl<V: Vector, D, const P: usize> Losses<'_, V, D, P> {
     /// Blocks that stay in a first-level cache of 32 KiB through the whole schedule.
     const TILE: usize = {
-        let block = size_of::<Directions<V>>() + size_of::<Response<Dual<V, P>>>();
+        let block = size_of::<D>() + size_of::<Response<Dual<V, P>>>();
         if block < 20 * 1024 { 20 * 1024 / block } else { 1 }
     };
 }
 
-impl<V: Vector, const P: usize> Task for Losses<'_, V, P> {
+impl<V: Vector, D: Block<V, P>, const P: usize> Task for Losses<'_, V, D, P> {
     type Output = ();
 
     #[inline(always)]
@@ -109,7 +117,7 @@ impl<V: Vector, const P: usize> Task for Losses<'_, V, P> {
             let Some((first, rest)) = self.partial.split_first_mut() else { return };
             let mut sum = *first;
             for (block, response) in directions.iter().zip(&*responses) {
-                sum = sum + block.excess(response);
+                sum = sum + block.directions().excess(response);
             }
             *first = sum;
             for (step, partial) in self.schedule.iter().zip(rest) {
@@ -117,8 +125,8 @@ impl<V: Vector, const P: usize> Task for Losses<'_, V, P> {
                 let momentum = Dual::<V, P>::splat(step.momentum);
                 let mut sum = *partial;
                 for (block, response) in directions.iter().zip(&mut *responses) {
-                    *response = response.step(learning_rate.scaled(block.gain), momentum);
-                    sum = sum + block.excess(response);
+                    *response = response.step(block.pull(learning_rate), momentum);
+                    sum = sum + block.directions().excess(response);
                 }
                 *partial = sum;
             }

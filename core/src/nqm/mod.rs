@@ -19,12 +19,14 @@ mod gradient;
 mod greedy;
 mod loss;
 mod model;
+mod precondition;
 mod response;
 
 pub use gradient::{Gradient, Tape, gradient};
 pub use greedy::{Advance, NextLoss, advance};
 pub use loss::{Diverged, Losses, first_divergence, floor, losses};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
+pub use precondition::{Block, InvalidPreconditioner, Preconditioned, Preconditioner};
 pub use response::{Moments, Response};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The instruction sets of the host, chosen at run time. Each gives the bits of every other.
 
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(crate) mod x86;
 
 use myopia_core::engine::{Engine, Plain};
 use myopia_core::real::Real;

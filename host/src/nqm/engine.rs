@@ -4,6 +4,9 @@ use myopia_core::elementary::Libm;
 use myopia_core::engine::{Engine, Task};
 use myopia_core::vector::F64x8;
 
+#[cfg(target_arch = "x86_64")]
+use crate::engine::x86::{Avx2, Avx512};
+
 /// The widest instruction set of this processor that the kernels were compiled for.
 #[derive(Clone, Copy, Debug)]
 pub struct Native;
@@ -16,13 +19,12 @@ impl Engine for Native {
     #[inline]
     fn run<K: Task>(self, task: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            #[target_feature(enable = "avx2")]
-            fn avx2<K: Task>(task: K) -> K::Output {
-                task.run()
-            }
-            // SAFETY: the processor has AVX2.
-            return unsafe { avx2(task) };
+        if let Some(engine) = Avx512::<F64x8>::detect() {
+            return engine.run(task);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(engine) = Avx2::<F64x8>::detect() {
+            return engine.run(task);
         }
         task.run()
     }

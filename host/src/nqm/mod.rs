@@ -1,17 +1,21 @@
 //! The noisy quadratic laboratory.
 
-pub mod command;
+pub mod bands;
+pub mod chart;
 mod engine;
 pub mod greedy;
 mod newton;
+mod objective;
 pub mod optimum;
 pub mod policy;
 pub mod quadratic;
 pub mod replan;
 mod ritz;
+pub mod run;
 pub mod spectrum;
 mod starts;
 mod table;
+pub mod tuning;
 
 pub use quadratic::{Quadratic, Schedule, Scratch, State};
 

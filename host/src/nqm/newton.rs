@@ -14,29 +14,39 @@ pub trait Landscape {
     fn done(&self) -> bool;
 }
 
-/// Steps −(H + λ)⁻¹g, λ raised until H + λ is positive definite and the step leads lower, and lowered after success
-/// (Levenberg 1944), at most `iterations` of them.
+/// Steps −(H + λD)⁻¹g with D the sizes of H's diagonal, λ raised until H + λD is positive definite and the step leads lower,
+/// and lowered after success (Marquardt 1963), at most `iterations` of them.
 pub fn descend(landscape: &mut impl Landscape, iterations: usize) {
     let mut share = 1e-3;
     for _ in 0..iterations {
         if landscape.done() {
             return;
         }
-        let (gradient, hessian) = landscape.derivatives();
-        let diagonal = hessian.iter().step_by(gradient.len() + 1);
-        let largest = diagonal.fold(0.0, |most, entry| entry.abs().larger(most));
+        let (gradient, mut hessian) = landscape.derivatives();
+        let units = units(&hessian, gradient.len());
+        for (row, a) in hessian.chunks_exact_mut(gradient.len()).zip(&units) {
+            row.iter_mut().zip(&units).for_each(|(entry, b)| *entry *= a * b);
+        }
+        let scaled: Vec<f64> = gradient.iter().zip(&units).map(|(g, unit)| g * unit).collect();
         loop {
-            if share > 1e3 {
+            if share > 1e6 {
                 return;
             }
-            let step = solve(&hessian, share * largest, &gradient);
-            if step.is_some_and(|step| landscape.go(&step)) {
+            let step = solve(&hessian, share, &scaled);
+            let step = step.map(|step| step.iter().zip(&units).map(|(s, u)| s * u).collect());
+            if step.is_some_and(|step: Vec<f64>| landscape.go(&step)) {
                 share *= 0.1;
                 break;
             }
             share = if share < 1e-15 { 1e-15 } else { share * 4.0 };
         }
     }
+}
+
+/// For each coordinate the length along which the second derivative is at most one.
+pub fn units(hessian: &[f64], n: usize) -> Vec<f64> {
+    let diagonal = hessian.iter().step_by(n + 1);
+    diagonal.map(|entry| 1.0 / Libm::sqrt(entry.abs().larger(1.0))).collect()
 }
 
 /// −(H + λ)⁻¹g by Cholesky's factorisation, unless H + λ is not positive definite.

@@ -1,5 +1,6 @@
 //! How a schedule is arrived at: given in advance, or chosen for the quadratic it will run on.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -37,10 +38,32 @@ pub enum Policy {
     Replan(usize),
     /// The same with momenta.
     ReplanMomentum(usize),
+    /// α_k = α₀ / (1 + k/K)^β as meta-descent chooses it for the loss so many steps ahead.
+    Tuned(usize),
+}
+
+impl fmt::Display for Policy {
+    /// As it is written on the command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(rate) => write!(f, "constant:{rate}"),
+            Self::Decay(InverseTime { alpha0, time_constant, beta }) => {
+                write!(f, "decay:{alpha0},{time_constant},{beta}")
+            }
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Greedy => f.write_str("greedy"),
+            Self::GreedyMomentum => f.write_str("greedy-momentum"),
+            Self::Optimal => f.write_str("optimal"),
+            Self::OptimalMomentum => f.write_str("optimal-momentum"),
+            Self::Replan(horizon) => write!(f, "replan:{horizon}"),
+            Self::ReplanMomentum(horizon) => write!(f, "replan-momentum:{horizon}"),
+            Self::Tuned(horizon) => write!(f, "tuned:{horizon}"),
+        }
+    }
 }
 
 const FORMS: &str = "a schedule is greedy, greedy-momentum, optimal, optimal-momentum, replan:H, \
-                     replan-momentum:H, constant:RATE, decay:RATE,STEPS,EXPONENT or file:PATH";
+                     replan-momentum:H, tuned:H, constant:RATE, decay:RATE,STEPS,EXPONENT or file:PATH";
 
 impl FromStr for Policy {
     type Err = String;
@@ -60,6 +83,7 @@ impl FromStr for Policy {
             },
             Some(("replan", steps)) => horizon(steps).map(Self::Replan),
             Some(("replan-momentum", steps)) => horizon(steps).map(Self::ReplanMomentum),
+            Some(("tuned", steps)) => horizon(steps).map(Self::Tuned),
             Some(("constant", rate)) => match numbers(rate)?.as_slice() {
                 &[rate] if rate > 0.0 => Ok(Self::Constant(rate)),
                 _ => Err("give one positive learning rate".into()),

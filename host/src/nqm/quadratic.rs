@@ -1,22 +1,27 @@
 //! A noisy quadratic on the heap, and the exact losses of schedules on it.
 
 use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
 use myopia_core::nqm::{
-    Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Response, Step, Tape,
-    advance, first_divergence, floor, gradient, losses, pack,
+    Block, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Preconditioned,
+    Preconditioner, Response, Step, Tape, advance, first_divergence, floor, gradient, losses, pack,
 };
 use myopia_core::real::Real;
-use myopia_core::vector::F64x8;
+use myopia_core::sum::sum;
+use myopia_core::vector::{F64x8, Vector};
 
 use super::engine::Native;
 
 /// A schedule: one learning rate and one momentum for each step.
 pub type Schedule = Vec<Step<f64>>;
 
-/// A noisy quadratic of any number of directions.
+/// A noisy quadratic of any number of directions, on which gradients may be preconditioned.
 #[derive(Clone, Debug)]
 pub struct Quadratic {
     directions: Vec<Direction<f64>>,
+    /// The directions as the kernels need them, without a preconditioner.
+    plain: Vec<Directions<F64x8>>,
+    /// The same with it.
     blocks: Vec<Directions<F64x8>>,
     floor: f64,
 }
@@ -46,7 +51,24 @@ impl Quadratic {
         let mut blocks = vec![Directions::default(); directions.len().div_ceil(8)];
         pack(directions.iter().copied(), &mut blocks)?;
         let floor = floor(&blocks);
-        Ok(Self { directions, blocks, floor })
+        Ok(Self { directions, plain: blocks.clone(), blocks, floor })
+    }
+
+    /// The same quadratic with `preconditioner` on its gradients in place of any other, or the number of the first
+    /// direction in which that is not finite.
+    pub fn preconditioned(self, preconditioner: Preconditioner<f64>) -> Result<Self, usize> {
+        let blocks = self.under(&preconditioner.constant::<0>());
+        let quadratic =
+            Self { blocks: blocks.iter().map(|block| *block.directions()).collect(), ..self };
+        let wrong = quadratic.gains().position(|gain| !gain.is_finite());
+        wrong.map_or(Ok(quadratic), Err)
+    }
+
+    fn under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+    ) -> Vec<Preconditioned<F64x8, P>> {
+        self.plain.iter().map(|block| block.preconditioned::<Libm, P>(preconditioner)).collect()
     }
 
     /// Its directions.
@@ -54,18 +76,16 @@ impl Quadratic {
         &self.directions
     }
 
-    /// The largest curvature.
-    pub fn largest_curvature(&self) -> f64 {
-        self.directions.iter().fold(0.0, |largest, d| d.curvature.larger(largest))
+    /// How strongly a step of learning rate one pulls in each direction: the curvature, times the preconditioner if there
+    /// is one.
+    pub fn gains(&self) -> impl Iterator<Item = f64> + '_ {
+        let lanes = self.blocks.iter().flat_map(|block| (0..8).map(|lane| block.gain.lane(lane)));
+        lanes.take(self.directions.len())
     }
 
-    /// The same quadratic without noise.
-    pub fn without_noise(&self) -> Self {
-        let mut quiet = self.clone();
-        quiet.directions.iter_mut().for_each(|d| d.noise_variance = 0.0);
-        quiet.blocks.iter_mut().for_each(|block| block.floor = F64x8::ZERO);
-        quiet.floor = 0.0;
-        quiet
+    /// The largest of them.
+    pub fn largest_gain(&self) -> f64 {
+        self.gains().fold(0.0, |largest: f64, gain| gain.larger(largest))
     }
 
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
@@ -83,12 +103,16 @@ impl Quadratic {
         &self,
         schedule: &[Step<Dual<f64, P>>],
     ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-        let mut responses = vec![Response::initial(); self.blocks.len()];
-        let mut partial = vec![Dual::default(); schedule.len() + 1];
-        let mut out = vec![Dual::default(); schedule.len() + 1];
-        losses(Native, &self.blocks, schedule, &mut responses, &mut partial, &mut out);
-        first_divergence(&out)?;
-        Ok(out)
+        along(&self.blocks, schedule)
+    }
+
+    /// The same under another preconditioner, and with its tangents.
+    pub fn losses_under<const P: usize>(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+        schedule: &[Step<Dual<f64, P>>],
+    ) -> Result<Vec<Dual<f64, P>>, Diverged> {
+        along(&self.under(preconditioner), schedule)
     }
 
     /// Takes `state` through `step`, if there is one, and returns the loss after the step that follows.
@@ -126,9 +150,24 @@ impl Quadratic {
         (loss.value, scratch.gradient.iter().map(value))
     }
 
-    /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its learning rates and, if
-    /// `entries` is twice the number of steps, by its momenta after them.
-    pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
+    /// The excess loss after `schedule` from `state` on.
+    pub fn excess_after(&self, state: &State, schedule: &[Step<f64>]) -> f64 {
+        let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+        let mut responses = state.0.clone();
+        let mut partial = vec![Dual::default(); schedule.len() + 1];
+        let mut out = vec![Dual::default(); schedule.len() + 1];
+        losses(Native, &self.blocks, &numbers, &mut responses, &mut partial, &mut out);
+        out.last().map_or(0.0, |loss| loss.value)
+    }
+
+    /// The first and second derivatives of the excess loss after `schedule` from `state` on, the second row by row: by its
+    /// learning rates and, if `entries` is twice the number of steps, by its momenta after them.
+    pub fn derivatives(
+        &self,
+        state: &State,
+        schedule: &[Step<f64>],
+        entries: usize,
+    ) -> (Vec<f64>, Vec<f64>) {
         let steps = schedule.len();
         let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
             state.0.iter().map(|response| response.constant()).collect();
@@ -136,6 +175,7 @@ impl Quadratic {
         let mut tape = vec![Response::default(); steps];
         let mut partial = vec![Step::default(); steps];
         let mut derivatives = vec![Step::default(); steps];
+        let mut first_derivatives = vec![0.0; entries];
         let mut hessian = vec![0.0; entries * entries];
         for first in (0..entries).step_by(COLUMNS) {
             let mut numbers: Vec<_> = schedule.iter().map(|step| step.constant()).collect();
@@ -155,6 +195,7 @@ impl Quadratic {
             let columns = rates.chain(derivatives.iter().map(|step| step.momentum));
             // Symmetric: what is derived by entry number `first + p` is as well its row.
             for (other, derivative) in columns.take(entries).enumerate() {
+                first_derivatives[other] = derivative.value;
                 for (p, second) in derivative.tangents.iter().enumerate() {
                     if first + p < entries {
                         hessian[(first + p) * entries + other] = *second;
@@ -162,7 +203,25 @@ impl Quadratic {
                 }
             }
         }
-        hessian
+        (first_derivatives, hessian)
+    }
+
+    /// What each direction adds to the excess loss in `state`.
+    pub fn shares<'a>(&'a self, state: &'a State) -> impl Iterator<Item = f64> + 'a {
+        let lanes = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let excess = block.excess(response).value;
+            (0..8).map(move |lane| excess.lane(lane))
+        });
+        lanes.take(self.directions.len())
+    }
+
+    /// The part of the excess loss in `state` that noise has not added.
+    pub fn noiseless(&self, state: &State) -> f64 {
+        let parts = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
+            let part = block.noiseless(response).value;
+            (0..8).map(move |lane| part.lane(lane))
+        });
+        sum(parts)
     }
 
     /// The moments of every direction in `state`.
@@ -170,4 +229,17 @@ impl Quadratic {
         let lanes = state.0.iter().flat_map(|block| (0..8).map(|lane| block.lane(lane)));
         lanes.zip(&self.directions).map(|(response, direction)| response.moments(*direction))
     }
+}
+
+/// The excess losses along `schedule` from the start.
+fn along<D: Block<F64x8, P>, const P: usize>(
+    blocks: &[D],
+    schedule: &[Step<Dual<f64, P>>],
+) -> Result<Vec<Dual<f64, P>>, Diverged> {
+    let mut responses = vec![Response::initial(); blocks.len()];
+    let mut partial = vec![Dual::default(); schedule.len() + 1];
+    let mut out = vec![Dual::default(); schedule.len() + 1];
+    losses(Native, blocks, schedule, &mut responses, &mut partial, &mut out);
+    first_divergence(&out)?;
+    Ok(out)
 }

@@ -1,7 +1,8 @@
 //! Receding horizons: plan some steps ahead, take the first, plan again.
 
+use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
-use super::optimum::{Freedom, Optimum, best_of, optimal};
+use super::optimum::{Optimum, best_of, optimal};
 use super::quadratic::{Quadratic, Schedule};
 
 /// A schedule that was searched for, and how the search went.
@@ -20,7 +21,7 @@ pub struct Plan {
 impl From<Optimum> for Plan {
     fn from(optimum: Optimum) -> Self {
         Self {
-            stationary: optimum.stationary(),
+            stationary: optimum.stationary,
             gradient_norm: optimum.gradient_norm,
             iterations: optimum.iterations,
             schedule: optimum.schedule,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::nqm::Direction;
+use myopia_core::nqm::{Direction, Preconditioner};
 
 use super::quadratic::Quadratic;
 use super::table;
@@ -98,6 +98,8 @@ pub struct Setting {
     pub mean: f64,
     /// V\[θ\] before the first step, where no file gives it.
     pub variance: f64,
+    /// What gradients are multiplied by.
+    pub preconditioner: Preconditioner<f64>,
 }
 
 /// Directions when neither an option nor a file says how many.
@@ -109,6 +111,17 @@ impl Setting {
     /// # Errors
     /// When there are no directions, when one of them is impossible, or when the file cannot be read.
     pub fn quadratic(&self) -> Result<Quadratic, Failure> {
+        self.plain()?.preconditioned(self.preconditioner).map_err(|i| {
+            Failure::usage(format!(
+                "direction {}: the preconditioner 1/(h^{} + {}) overflows; give a smaller --power or some --damping",
+                i + 1,
+                self.preconditioner.power,
+                self.preconditioner.damping
+            ))
+        })
+    }
+
+    fn plain(&self) -> Result<Quadratic, Failure> {
         if let Spectrum::File(path) = &self.spectrum {
             return self.read(path);
         }

@@ -1,11 +1,13 @@
 //! Where the search for an optimal schedule begins.
 
+use std::iter;
+
 use myopia_core::nqm::Step;
 
+use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
-use super::optimum::Freedom;
 use super::quadratic::{Quadratic, Schedule, State};
-use super::ritz::{leja, ritz_values};
+use super::ritz::{Tridiagonal, leja};
 
 /// Schedules of `steps` steps that lie in different parts of the landscape; the first is greedy.
 pub fn starts(
@@ -21,18 +23,25 @@ pub fn starts(
         Freedom::Both => (greedy_steps(quadratic, state.clone(), steps), &[0.0, 0.5, 0.9]),
     };
     let mut starts = vec![greedy];
-    let rates = |rates: &[f64]| -> Schedule {
-        let step = |&learning_rate| Step { learning_rate, momentum: momenta[0] };
-        rates.iter().cycle().take(steps).map(step).collect()
-    };
-    // Without noise, and with no momentum, this is the best there is (see `ritz_values`).
-    let mut roots: Vec<f64> = ritz_values(quadratic, steps).iter().map(|h| 1.0 / h).collect();
-    if !roots.is_empty() {
-        starts.push(rates(&leja(&roots)));
-        roots.sort_by(|a, b| b.total_cmp(a));
-        starts.push(rates(&roots));
+    // What is best without noise, with momentum and without it, for all steps and for the first of them.
+    let seen = Tridiagonal::new(quadratic, state, steps);
+    for first in iter::successors(Some(steps), |first| Some(first / 2)).take_while(|&n| n > 0) {
+        let seen = seen.first(first);
+        if freedom == Freedom::Both {
+            starts.push(continued(quadratic, state, steps, seen.schedule(), freedom));
+        }
+        let mut roots: Vec<f64> = seen.ritz_values().iter().map(|h| 1.0 / h).collect();
+        let given = |rates: &[f64]| -> Schedule {
+            let step = |&learning_rate| Step { learning_rate, momentum: momenta[0] };
+            continued(quadratic, state, steps, rates.iter().map(step).collect(), freedom)
+        };
+        starts.push(given(&leja(&roots)));
+        if first == steps {
+            roots.sort_by(|a, b| b.total_cmp(a));
+            starts.push(given(&roots));
+        }
     }
-    let sharpest = quadratic.largest_curvature();
+    let sharpest = quadratic.largest_gain();
     if sharpest > 0.0 {
         for &momentum in momenta {
             for (share, time_constant) in
@@ -49,4 +58,24 @@ pub fn starts(
         }
     }
     starts
+}
+
+/// `schedule` and after it, up to `steps` steps, what is greedy.
+fn continued(
+    quadratic: &Quadratic,
+    state: &State,
+    steps: usize,
+    mut schedule: Schedule,
+    freedom: Freedom,
+) -> Schedule {
+    let mut end = state.clone();
+    for step in &schedule {
+        quadratic.advance(&mut end, Some(*step));
+    }
+    let left = steps - schedule.len();
+    schedule.extend(match freedom {
+        Freedom::LearningRate(momentum) => greedy_rates(quadratic, end, left, momentum),
+        Freedom::Both => greedy_steps(quadratic, end, left),
+    });
+    schedule
 }

@@ -1,142 +1,26 @@
-use std::fs;
-use std::path::Path;
+use myopia_core::elementary::Libm;
+use myopia_core::nqm::{Direction, Preconditioner, Step};
 
-use clap::Parser;
-use myopia_core::nqm::Step;
+use super::tuning::{Tuning, look_ahead};
+use super::{Quadratic, Schedule, Scratch};
 
-use super::command::{NqmArgs, Report, run};
-use crate::failure::Failure;
-
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    args: NqmArgs,
-}
-
-/// What the command says to these words.
-fn nqm(words: &str) -> Result<Report, Failure> {
-    let line = Line::try_parse_from(["nqm"].into_iter().chain(words.split_whitespace()));
-    run(&line.map_err(|e| Failure::usage(e.to_string()))?.args)
-}
-
-fn excess(words: &str) -> f64 {
-    nqm(words).unwrap().excess_loss
-}
-
-/// Theorem 3: in one dimension greedy is optimal at every horizon.
-#[test]
-fn greedy_is_optimal_in_one_dimension() {
-    for setting in ["--noise inverse", "--noise constant:0.1 --mean0 2", "--noise constant:30"] {
-        for steps in [1, 2, 5, 12] {
-            let words = format!("--dim 1 --spectrum uniform:0.7,0.7 {setting} --steps {steps}");
-            let greedy = nqm(&format!("{words} --schedule greedy")).unwrap();
-            let optimal = nqm(&format!("{words} --schedule optimal")).unwrap();
-            let ratio = optimal.excess_loss / greedy.excess_loss;
-            assert!((ratio - 1.0).abs() < 1e-9, "{words}: {ratio}");
-        }
-    }
-}
-
-#[test]
-fn optimal_is_never_worse_than_greedy_and_stationary() {
-    for setting in [
-        "--dim 30 --steps 12",
-        "--dim 30 --steps 1",
-        "--dim 20 --steps 10 --spectrum geometric:1e-3,1 --mean0 1 --var0 0",
-        "--dim 20 --steps 10 --spectrum uniform:0.5,2 --noise constant:0.1",
-        "--dim 20 --steps 8 --momentum 0.9",
-        "--dim 12 --steps 6 --noise none",
-    ] {
-        let optimal = nqm(&format!("{setting} --schedule optimal")).unwrap();
-        let greedy = excess(&format!("{setting} --schedule greedy"));
-        assert!(optimal.excess_loss <= greedy, "{setting}: {} {greedy}", optimal.excess_loss);
-        assert!(optimal.gradient_norm.unwrap() <= 1e-5, "{setting}");
-        assert!(optimal.iterations.unwrap() > 0);
-    }
-}
-
-#[test]
-fn momentum_helps_and_is_never_worse_than_greedy_momentum() {
-    let setting = "--dim 20 --steps 5";
-    let both = excess(&format!("{setting} --schedule optimal-momentum"));
-    assert!(both < excess(&format!("{setting} --schedule greedy-momentum")));
-    assert!(both < excess(&format!("{setting} --schedule optimal")));
-}
-
-/// Without noise and momentum the best rates are the inverse Ritz values, and reach conjugate gradient's loss.
-#[test]
-fn without_noise_the_optimum_is_that_of_conjugate_gradient() {
-    let setting = "--dim 20 --spectrum uniform:0.2,2 --noise none --steps 6";
-    let ratio = excess(&format!("{setting} --schedule optimal"))
-        / excess(&format!("{setting} --schedule greedy-momentum"));
-    assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
-}
-
-#[test]
-fn replanning_leads_from_greedy_to_optimal() {
-    let report =
-        |schedule: &str| nqm(&format!("--dim 30 --steps 8 --schedule {schedule}")).unwrap();
-    assert_eq!(report("replan:1").learning_rates, report("greedy").learning_rates);
-    for whole in ["replan:8", "replan:100"] {
-        assert_eq!(report(whole).learning_rates, report("optimal").learning_rates);
-    }
-    let losses: Vec<f64> =
-        [1, 2, 4, 8].map(|h| report(&format!("replan:{h}")).excess_loss).to_vec();
-    assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
-}
-
-fn sentence(words: &str) -> String {
-    nqm(words).unwrap_err().to_string()
-}
-
-fn file(folder: &Path, name: &str, text: &str) -> String {
-    let path = folder.join(name);
-    fs::write(&path, text).unwrap();
-    path.display().to_string()
-}
-
-#[test]
-fn wrong_spectra_are_named_with_their_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let table = |rows: &str| {
-        let path =
-            file(folder.path(), "spectrum.csv", &format!("curvature,noise_variance\n{rows}"));
-        sentence(&format!("--schedule greedy --spectrum file:{path}"))
+/// Curvatures and inverse noise variances 1/i, initial mean ½.
+fn inverse(dim: u32) -> Quadratic {
+    let direction = |i| Direction {
+        curvature: 1.0 / f64::from(i),
+        noise_variance: f64::from(i),
+        initial_mean: 0.5,
+        initial_variance: 1.0,
     };
-    assert!(table("1,1\n-2,1\n").contains("line 3: the curvature must be zero or a positive"));
-    assert!(table("1,1\n2,nan\n").contains("line 3: the noise_variance is \"nan\""));
-    assert!(table("1,1\n1,1\n2\n").contains("line 4: 1 values where the header has 2"));
-    assert!(table("").contains("has no directions"));
-    assert!(sentence("--schedule greedy --dim 0").contains("--dim is 0"));
-    assert!(sentence("--schedule greedy --steps 0").contains("--steps is 0"));
-    assert!(sentence("--schedule replan:0").contains("at least 1"));
-}
-
-#[test]
-fn a_schedule_file_shorter_than_the_horizon_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "schedule.csv", "learning_rate,momentum\n0.1,0.9\n0.05,0.9\n");
-    assert_eq!(nqm(&format!("--schedule file:{path}")).unwrap().losses.len(), 3);
-    let refused = sentence(&format!("--schedule file:{path} --steps 3"));
-    assert!(refused.contains("--steps is 3 but") && refused.contains("has 2 steps"), "{refused}");
-    let path = file(folder.path(), "wrong.csv", "learning_rate,momentum\n0.1,0.9\ninf,0.9\n");
-    assert!(sentence(&format!("--schedule file:{path}")).contains("line 3: the learning_rate is"));
+    Quadratic::new((1..=dim).map(direction).collect()).unwrap()
 }
 
 #[test]
 fn second_derivatives_agree_with_differences_of_the_gradient() {
-    use super::{Scratch, spectrum};
-    let setting = spectrum::Setting {
-        spectrum: spectrum::Spectrum::Inverse,
-        dim: Some(11),
-        noise: spectrum::Noise::Inverse,
-        mean: 0.5,
-        variance: 1.0,
-    };
-    let quadratic = setting.quadratic().unwrap();
+    let quadratic = inverse(11);
     let state = quadratic.start();
     let schedule = vec![Step { learning_rate: 0.3, momentum: 0.4 }; 3];
-    let hessian = quadratic.hessian(&state, &schedule, 6);
+    let hessian = quadratic.derivatives(&state, &schedule, 6).1;
     let gradient = |schedule: &[Step<f64>]| -> Vec<f64> {
         let mut scratch = Scratch::default();
         let (_, steps) = quadratic.gradient(&state, schedule, &mut scratch);
@@ -160,5 +44,67 @@ fn second_derivatives_agree_with_differences_of_the_gradient() {
                 "{found} {difference}"
             );
         }
+    }
+}
+
+/// Derivatives by α₀, K and β carried forward, against the adjoint's by every α_k contracted with differences of the
+/// schedule's formula.
+#[test]
+fn hypergradients_agree_with_the_adjoint() {
+    use myopia_core::dual::Dual;
+    use myopia_core::schedule::{InverseTime, PARAMETERS};
+    let quadratic = inverse(100);
+    for horizon in [1, 7, 60] {
+        let tuning = Tuning { horizon, momentum: 0.8, ..Tuning::new(&quadratic) };
+        let parameters = [0.3, 9.0, 1.2, 0.0];
+        let found = look_ahead(&quadratic, &tuning, parameters).unwrap();
+        let [alpha0, time_constant, beta, _] = parameters;
+        let rates = InverseTime { alpha0, time_constant, beta }.with_tangents(PARAMETERS);
+        let rates: Vec<Dual<f64, 3>> =
+            (0..horizon as u32).map(|k| rates.learning_rate::<Libm>(k)).collect();
+        let schedule: Schedule =
+            rates.iter().map(|r| Step { learning_rate: r.value, momentum: 0.8 }).collect();
+        let mut scratch = Scratch::default();
+        let (excess, adjoint) = quadratic.gradient(&quadratic.start(), &schedule, &mut scratch);
+        let adjoint: Schedule = adjoint.collect();
+        assert!((excess / found.value - 1.0).abs() < 1e-13);
+        for p in 0..3 {
+            let terms = adjoint.iter().zip(&rates).map(|(d, r)| d.learning_rate * r.tangents[p]);
+            let total: f64 = myopia_core::sum::sum(terms);
+            let error = (total - found.tangents[p]).abs();
+            assert!(error <= 1e-9 * found.tangents[p].abs() + 1e-15, "{horizon}, {p}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn the_derivative_by_the_damping_agrees_with_differences() {
+    for (power, damping) in [(1.0, 0.1), (0.5, 0.02), (0.0, 1.0)] {
+        let quadratic = inverse(50);
+        let preconditioner = Preconditioner { power, damping };
+        let tuning = Tuning { horizon: 20, preconditioner, ..Tuning::new(&quadratic) };
+        let at = |damping| look_ahead(&quadratic, &tuning, [0.05, 30.0, 0.5, damping]).unwrap();
+        let shift = 1e-5 * damping;
+        let difference = (at(damping + shift).value - at(damping - shift).value) / (2.0 * shift);
+        let found = at(damping).tangents[3];
+        assert!((found / difference - 1.0).abs() < 1e-7, "{power}: {found} {difference}");
+        // The same value as the quadratic that has the preconditioner built in.
+        let built_in = quadratic.clone().preconditioned(preconditioner).unwrap();
+        let schedule: Schedule = super::tuning::Tuned {
+            meta_step: 0,
+            alpha0: 0.05,
+            time_constant: 30.0,
+            beta: 0.5,
+            damping,
+            excess_loss: 0.0,
+            d_alpha0: 0.0,
+            d_time_constant: 0.0,
+            d_beta: 0.0,
+            d_damping: 0.0,
+        }
+        .schedule(20, 0.0);
+        let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+        let last = built_in.losses(&numbers).unwrap().last().unwrap().value;
+        assert_eq!(last.to_bits(), at(damping).value.to_bits());
     }
 }

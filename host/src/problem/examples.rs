@@ -2,13 +2,13 @@
 
 use myopia_core::digest::Digest;
 use myopia_core::glyphs::Glyphs;
-use myopia_core::mlp::{Batch, Examples};
+use myopia_core::mlp::{Batch, Examples, Pair, paired};
 use myopia_core::real::Real;
 
-/// Examples as they lie in a file: number i has its non-zero inputs and its label.
+/// Examples in the order of a file: number i has its non-zero inputs, in pairs, and its label.
 pub struct ExampleSet<T> {
     ends: Vec<usize>,
-    inputs: Vec<(u16, T)>,
+    inputs: Vec<Pair<T>>,
     labels: Vec<u16>,
 }
 
@@ -19,7 +19,7 @@ impl<T: Real> ExampleSet<T> {
     ) -> Self {
         let mut set = Self { ends: Vec::new(), inputs: Vec::new(), labels: Vec::new() };
         for (label, inputs) in examples {
-            set.inputs.extend(inputs.into_iter().filter(|(_, value)| *value != T::ZERO));
+            paired(inputs.into_iter(), usize::from(u16::MAX), |pair| set.inputs.push(pair));
             set.ends.push(set.inputs.len());
             set.labels.push(label);
         }
@@ -44,9 +44,13 @@ impl<T: Real> ExampleSet<T> {
         let mut start = 0;
         for (&end, label) in self.ends.iter().zip(&self.labels) {
             label.to_le_bytes().into_iter().for_each(|byte| digest.byte(byte));
-            for (place, value) in &self.inputs[start..end] {
-                place.to_le_bytes().into_iter().for_each(|byte| digest.byte(byte));
-                digest.add(*value).expect("pixels are numbers");
+            for pair in &self.inputs[start..end] {
+                for (place, value) in (2 * pair.position..).zip(pair.factor) {
+                    if value != T::ZERO {
+                        place.to_le_bytes().into_iter().for_each(|byte| digest.byte(byte));
+                        digest.add(value).expect("pixels are numbers");
+                    }
+                }
             }
             start = end;
         }
@@ -63,6 +67,6 @@ impl<T: Real> Examples<T> for ExampleSet<T> {
     fn append(&self, index: u32, batch: &mut Batch<'_, T>) {
         let index = index as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        batch.push(self.labels[index], self.inputs[start..self.ends[index]].iter().copied());
+        batch.push_pairs(self.labels[index], &self.inputs[start..self.ends[index]]);
     }
 }

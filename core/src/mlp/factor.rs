@@ -1,0 +1,54 @@
+//! What a row of a matrix is multiplied by.
+
+use crate::dual::Dual;
+use crate::real::Real;
+use crate::vector::Vector;
+
+/// What every lane of a block is multiplied by: a constant, or a number with tangents.
+pub trait Factor<V: Vector, const P: usize>: Copy {
+    /// `block` times this factor.
+    fn times(self, block: Dual<V, P>) -> Dual<V, P>;
+}
+
+/// A constant factor.
+#[derive(Clone, Copy)]
+pub struct Constant<V>(pub V);
+
+impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
+    #[inline(always)]
+    fn times(self, block: Dual<V, P>) -> Dual<V, P> {
+        block.scaled(self.0)
+    }
+}
+
+impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
+    #[inline(always)]
+    fn times(self, block: Dual<V, P>) -> Dual<V, P> {
+        block * self
+    }
+}
+
+/// A number that whole blocks are multiplied by, as [`Network::step`](super::Network::step) takes its momentum: a plain one is
+/// a constant and costs no tangents, a [`Dual`] carries them.
+pub trait Coefficient<V: Vector, const P: usize>: Copy {
+    /// The number in every lane.
+    type Factor: Factor<V, P>;
+    /// The number in every lane.
+    fn factor(self) -> Self::Factor;
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for T {
+    type Factor = Constant<V>;
+    #[inline(always)]
+    fn factor(self) -> Constant<V> {
+        Constant(V::splat(self))
+    }
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize> Coefficient<V, P> for Dual<T, P> {
+    type Factor = Dual<V, P>;
+    #[inline(always)]
+    fn factor(self) -> Dual<V, P> {
+        Dual::splat(self)
+    }
+}

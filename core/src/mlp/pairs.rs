@@ -1,0 +1,102 @@
+//! The products of the first layer, whose factors are pairs of inputs.
+
+use super::matrix::{Matrix, across, columns_mut};
+use super::panels::Panel;
+use super::sparse::Rows;
+use super::target::{Descent, Target, zeros};
+use crate::dual::Dual;
+use crate::vector::Vector;
+
+/// Pre-activations: for each example the bias + Σ input × row of weights.
+///
+/// Weights are read once, row after row, and added to the sums of every example they concern; those stay in the nearest cache,
+/// where the weights would not fit.
+pub struct Spread<'a, V: Vector, const P: usize> {
+    pub examples: usize,
+    /// For each pair of inputs the examples in which it is not zero.
+    pub pairs: &'a Rows<'a, [V::Scalar; 2]>,
+    /// The weights and, in one more row, the biases.
+    pub weights: Matrix<'a, V, P>,
+    /// Rows of the pre-activations.
+    pub rows: usize,
+    pub out: &'a mut [Dual<V, P>],
+}
+
+impl<V: Vector, const P: usize> Panel for Spread<'_, V, P> {
+    const SUMS: usize = P + 1;
+
+    #[inline(always)]
+    fn bytes(&self) -> usize {
+        self.examples * size_of::<Dual<V, P>>()
+    }
+
+    #[inline(always)]
+    fn panel<const U: usize>(&mut self, column: usize) {
+        let Some(columns) = self.weights.columns::<U>(column) else { return };
+        let Some(mut out) = columns_mut::<V, P, U>(self.out, self.rows, column) else { return };
+        let bias = self.weights.rows.saturating_sub(1);
+        for (out, weights) in out.iter_mut().zip(&columns) {
+            let (Some(out), Some(bias)) = (out.get_mut(..self.examples), weights.get(bias)) else {
+                return;
+            };
+            out.fill(*bias);
+        }
+        for pair in 0..self.pairs.len() {
+            // Of an odd number of inputs the last pair's second row is the biases, and its factor zero.
+            let (first, second) = (across(&columns, 2 * pair), across(&columns, 2 * pair + 1));
+            let (Some(first), Some(second)) = (first, second) else { return };
+            let (first, second) = (first.map(|w| *w), second.map(|w| *w));
+            for entry in self.pairs.row(pair) {
+                let [a, b] = &entry.factor;
+                let (a, b) = (V::splat(*a), V::splat(*b));
+                let at = usize::from(entry.position);
+                for ((out, first), second) in out.iter_mut().zip(&first).zip(&second) {
+                    let Some(sum) = out.get_mut(at) else { return };
+                    *sum = *sum + first.scaled(a) + second.scaled(b);
+                }
+            }
+        }
+    }
+}
+
+/// The gradient Σ input × error of each weight, and the descent along it.
+pub struct Gradient<'a, V: Vector, M, const P: usize> {
+    /// For each pair of inputs the examples in which it is not zero.
+    pub pairs: &'a Rows<'a, [V::Scalar; 2]>,
+    /// How many inputs there are.
+    pub inputs: usize,
+    pub errors: Matrix<'a, V, P>,
+    pub descent: Descent<'a, V, M, P>,
+}
+
+impl<V: Vector, M: super::factor::Factor<V, P>, const P: usize> Panel for Gradient<'_, V, M, P> {
+    const SUMS: usize = P + 1;
+
+    #[inline(always)]
+    fn bytes(&self) -> usize {
+        self.descent.examples * size_of::<Dual<V, P>>()
+    }
+
+    #[inline(always)]
+    fn panel<const U: usize>(&mut self, column: usize) {
+        let Some(columns) = self.errors.columns::<U>(column) else { return };
+        let mut poison = Dual::default();
+        for pair in 0..self.pairs.len() {
+            let (mut first, mut second) = (zeros::<V, P, U>(), zeros::<V, P, U>());
+            for entry in self.pairs.row(pair) {
+                let [a, b] = &entry.factor;
+                let (a, b) = (V::splat(*a), V::splat(*b));
+                let Some(errors) = across(&columns, entry.position.into()) else { break };
+                for ((first, second), error) in first.iter_mut().zip(&mut second).zip(errors) {
+                    *first = *first + error.scaled(a);
+                    *second = *second + error.scaled(b);
+                }
+            }
+            self.descent.finish(2 * pair, column, first, &mut poison);
+            if 2 * pair + 1 < self.inputs {
+                self.descent.finish(2 * pair + 1, column, second, &mut poison);
+            }
+        }
+        self.descent.end(&columns, column, poison);
+    }
+}

@@ -1,0 +1,112 @@
+//! The parts of a network's buffers that belong to one layer.
+
+use core::mem::take;
+
+use super::matrix::Matrix;
+use super::network::Buffers;
+use super::shape::Layer;
+use super::sparse::Rows;
+use crate::dual::Dual;
+use crate::vector::Vector;
+
+/// One layer's part of the buffers.
+pub struct View<'a, V: Vector, const P: usize> {
+    pub layer: Layer,
+    pub blocks: usize,
+    pub batch: usize,
+    pub parameters: &'a mut [Dual<V, P>],
+    pub velocity: &'a mut [Dual<V, P>],
+    pub activations: &'a mut [Dual<V, P>],
+    /// The active units of each example; of the output layer every class.
+    pub by_example: Rows<'a, Dual<V::Scalar, P>>,
+    /// For each hidden unit the examples in which it is active.
+    pub by_unit: Rows<'a, Dual<V::Scalar, P>>,
+}
+
+impl<V: Vector, const P: usize> View<'_, V, P> {
+    /// The weights and, in one more row, the biases.
+    pub fn weights(&self) -> Matrix<'_, V, P> {
+        Matrix { elements: self.parameters, rows: self.layer.inputs + 1 }
+    }
+}
+
+/// The layers of a network, to be taken from either end.
+pub struct Views<'a, V: Vector, const P: usize> {
+    pub layers: &'a [usize],
+    pub batch: usize,
+    pub buffers: Buffers<'a, V, P>,
+    /// The output layer has no ReLU; it is still among `layers`.
+    pub with_output: bool,
+}
+
+impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
+    fn part(&mut self, layer: Layer, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
+        let blocks = layer.outputs.div_ceil(V::LANES);
+        let parameters = (layer.inputs + 1) * blocks;
+        let active = self.batch * layer.outputs;
+        let (listings, unit_ends) = if hidden { (2, layer.outputs) } else { (1, 0) };
+        let both = cut.cut(&mut self.buffers.active, listings * active);
+        let (example, unit) = both.split_at_mut_checked(active).unwrap_or_default();
+        let ends = cut.cut(&mut self.buffers.ends, self.batch + unit_ends);
+        let (example_ends, unit_ends) = ends.split_at_mut_checked(self.batch).unwrap_or_default();
+        View {
+            layer,
+            blocks,
+            batch: self.batch,
+            parameters: cut.cut(&mut self.buffers.parameters, parameters),
+            velocity: cut.cut(&mut self.buffers.velocity, parameters),
+            activations: cut.cut(&mut self.buffers.activations, self.batch * blocks),
+            by_example: Rows::new(example, example_ends),
+            by_unit: Rows::new(unit, unit_ends),
+        }
+    }
+
+    /// The lowest layer that is left.
+    pub fn lowest(&mut self) -> Option<View<'a, V, P>> {
+        let [inputs, rest @ ..] = self.layers else { return None };
+        let [outputs, above @ ..] = rest else { return None };
+        self.layers = rest;
+        let hidden = !above.is_empty() || !self.with_output;
+        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Front))
+    }
+
+    /// The highest layer that is left.
+    pub fn highest(&mut self) -> Option<View<'a, V, P>> {
+        let [rest @ .., outputs] = self.layers else { return None };
+        let inputs = rest.last()?;
+        self.layers = rest;
+        let hidden = !self.with_output;
+        self.with_output = false;
+        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Back))
+    }
+}
+
+/// From which end of a buffer a layer's part is taken.
+trait Cut {
+    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E];
+}
+
+struct Front;
+struct Back;
+
+impl Cut for Front {
+    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
+        front(slice, length)
+    }
+}
+
+impl Cut for Back {
+    fn cut<'a, E>(&self, slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
+        let at = slice.len().saturating_sub(length);
+        let (rest, taken) = take(slice).split_at_mut_checked(at).unwrap_or_default();
+        *slice = rest;
+        taken
+    }
+}
+
+/// Takes the first `length` elements off `slice`.
+pub fn front<'a, E>(slice: &mut &'a mut [E], length: usize) -> &'a mut [E] {
+    let (taken, rest) = take(slice).split_at_mut_checked(length).unwrap_or_default();
+    *slice = rest;
+    taken
+}

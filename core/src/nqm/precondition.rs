@@ -1,0 +1,126 @@
+//! Preconditioned gradients: what the step length in each direction is multiplied by.
+
+use super::model::{BLOCK, Directions};
+use crate::dual::Dual;
+use crate::elementary::Elementary;
+use crate::real::Real;
+use crate::vector::Vector;
+
+/// The factor 1 / (h^p + λ) on the gradient of a direction with curvature h.
+///
+/// With λ = 0 it is h^-p. With p = 1 it is natural gradient with damping λ, as in K-FAC; with p = ½ it is RMSprop or Adam with
+/// ε = λ, as long as the gradients' root mean square is that of noise with σ² = 1/h. With p = 0 and λ = 0 it is one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Preconditioner<N> {
+    /// p.
+    pub power: N,
+    /// λ or ε.
+    pub damping: N,
+}
+
+/// What is wrong with a preconditioner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidPreconditioner {
+    /// p is not finite.
+    Power,
+    /// λ is negative or not finite.
+    Damping,
+}
+
+impl core::fmt::Display for InvalidPreconditioner {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Power => "the preconditioner's power must be a finite number",
+            Self::Damping => "the damping must be zero or a positive finite number",
+        })
+    }
+}
+
+impl core::error::Error for InvalidPreconditioner {}
+
+impl<T: Real> Preconditioner<T> {
+    /// The preconditioner 1 / (h^`power` + `damping`).
+    pub fn new(power: T, damping: T) -> Result<Self, InvalidPreconditioner> {
+        if !power.finite() {
+            return Err(InvalidPreconditioner::Power);
+        }
+        if !(damping.finite() && damping >= T::ZERO) {
+            return Err(InvalidPreconditioner::Damping);
+        }
+        Ok(Self { power, damping })
+    }
+
+    /// None: one in every direction.
+    pub fn identity() -> Self {
+        Self { power: T::ZERO, damping: T::ZERO }
+    }
+
+    /// The same as numbers whose tangents are zero.
+    pub fn constant<const P: usize>(self) -> Preconditioner<Dual<T, P>> {
+        Preconditioner { power: Dual::constant(self.power), damping: Dual::constant(self.damping) }
+    }
+}
+
+impl<T: Real, const P: usize> Preconditioner<Dual<T, P>> {
+    /// h times the factor: how strongly a step of learning rate one pulls in a direction of curvature h; 0 where h is 0.
+    pub fn gain<E: Elementary<T>>(&self, curvature: T) -> Dual<T, P> {
+        let h = Dual::constant(curvature);
+        if curvature > T::ZERO { h / (h.pow::<E>(self.power) + self.damping) } else { h }
+    }
+}
+
+/// A block of directions as the kernels see it: it has weights, and a step pulls at it.
+pub trait Block<V: Vector, const P: usize>: Copy {
+    /// The weights, and the gain as far as it is constant.
+    fn directions(&self) -> &Directions<V>;
+    /// The pull of a step with this learning rate.
+    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P>;
+}
+
+impl<V: Vector, const P: usize> Block<V, P> for Directions<V> {
+    #[inline(always)]
+    fn directions(&self) -> &Directions<V> {
+        self
+    }
+
+    #[inline(always)]
+    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
+        learning_rate.scaled(self.gain)
+    }
+}
+
+/// A block of directions whose gain has tangents.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Preconditioned<V: Vector, const P: usize> {
+    /// The directions, their gain that of the preconditioner.
+    directions: Directions<V>,
+    /// The gain with its tangents.
+    gain: Dual<V, P>,
+}
+
+impl<V: Vector, const P: usize> Block<V, P> for Preconditioned<V, P> {
+    #[inline(always)]
+    fn directions(&self) -> &Directions<V> {
+        &self.directions
+    }
+
+    #[inline(always)]
+    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
+        learning_rate * self.gain
+    }
+}
+
+impl<V: Vector> Directions<V> {
+    /// The directions under `preconditioner`, if there was none before.
+    pub fn preconditioned<E: Elementary<V::Scalar>, const P: usize>(
+        mut self,
+        preconditioner: &Preconditioner<Dual<V::Scalar, P>>,
+    ) -> Preconditioned<V, P> {
+        let mut gain = Dual::default();
+        for lane in 0..BLOCK {
+            gain.set_lane(lane, preconditioner.gain::<E>(self.gain.lane(lane)));
+        }
+        self.gain = gain.value;
+        Preconditioned { directions: self, gain }
+    }
+}

@@ -1,0 +1,279 @@
+//! `myopia nqm meta`: short-horizon bias on the model, in a learning-rate schedule or in a preconditioner.
+
+use clap::Args;
+use myopia_core::nqm::Preconditioner;
+use myopia_core::schedule::InverseTime;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::draw;
+use super::options::QuadraticOptions;
+use crate::command::options::Common;
+use crate::command::progress;
+use crate::failure::Failure;
+use crate::figure::{Axis, Figure, Lines, Markers, Series};
+use crate::nqm::Quadratic;
+use crate::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
+use crate::output::{OutputFolder, csv, json, standard};
+
+/// Options of `myopia nqm meta`.
+#[derive(Args, Debug)]
+pub struct Options {
+    #[command(flatten)]
+    quadratic: QuadraticOptions,
+    /// Horizons to tune at
+    #[arg(long, value_delimiter = ',', value_name = "STEPS,…", default_values_t = [10, 100, 1000])]
+    horizons: Vec<usize>,
+    /// Steps after which the schedules are compared [default: the longest horizon]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    steps: Option<usize>,
+    /// What is learned; the rest keeps its value
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "NAME,…",
+        default_values = ["alpha0", "time-constant", "beta"]
+    )]
+    learn: Vec<Parameter>,
+    /// First learning rate to start from [default: a hundredth of the inverse of the largest curvature]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    alpha0: Option<f64>,
+    /// Time constant K to start from, in steps
+    #[arg(long, default_value_t = 200.0, value_name = "STEPS", allow_negative_numbers = true)]
+    time_constant: f64,
+    /// Decay exponent to start from
+    #[arg(long, default_value_t = 1.0, value_name = "BETA", allow_negative_numbers = true)]
+    beta: f64,
+    /// Momentum of training
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "MU")]
+    momentum: f64,
+    /// Meta-steps to take
+    #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true)]
+    meta_steps: u32,
+    /// Meta-learning rate, on the logarithms of the parameters
+    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
+    meta_lr: f64,
+}
+
+/// What a horizon chose, and what that is worth.
+#[derive(Clone, Debug, Serialize)]
+pub struct Choice {
+    /// Steps of each look-ahead.
+    pub horizon: usize,
+    /// α₀.
+    pub alpha0: f64,
+    /// K, in steps.
+    pub time_constant: f64,
+    /// β.
+    pub beta: f64,
+    /// λ.
+    pub damping: f64,
+    /// The excess loss at the horizon, which the choice minimised.
+    pub excess_at_horizon: f64,
+    /// The excess loss after the number of steps at which choices are compared.
+    pub excess_loss: f64,
+    #[serde(skip)]
+    trajectory: Vec<Tuned>,
+    #[serde(skip)]
+    rates: Vec<f64>,
+    #[serde(skip)]
+    losses: Vec<f64>,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        let folder = match &common.out {
+            Some(path) => Some(OutputFolder::create(path, common.force)?),
+            None => None,
+        };
+        let bar = progress::bar(
+            common,
+            (self.horizons.len() * self.meta_steps as usize) as u64,
+            "meta-steps",
+        );
+        let choices = self.choices(|| bar.inc(1));
+        bar.finish_and_clear();
+        let choices = choices?;
+        if let Some(folder) = &folder {
+            self.write(folder, &choices)?;
+        }
+        if common.json {
+            return json::print(&choices);
+        }
+        standard::print(|out| {
+            let after = format!("after {}", self.steps());
+            writeln!(
+                out,
+                "{:>8}  {:>11}  {:>11}  {:>9}  {:>11}  {:>12}  {after:>12}",
+                "horizon", "alpha0", "K", "beta", "damping", "at horizon"
+            )?;
+            for c in &choices {
+                writeln!(
+                    out,
+                    "{:>8}  {:>11.5}  {:>11.2}  {:>9.4}  {:>11.4e}  {:>12.6e}  {:>12.6e}",
+                    c.horizon,
+                    c.alpha0,
+                    c.time_constant,
+                    c.beta,
+                    c.damping,
+                    c.excess_at_horizon,
+                    c.excess_loss
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn steps(&self) -> usize {
+        self.steps.unwrap_or_else(|| {
+            self.horizons.iter().copied().fold(0, |a: usize, b| if b > a { b } else { a })
+        })
+    }
+
+    /// What each horizon chooses.
+    pub fn choices(&self, tick: impl Fn() + Sync) -> Result<Vec<Choice>, Failure> {
+        if self.horizons.contains(&0) {
+            return Err(Failure::usage(
+                "--horizons has a 0, which leaves no step to tune; give at least one step to look ahead",
+            ));
+        }
+        if self.steps == Some(0) {
+            return Err(Failure::usage("--steps is 0; give at least one step"));
+        }
+        if !self.momentum.is_finite() {
+            return Err(Failure::usage(format!(
+                "--momentum is {}; give a finite number",
+                self.momentum
+            )));
+        }
+        if !(self.meta_lr > 0.0 && self.meta_lr.is_finite()) {
+            return Err(Failure::usage(format!(
+                "--meta-lr is {}; give a positive finite number",
+                self.meta_lr
+            )));
+        }
+        let damped = self.learn.contains(&Parameter::Damping);
+        if damped && self.quadratic.damping == 0.0 {
+            return Err(Failure::usage(
+                "--learn damping moves the damping's logarithm; give a positive --damping to start from",
+            ));
+        }
+        let quadratic = self.quadratic.quadratic()?;
+        let usual = Tuning::new(&quadratic);
+        let alpha0 = self.alpha0.unwrap_or(usual.schedule.alpha0);
+        let (time_constant, beta) = (self.time_constant, self.beta);
+        let schedule = InverseTime::new(alpha0, time_constant, beta).map_err(|e| {
+            Failure::usage(format!(
+                "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}"
+            ))
+        })?;
+        let QuadraticOptions { power, damping, .. } = self.quadratic;
+        self.horizons
+            .par_iter()
+            .map(|&horizon| {
+                let tuning = Tuning {
+                    horizon,
+                    momentum: self.momentum,
+                    schedule,
+                    preconditioner: Preconditioner { power, damping },
+                    learned: self.learn.clone(),
+                    meta_steps: self.meta_steps,
+                    meta_rate: self.meta_lr,
+                };
+                self.choice(&quadratic, horizon, tune(&quadratic, tuning, |_| tick())?)
+            })
+            .collect()
+    }
+
+    fn choice(
+        &self,
+        quadratic: &Quadratic,
+        horizon: usize,
+        trajectory: Trajectory,
+    ) -> Result<Choice, Failure> {
+        let chosen = trajectory.best();
+        let Tuned { alpha0, time_constant, beta, damping, .. } = chosen;
+        let schedule = chosen.schedule(self.steps(), self.momentum);
+        let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+        let preconditioner = Preconditioner { power: self.quadratic.power, damping };
+        let losses = quadratic.losses_under(&preconditioner.constant(), &numbers).map_err(|e| {
+            Failure::run(format!("the choice of horizon {horizon}: {e}; give fewer --steps"))
+        })?;
+        let losses: Vec<f64> = losses.iter().map(|loss| loss.value).collect();
+        Ok(Choice {
+            horizon,
+            alpha0,
+            time_constant,
+            beta,
+            damping,
+            excess_at_horizon: chosen.excess_loss,
+            excess_loss: losses.last().copied().unwrap_or(f64::NAN),
+            trajectory: trajectory.records,
+            rates: schedule.iter().map(|step| step.learning_rate).collect(),
+            losses,
+        })
+    }
+
+    fn write(&self, folder: &OutputFolder, choices: &[Choice]) -> Result<(), Failure> {
+        let header = [
+            "horizon",
+            "alpha0",
+            "time_constant",
+            "beta",
+            "damping",
+            "excess_at_horizon",
+            "excess_loss",
+        ];
+        folder.write("choices.csv", |w| csv::write(w, &header, choices))?;
+        let header = [
+            "horizon",
+            "meta_step",
+            "alpha0",
+            "time_constant",
+            "beta",
+            "damping",
+            "excess_loss",
+            "d_alpha0",
+            "d_time_constant",
+            "d_beta",
+            "d_damping",
+        ];
+        let rows = choices.iter().flat_map(|choice| {
+            choice.trajectory.iter().map(move |r| {
+                let derivatives = (r.d_alpha0, r.d_time_constant, r.d_beta, r.d_damping);
+                let parameters = (r.alpha0, r.time_constant, r.beta, r.damping);
+                (choice.horizon, r.meta_step, parameters, r.excess_loss, derivatives)
+            })
+        });
+        folder.write("trajectories.csv", |w| csv::write(w, &header, rows))?;
+        folder.write("meta.json", |w| json::write(w, &choices))?;
+
+        let name = |choice: &Choice| format!("T = {}", choice.horizon);
+        let mut figure = Figure::new("What each horizon chooses on the noisy quadratic").columns(2);
+        type Read = fn(&Tuned) -> f64;
+        let parameters: [(Parameter, &str, Read); 4] = [
+            (Parameter::Alpha0, "first learning rate α₀", |r| r.alpha0),
+            (Parameter::TimeConstant, "time constant K (steps)", |r| r.time_constant),
+            (Parameter::Beta, "decay exponent β", |r| r.beta),
+            (Parameter::Damping, "damping λ", |r| r.damping),
+        ];
+        for (_, label, read) in parameters.iter().filter(|(p, ..)| self.learn.contains(p)) {
+            let panel = Lines::new("", Axis::linear("meta-step"), Axis::log(*label));
+            figure = figure.panel(choices.iter().fold(panel, |panel, choice| {
+                let points = choice.trajectory.iter().map(read);
+                panel.series(Series::steps(name(choice), points).markers(Markers::Ends))
+            }));
+        }
+        let step = || Axis::linear("training step");
+        let curves = |y: Axis, read: fn(&Choice) -> &Vec<f64>| {
+            choices.iter().fold(Lines::new("", step(), y), |panel, choice| {
+                panel.series(Series::steps(name(choice), read(choice).iter().copied()))
+            })
+        };
+        figure = figure
+            .panel(curves(Axis::log("learning rate"), |choice| &choice.rates))
+            .panel(curves(Axis::log("expected excess loss"), |choice| &choice.losses));
+        draw(folder, "meta", &figure)
+    }
+}

@@ -1,0 +1,214 @@
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+
+use super::{One, meta};
+use crate::failure::Failure;
+use crate::nqm::run::Run;
+
+#[derive(Parser)]
+struct Line<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+}
+
+fn parsed<A: clap::Args>(words: &str) -> Result<A, Failure> {
+    let line = Line::try_parse_from(["nqm"].into_iter().chain(words.split_whitespace()));
+    Ok(line.map_err(|e| Failure::usage(e.to_string()))?.args)
+}
+
+/// What `myopia nqm` makes of these words.
+fn nqm(words: &str) -> Result<Run, Failure> {
+    parsed::<One>(words)?.run()
+}
+
+/// What `myopia nqm meta` makes of these words.
+fn tuned(words: &str) -> Result<Vec<meta::Choice>, Failure> {
+    parsed::<meta::Options>(words)?.choices(|| {})
+}
+
+fn excess(words: &str) -> f64 {
+    nqm(words).unwrap().excess_loss
+}
+
+/// Theorem 3: in one dimension greedy is optimal at every horizon.
+#[test]
+fn greedy_is_optimal_in_one_dimension() {
+    for setting in ["--noise inverse", "--noise constant:0.1 --mean0 2", "--noise constant:30"] {
+        for steps in [1, 2, 5, 12] {
+            let words = format!("--dim 1 --spectrum uniform:0.7,0.7 {setting} --steps {steps}");
+            let greedy = nqm(&format!("{words} --schedule greedy")).unwrap();
+            let optimal = nqm(&format!("{words} --schedule optimal")).unwrap();
+            let ratio = optimal.excess_loss / greedy.excess_loss;
+            assert!((ratio - 1.0).abs() < 1e-9, "{words}: {ratio}");
+        }
+    }
+}
+
+#[test]
+fn optimal_is_never_worse_than_greedy_and_stationary() {
+    for setting in [
+        "--dim 30 --steps 12",
+        "--dim 30 --steps 1",
+        "--dim 20 --steps 10 --spectrum geometric:1e-3,1 --mean0 1 --var0 0",
+        "--dim 20 --steps 10 --spectrum uniform:0.5,2 --noise constant:0.1",
+        "--dim 20 --steps 8 --momentum 0.9",
+        "--dim 12 --steps 6 --noise none",
+    ] {
+        let optimal = nqm(&format!("{setting} --schedule optimal")).unwrap();
+        let greedy = excess(&format!("{setting} --schedule greedy"));
+        assert!(optimal.excess_loss <= greedy, "{setting}: {} {greedy}", optimal.excess_loss);
+        assert!(optimal.gradient_norm.unwrap() <= 1e-5, "{setting}");
+        assert!(optimal.iterations.unwrap() > 0);
+    }
+}
+
+#[test]
+fn momentum_helps_and_is_never_worse_than_greedy_momentum() {
+    let setting =
+        "--dim 50 --steps 30 --spectrum geometric:1e-3,1 --noise constant:1 --mean0 1 --var0 0";
+    let both = excess(&format!("{setting} --schedule optimal-momentum"));
+    assert!(both < excess(&format!("{setting} --schedule greedy-momentum")));
+    assert!(both < 0.999 * excess(&format!("{setting} --schedule optimal")), "{both}");
+}
+
+/// On curvatures 1/i with noise of variance 1/h the best momentum, from zero up, is zero.
+#[test]
+fn with_the_papers_noise_the_best_momentum_is_zero() {
+    let setting = "--dim 100 --steps 50";
+    let without = nqm(&format!("{setting} --schedule optimal")).unwrap();
+    let with = nqm(&format!("{setting} --schedule optimal-momentum")).unwrap();
+    assert!((without.excess_loss - 0.6513353503572).abs() < 1e-10, "{}", without.excess_loss);
+    assert!((with.excess_loss / without.excess_loss - 1.0).abs() < 1e-10, "{}", with.excess_loss);
+    assert!(with.momenta.iter().all(|momentum| momentum.abs() < 1e-4), "{:?}", with.momenta);
+}
+
+/// Little noise, many steps: the landscape's worst. The end is stationary, and lower than greedy by far.
+#[test]
+fn ill_conditioned_problems_end_in_an_optimum() {
+    for (setting, share) in [
+        ("--dim 60 --steps 30 --noise constant:0.01", 0.2),
+        ("--dim 50 --steps 15 --noise none", 1e-3),
+        ("--dim 40 --steps 20 --spectrum geometric:1e-3,1 --noise constant:0.001", 0.3),
+    ] {
+        for schedule in ["optimal", "optimal-momentum"] {
+            let found = nqm(&format!("{setting} --schedule {schedule}")).unwrap();
+            let greedy = excess(&format!("{setting} --schedule greedy"));
+            let found = found.excess_loss / greedy;
+            assert!(found < share, "{setting} {schedule}: {found} of greedy");
+        }
+    }
+}
+
+#[test]
+fn losses_are_taken_apart_by_direction_and_by_noise() {
+    let run = nqm("--dim 30 --steps 20 --schedule decay:0.9,10,1 --momentum 0.5 --cool 4").unwrap();
+    assert_eq!((run.losses.len(), run.cooled_losses.len()), (21, 21));
+    assert_eq!(run.bands.iter().map(|band| band.directions).collect::<Vec<_>>(), [3, 6, 21]);
+    for step in 0..=20 {
+        let parts = run.bands.iter().map(|band| band.losses[step] * band.directions as f64);
+        let total = myopia_core::sum::sum(parts);
+        let excess = run.excess.losses[step];
+        assert!((total / excess - 1.0).abs() < 1e-13, "step {step}: {total} {excess}");
+        assert!(run.excess.cooled[step] <= excess);
+        assert!(run.excess.noiseless[step] <= excess);
+    }
+    assert_eq!(run.excess.noiseless[0], run.excess.losses[0], "there was no noise yet");
+    // Cooling is what the greedy schedule does.
+    let greedy = nqm("--dim 30 --steps 4 --schedule greedy").unwrap();
+    assert_eq!(run.excess.cooled[0].to_bits(), greedy.excess_loss.to_bits());
+}
+
+#[test]
+fn a_run_as_json_has_the_promised_keys() {
+    let keys = |schedule: &str| {
+        let run = nqm(&format!("--dim 5 --steps 3 --schedule {schedule}")).unwrap();
+        let value = serde_json::to_value(run).unwrap();
+        value.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let always = ["excess_loss", "loss", "losses", "learning_rates", "momenta"];
+    assert!(always.iter().all(|key| keys("greedy").iter().any(|k| k == key)));
+    let search = ["gradient_norm", "iterations"];
+    for schedule in ["optimal", "optimal-momentum", "replan:2"] {
+        assert!(search.iter().all(|key| keys(schedule).iter().any(|k| k == key)), "{schedule}");
+    }
+    assert!(!keys("greedy").iter().any(|key| key == "gradient_norm"));
+}
+
+/// Without noise and momentum the best rates are the inverse Ritz values, and reach conjugate gradient's loss.
+#[test]
+fn without_noise_the_optimum_is_that_of_conjugate_gradient() {
+    let setting = "--dim 20 --spectrum uniform:0.2,2 --noise none --steps 6";
+    let ratio = excess(&format!("{setting} --schedule optimal"))
+        / excess(&format!("{setting} --schedule greedy-momentum"));
+    assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
+}
+
+#[test]
+fn replanning_leads_from_greedy_to_optimal() {
+    let report =
+        |schedule: &str| nqm(&format!("--dim 30 --steps 8 --schedule {schedule}")).unwrap();
+    assert_eq!(report("replan:1").learning_rates, report("greedy").learning_rates);
+    for whole in ["replan:8", "replan:100"] {
+        assert_eq!(report(whole).learning_rates, report("optimal").learning_rates);
+    }
+    let losses: Vec<f64> =
+        [1, 2, 4, 8].map(|h| report(&format!("replan:{h}")).excess_loss).to_vec();
+    assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+}
+
+fn sentence(words: &str) -> String {
+    nqm(words).unwrap_err().to_string()
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn wrong_spectra_are_named_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = |rows: &str| {
+        let path =
+            file(folder.path(), "spectrum.csv", &format!("curvature,noise_variance\n{rows}"));
+        sentence(&format!("--schedule greedy --spectrum file:{path}"))
+    };
+    assert!(table("1,1\n-2,1\n").contains("line 3: the curvature must be zero or a positive"));
+    assert!(table("1,1\n2,nan\n").contains("line 3: the noise_variance is \"nan\""));
+    assert!(table("1,1\n1,1\n2\n").contains("line 4: 1 values where the header has 2"));
+    assert!(table("").contains("has no directions"));
+    assert!(sentence("--schedule greedy --dim 0").contains("--dim is 0"));
+    assert!(sentence("--schedule greedy --steps 0").contains("--steps is 0"));
+    assert!(sentence("--schedule replan:0").contains("at least 1"));
+}
+
+#[test]
+fn a_schedule_file_shorter_than_the_horizon_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "schedule.csv", "learning_rate,momentum\n0.1,0.9\n0.05,0.9\n");
+    assert_eq!(nqm(&format!("--schedule file:{path}")).unwrap().losses.len(), 3);
+    let refused = sentence(&format!("--schedule file:{path} --steps 3"));
+    assert!(refused.contains("--steps is 3 but") && refused.contains("has 2 steps"), "{refused}");
+    let path = file(folder.path(), "wrong.csv", "learning_rate,momentum\n0.1,0.9\ninf,0.9\n");
+    assert!(sentence(&format!("--schedule file:{path}")).contains("line 3: the learning_rate is"));
+}
+
+#[test]
+fn wrong_requests_for_meta_descent_are_refused() {
+    for (words, says) in [
+        ("--horizons 10,0", "--horizons has a 0"),
+        ("--steps 0", "--steps is 0"),
+        ("--learn damping", "give a positive --damping"),
+        ("--alpha0 -1", "alpha0 must be a positive finite number"),
+        ("--meta-lr nan", "--meta-lr is NaN"),
+        ("--power nan", "power must be a finite number"),
+        ("--damping -0.1", "damping must be zero or a positive"),
+        ("--spectrum geometric:1e-200,1 --power 2 --noise none", "overflows"),
+    ] {
+        let refused = tuned(&format!("--dim 3 --meta-steps 1 {words}")).unwrap_err().to_string();
+        assert!(refused.contains(says), "{words}: {refused}");
+    }
+}

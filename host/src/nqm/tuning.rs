@@ -1,0 +1,215 @@
+//! Meta-descent on the model: α₀, K, β and the preconditioner's damping by forward-mode hypergradients at any horizon.
+
+use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
+use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_core::nqm::{Preconditioner, Step};
+use myopia_core::schedule::InverseTime;
+use serde::Serialize;
+
+use super::quadratic::{Quadratic, Schedule};
+use crate::failure::Failure;
+
+/// Parameters that can be learned.
+pub const PARAMETERS: usize = 4;
+
+/// A parameter that can be learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parameter {
+    /// The first learning rate
+    Alpha0,
+    /// The time constant
+    TimeConstant,
+    /// The decay exponent
+    Beta,
+    /// The preconditioner's damping
+    Damping,
+}
+
+/// A meta-descent: where it starts, how far it looks, what it learns.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Steps of each look-ahead, at least one.
+    pub horizon: usize,
+    /// Momentum of training.
+    pub momentum: f64,
+    /// α_k = α₀ / (1 + k/K)^β to start from.
+    pub schedule: InverseTime<f64>,
+    /// The factor 1 / (h^p + λ) on gradients to start from.
+    pub preconditioner: Preconditioner<f64>,
+    /// What is learned.
+    pub learned: Vec<Parameter>,
+    /// Meta-steps.
+    pub meta_steps: u32,
+    /// Meta-learning rate, on the logarithms of the parameters.
+    pub meta_rate: f64,
+}
+
+impl Tuning {
+    /// A hundredth of the largest stable rate, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
+    pub fn new(quadratic: &Quadratic) -> Self {
+        let sharpest = quadratic.largest_gain();
+        Self {
+            horizon: 1,
+            momentum: 0.0,
+            schedule: InverseTime {
+                alpha0: if sharpest > 0.0 { 0.01 / sharpest } else { 0.01 },
+                time_constant: 200.0,
+                beta: 1.0,
+            },
+            preconditioner: Preconditioner::identity(),
+            learned: vec![Parameter::Alpha0, Parameter::TimeConstant, Parameter::Beta],
+            meta_steps: 200,
+            meta_rate: 0.1,
+        }
+    }
+}
+
+/// One meta-step: the parameters, the excess loss at the horizon, and its derivatives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Tuned {
+    /// How many meta-steps came before.
+    pub meta_step: u32,
+    /// α₀.
+    pub alpha0: f64,
+    /// K, in steps.
+    pub time_constant: f64,
+    /// β.
+    pub beta: f64,
+    /// λ.
+    pub damping: f64,
+    /// The expected excess loss at the horizon.
+    pub excess_loss: f64,
+    /// Its derivative by α₀.
+    pub d_alpha0: f64,
+    /// Its derivative by K.
+    pub d_time_constant: f64,
+    /// Its derivative by β.
+    pub d_beta: f64,
+    /// Its derivative by λ.
+    pub d_damping: f64,
+}
+
+impl Tuned {
+    /// The first `steps` steps of its schedule.
+    pub fn schedule(&self, steps: usize, momentum: f64) -> Schedule {
+        let Self { alpha0, time_constant, beta, .. } = *self;
+        let rates = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
+        let step = |k| {
+            let rate: Dual<f64, 0> = rates.learning_rate::<Libm>(k);
+            Step { learning_rate: rate.value, momentum }
+        };
+        (0..steps as u32).map(step).collect()
+    }
+}
+
+/// Every meta-step of a meta-descent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trajectory {
+    /// One more than there were meta-steps.
+    pub records: Vec<Tuned>,
+}
+
+impl Trajectory {
+    /// The record with the lowest loss, the first of several.
+    pub fn best(&self) -> Tuned {
+        let mut best = self.records[0];
+        for record in &self.records {
+            if record.excess_loss < best.excess_loss {
+                best = *record;
+            }
+        }
+        best
+    }
+}
+
+/// The meta-descent; `tick` is called with each record.
+///
+/// The objective of the meta-steps is ln(excess loss): its scale does not depend on that of the quadratic.
+///
+/// # Errors
+/// When the loss leaves the finite range.
+pub fn tune(
+    quadratic: &Quadratic,
+    tuning: Tuning,
+    tick: impl Fn(&Tuned),
+) -> Result<Trajectory, Failure> {
+    let limits = |parameter, least, greatest| Limits {
+        learned: tuning.learned.contains(&parameter),
+        clip: 10.0,
+        least,
+        greatest,
+    };
+    let sharpest = quadratic.largest_gain();
+    let unit = if sharpest > 0.0 { 1.0 / sharpest } else { 1.0 };
+    let mut outer = MetaDescent::new(
+        Rule::adam(),
+        tuning.meta_rate,
+        [
+            limits(Parameter::Alpha0, 1e-8 * unit, 1e8 * unit),
+            limits(Parameter::TimeConstant, 1.0, 1e6),
+            limits(Parameter::Beta, 1e-4, 1e3),
+            limits(Parameter::Damping, 1e-12, 1e12),
+        ],
+    );
+    let [alpha0, time_constant, beta] = tuning.schedule.parameters();
+    let mut parameters = [alpha0, time_constant, beta, tuning.preconditioner.damping];
+    let mut records = Vec::new();
+    for meta_step in 0..=tuning.meta_steps {
+        let found = look_ahead(quadratic, &tuning, parameters).map_err(|e| {
+            let [alpha0, time_constant, beta, damping] = parameters;
+            Failure::run(format!(
+                "meta-step {meta_step}: with alpha0 = {alpha0}, K = {time_constant}, beta = {beta}, damping = {damping} {e}; \
+                 start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
+            ))
+        })?;
+        let [alpha0, time_constant, beta, damping] = parameters;
+        let [d_alpha0, d_time_constant, d_beta, d_damping] = found.tangents;
+        let record = Tuned {
+            meta_step,
+            alpha0,
+            time_constant,
+            beta,
+            damping,
+            excess_loss: found.value,
+            d_alpha0,
+            d_time_constant,
+            d_beta,
+            d_damping,
+        };
+        tick(&record);
+        records.push(record);
+        let scale = if found.value > 0.0 { found.value } else { 1.0 };
+        parameters = outer.update::<Libm>(parameters, found.tangents.map(|d| d / scale));
+    }
+    Ok(Trajectory { records })
+}
+
+/// The excess loss at the horizon with its derivatives by α₀, K, β and λ.
+pub fn look_ahead(
+    quadratic: &Quadratic,
+    tuning: &Tuning,
+    [alpha0, time_constant, beta, damping]: [f64; PARAMETERS],
+) -> Result<Dual<f64, PARAMETERS>, myopia_core::nqm::Diverged> {
+    let number = |value, which: usize| {
+        let mut tangents = [0.0; PARAMETERS];
+        tangents[which] = 1.0;
+        Dual { value, tangents }
+    };
+    let rates = InverseTime {
+        alpha0: number(alpha0, 0),
+        time_constant: number(time_constant, 1),
+        beta: number(beta, 2),
+    };
+    let preconditioner = Preconditioner {
+        power: Dual::constant(tuning.preconditioner.power),
+        damping: number(damping, 3),
+    };
+    let momentum = Dual::constant(tuning.momentum);
+    let schedule: Vec<_> = (0..tuning.horizon as u32)
+        .map(|k| Step { learning_rate: rates.learning_rate::<Libm>(k), momentum })
+        .collect();
+    let losses = quadratic.losses_under(&preconditioner, &schedule)?;
+    Ok(losses.last().copied().unwrap_or_default())
+}
