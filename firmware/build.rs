@@ -37,6 +37,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(armv7m)");
     println!("cargo::rustc-check-cfg=cfg(reduced)");
     if env::var("CARGO_CFG_TARGET_OS").unwrap() != "none" {
+        println!("cargo::rustc-env=MYOPIA_TARGET={}", env::var("TARGET").unwrap());
         return;
     }
     let table: Table = toml::from_str(&fs::read_to_string("targets.toml").unwrap())
@@ -49,6 +50,7 @@ fn main() {
         }
     };
 
+    println!("cargo::rustc-env=MYOPIA_TARGET={}", board.name);
     if board.triple.starts_with("thumbv7") {
         println!("cargo::rustc-cfg=armv7m");
     }

@@ -1,5 +1,7 @@
 //! What the benchmarks share: the paper's network on images with MNIST's share of zeros.
 
+pub mod nqm;
+
 use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source, Start};
 use myopia_core::engine::Engine;
 use myopia_core::real::Real;

@@ -7,6 +7,7 @@ mod drill;
 mod port;
 mod room;
 
+use drill::Drill;
 use myopia_core::experiments::{Report, experiments};
 use port::{exit, say};
 use room::{Room, room};
@@ -24,7 +25,12 @@ enum Outcome {
 }
 
 fn run() -> Outcome {
-    drill::drill();
+    // Which image this is: a board's name, otherwise the target's triple.
+    say!("target {}", env!("MYOPIA_TARGET"));
+    let drill = port::drill().or(Drill::built_in());
+    if let Some(drill) = drill {
+        drill.start();
+    }
     let room = room();
     let mut outcome = Outcome::Equal;
     for experiment in experiments::<Room>() {
@@ -42,8 +48,9 @@ fn run() -> Outcome {
                 record.digest
             );
         });
-        match report.map(drill::bent) {
+        match report {
             Ok(report) => {
+                let report = drill.map_or(report, |drill| drill.bent(report));
                 if report != experiment.golden {
                     outcome = Outcome::Different;
                 }

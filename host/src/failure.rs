@@ -15,6 +15,9 @@ pub enum Failure {
     /// The run was asked to stop before its end.
     #[error("{0}")]
     Interrupted(String),
+    /// Nothing went wrong, but what was to be verified could not be run.
+    #[error("{0}")]
+    NotRun(String),
 }
 
 impl Failure {
@@ -58,11 +61,12 @@ impl Failure {
         matches!(self, Self::Interrupted(_))
     }
 
-    /// The exit status of the program: 2 for usage, 1 for anything else.
+    /// The exit status of the program: 2 for usage, 3 for what was not run, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Run(_) | Self::Interrupted(_) => 1,
+            Self::NotRun(_) => 3,
         }
     }
 }
@@ -72,9 +76,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_exits_with_2_and_a_failed_run_with_1() {
+    fn usage_exits_with_2_a_failed_run_with_1_and_what_was_not_run_with_3() {
         assert_eq!(Failure::usage("a").exit_status(), 2);
         assert_eq!(Failure::run("a").exit_status(), 1);
+        assert_eq!(Failure::NotRun("a".into()).exit_status(), 3);
     }
 
     #[test]

@@ -14,19 +14,18 @@
 //! MYOPIA_MINT="Why the golden reports change." cargo test -p myopia-core --test experiments
 //! ```
 
+pub mod cost;
 mod golden;
 mod perceptron;
 mod quadratic;
 mod report;
 mod workspace;
 
+pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
-pub use workspace::{Full, Reduced, Workspace};
+pub use workspace::{Descent, EXAMPLES, Full, Learner, Reduced, Training, Workspace};
 
-use crate::elementary::{Libm, Micromath};
-use crate::engine::Plain;
 use crate::schedule::InverseTime;
-use crate::vector::F32x4;
 
 /// What an experiment starts from.
 #[derive(Clone, Copy, Debug)]
@@ -80,27 +79,22 @@ impl Experiment {
     ) -> Result<Report, Failed> {
         let (settings, record) = (&self.settings, &mut record);
         match self.kind {
-            Kind::MomentsF32 => workspace.reduced().quadratic_f32.moments(settings, record),
-            Kind::MomentsF64 => workspace.reduced().quadratic_f64.moments(settings, record),
-            Kind::QuadraticDescent => workspace.reduced().quadratic_f64.descent(settings, record),
-            Kind::Training => {
-                let Reduced { training, order, .. } = workspace.reduced();
-                let (network, batch) =
-                    training.network(Plain::<F32x4>::new()).map_err(|_| Failed::Workspace)?;
-                perceptron::training(network, batch, order, settings, record)
+            Kind::MomentsF32 => {
+                let (engine, quadratic) = workspace.quadratic_f32();
+                quadratic.moments(engine, settings, record)
             }
-            Kind::Descent => {
-                let (descent, order) = workspace.descent().ok_or(Failed::Workspace)?;
-                let (network, batch) =
-                    descent.network(Plain::<F32x4, Libm>::new()).map_err(|_| Failed::Workspace)?;
-                perceptron::descent(network, batch, order, settings, record)
+            Kind::MomentsF64 => {
+                let (engine, quadratic) = workspace.quadratic_f64();
+                quadratic.moments(engine, settings, record)
             }
+            Kind::QuadraticDescent => {
+                let (engine, quadratic) = workspace.quadratic_f64();
+                quadratic.descent(engine, settings, record)
+            }
+            Kind::Training => perceptron::training(workspace.training()?, settings, record),
+            Kind::Descent => perceptron::descent(workspace.descent()?, settings, record),
             Kind::DescentMicromath => {
-                let (descent, order) = workspace.descent().ok_or(Failed::Workspace)?;
-                let (network, batch) = descent
-                    .network(Plain::<F32x4, Micromath>::new())
-                    .map_err(|_| Failed::Workspace)?;
-                perceptron::descent(network, batch, order, settings, record)
+                perceptron::descent(workspace.descent_micromath()?, settings, record)
             }
         }
     }

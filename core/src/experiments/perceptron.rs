@@ -2,12 +2,13 @@
 
 use super::Settings;
 use super::report::{Failed, Ledger, Record, Report};
+use super::workspace::Learner;
 use crate::dual::Dual;
 use crate::engine::Engine;
 use crate::glyphs::Glyphs;
 use crate::lookahead::{Diverged, Training, objective};
 use crate::meta::{MetaDescent, Rule};
-use crate::mlp::{Batch, Network};
+use crate::mlp::{Batch, InvalidNetwork, Network};
 use crate::rng::Pcg32;
 use crate::sampler::Sampler;
 use crate::schedule::{InverseTime, PARAMETERS};
@@ -18,6 +19,12 @@ const MOMENTUM: f32 = 0.9;
 /// The objective is the loss on these of the training examples.
 static JUDGED: [u32; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
+impl From<InvalidNetwork> for Failed {
+    fn from(_: InvalidNetwork) -> Self {
+        Self::Workspace
+    }
+}
+
 impl From<Diverged> for Failed {
     fn from(_: Diverged) -> Self {
         Self::NonFinite
@@ -26,9 +33,7 @@ impl From<Diverged> for Failed {
 
 /// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the objective.
 pub fn training<G: Engine<Vector: Vector<Scalar = f32>>>(
-    mut network: Network<'_, G, 0>,
-    mut batch: Batch<'_, f32>,
-    order: &mut [u32],
+    (mut network, mut batch, order): Learner<'_, G, 0>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {
@@ -51,9 +56,7 @@ pub fn training<G: Engine<Vector: Vector<Scalar = f32>>>(
 
 /// Meta-descent on the objective after the horizon: one record for each schedule.
 pub fn descent<G: Engine<Vector: Vector<Scalar = f32>>>(
-    mut network: Network<'_, G, 3>,
-    mut batch: Batch<'_, f32>,
-    order: &mut [u32],
+    (mut network, mut batch, order): Learner<'_, G, 3>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {

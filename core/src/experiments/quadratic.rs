@@ -5,9 +5,10 @@ use core::slice;
 
 use super::Settings;
 use super::report::{Failed, Ledger, Record, Report};
+use super::workspace::DIRECTIONS;
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
-use crate::engine::Plain;
+use crate::engine::Engine;
 use crate::meta::{MetaDescent, Rule};
 use crate::nqm::{self, BLOCK, Direction, Directions, Response, Step};
 use crate::real::Real;
@@ -16,18 +17,21 @@ use crate::schedule::{InverseTime, PARAMETERS};
 use crate::vector::{F32x8, F64x8, Vector};
 
 const MOMENTUM: f32 = 0.9;
+/// Blocks of directions.
+const BLOCKS: usize = DIRECTIONS / BLOCK;
 
 /// Directions and their responses with the tangents of α₀, K and β.
 #[derive(Debug)]
-pub struct Quadratic<V, const BLOCKS: usize> {
+pub struct Quadratic<V> {
     directions: [Directions<V>; BLOCKS],
     responses: [Response<Dual<V, 3>>; BLOCKS],
 }
 
 macro_rules! storage {
     ($vector:ident) => {
-        impl<const BLOCKS: usize> Quadratic<$vector, BLOCKS> {
+        impl Quadratic<$vector> {
             /// The storage; what it holds does not matter.
+            #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
             pub const fn new() -> Self {
                 const V: $vector = $vector::ZERO;
                 const N: Dual<$vector, 3> = Dual { value: V, tangents: [V; 3] };
@@ -64,21 +68,24 @@ where
     })
 }
 
-impl<V: Vector, const BLOCKS: usize> Quadratic<V, BLOCKS>
+impl<V: Vector> Quadratic<V>
 where
     Libm: Elementary<V::Scalar>,
 {
+    // Never inlined, here and below: the stack of a small device then holds the blocks of one part at a time.
     /// One record for each step of the schedule, the digest being over the moments of every direction.
-    pub fn moments(
+    #[inline(never)]
+    pub fn moments<G: Engine<Vector = V>>(
         &mut self,
+        engine: G,
         settings: &Settings,
         record: &mut impl FnMut(&Record),
     ) -> Result<Report, Failed> {
         let mut ledger = Ledger::default();
         let schedule = widened(settings.schedule);
-        let mut loss = self.start(settings)?;
+        let mut loss = self.start(engine, settings)?;
         for k in 0..settings.horizon {
-            loss = self.step(schedule, k);
+            loss = self.step(engine, schedule, k);
             self.enter_moments(settings, &mut ledger)?;
             record(&ledger.record(k, schedule, loss)?);
         }
@@ -86,8 +93,10 @@ where
     }
 
     /// Meta-descent on the loss at the horizon: one record for each schedule.
-    pub fn descent(
+    #[inline(never)]
+    pub fn descent<G: Engine<Vector = V>>(
         &mut self,
+        engine: G,
         settings: &Settings,
         record: &mut impl FnMut(&Record),
     ) -> Result<Report, Failed> {
@@ -97,9 +106,9 @@ where
             MetaDescent::new(Rule::adam(), V::Scalar::from_f32(0.1), MetaDescent::default_limits());
         let mut meta_step = 0;
         loop {
-            let mut loss = self.start(settings)?;
+            let mut loss = self.start(engine, settings)?;
             for k in 0..settings.horizon {
-                loss = self.step(schedule, k);
+                loss = self.step(engine, schedule, k);
             }
             self.enter_moments(settings, &mut ledger)?;
             record(&ledger.record(meta_step, schedule, loss)?);
@@ -112,29 +121,46 @@ where
     }
 
     /// The quadratic before the first step, and its loss.
-    fn start(&mut self, settings: &Settings) -> Result<Dual<V::Scalar, 3>, Failed> {
+    #[inline(never)]
+    fn start<G: Engine<Vector = V>>(
+        &mut self,
+        engine: G,
+        settings: &Settings,
+    ) -> Result<Dual<V::Scalar, 3>, Failed> {
         let drawn = directions(settings.seed).take(BLOCKS * BLOCK);
         nqm::pack(drawn, &mut self.directions).map_err(|_| Failed::NonFinite)?;
         self.responses.fill(Response::initial());
-        Ok(self.losses(&[])[0])
+        Ok(self.losses(engine, &[])[0])
     }
 
     /// Takes step `k` and returns the loss after it.
-    fn step(&mut self, schedule: InverseTime<V::Scalar>, k: u32) -> Dual<V::Scalar, 3> {
+    #[inline(never)]
+    fn step<G: Engine<Vector = V>>(
+        &mut self,
+        engine: G,
+        schedule: InverseTime<V::Scalar>,
+        k: u32,
+    ) -> Dual<V::Scalar, 3> {
         let learning_rate = schedule.with_tangents(PARAMETERS).learning_rate::<Libm>(k);
         let momentum = Dual::constant(V::Scalar::from_f32(MOMENTUM));
-        self.losses(slice::from_ref(&Step { learning_rate, momentum }))[1]
+        self.losses(engine, slice::from_ref(&Step { learning_rate, momentum }))[1]
     }
 
     /// The loss before and after at most one step.
-    fn losses(&mut self, steps: &[Step<Dual<V::Scalar, 3>>]) -> [Dual<V::Scalar, 3>; 2] {
+    #[inline(never)]
+    fn losses<G: Engine<Vector = V>>(
+        &mut self,
+        engine: G,
+        steps: &[Step<Dual<V::Scalar, 3>>],
+    ) -> [Dual<V::Scalar, 3>; 2] {
         let floor = Dual::constant(nqm::floor(&self.directions));
         let (mut partial, mut excess) = ([Dual::default(); 2], [Dual::default(); 2]);
         let (directions, responses) = (&self.directions, &mut self.responses);
-        nqm::losses(Plain::<V>::new(), directions, steps, responses, &mut partial, &mut excess);
+        nqm::losses(engine, directions, steps, responses, &mut partial, &mut excess);
         excess.map(|excess| excess + floor)
     }
 
+    #[inline(never)]
     fn enter_moments(&self, settings: &Settings, ledger: &mut Ledger) -> Result<(), Failed> {
         let mut drawn = directions::<V::Scalar>(settings.seed);
         for response in &self.responses {

@@ -1,45 +1,75 @@
-//! The storage of the experiments.
+//! The storage of the experiments, and what they run on.
 
 use super::quadratic::Quadratic;
+use super::report::Failed;
+use crate::elementary::{Libm, Micromath};
+use crate::engine::{Engine, Plain};
 use crate::glyphs::{CLASSES, PIXELS};
-use crate::vector::{F32x4, F32x8, F64x8};
+use crate::mlp::{Batch, Network};
+use crate::vector::{F32x4, F32x8, F64x8, Vector};
 
-/// Blocks of eight directions in a quadratic.
-const BLOCKS: usize = 1;
 /// Directions of a quadratic.
-pub const DIRECTIONS: usize = BLOCKS * crate::nqm::BLOCK;
+pub const DIRECTIONS: usize = 8;
 /// Training examples of a network.
-const EXAMPLES: usize = 32;
+pub const EXAMPLES: usize = 32;
 
 crate::fixed_network! {
     /// The network that is trained.
     #[derive(Debug)]
-    pub struct Training { sizes: [PIXELS, 4, CLASSES], batch: 2, vector: F32x4, tangents: 0 }
+    pub struct Training { sizes: [PIXELS, 4, CLASSES], batch: Training::BATCH, vector: F32x4, tangents: 0 }
+}
+
+impl Training {
+    /// Examples in a batch.
+    pub const BATCH: usize = 2;
 }
 
 crate::fixed_network! {
     /// The network whose training is differentiated with respect to α₀, K and β.
     #[derive(Debug)]
-    pub struct Descent { sizes: [PIXELS, 8, CLASSES], batch: 4, vector: F32x4, tangents: 3 }
+    pub struct Descent { sizes: [PIXELS, 8, CLASSES], batch: Descent::BATCH, vector: F32x4, tangents: 3 }
 }
 
-/// What the experiments run in.
+impl Descent {
+    /// Examples in a batch.
+    pub const BATCH: usize = 4;
+}
+
+/// A network, a batch for it, and the order of its examples.
+pub type Learner<'a, G, const P: usize> = (Network<'a, G, P>, Batch<'a, f32>, &'a mut [u32]);
+
+/// What the experiments run on and in. Two workspaces give the same reports, whatever their engines.
 pub trait Workspace {
     /// Whether it has room for every experiment.
     const IS_FULL: bool;
-    /// The part that every workspace has.
-    fn reduced(&mut self) -> &mut Reduced;
-    /// The network with tangents and the order of its examples, where there is room.
-    fn descent(&mut self) -> Option<(&mut Descent, &mut [u32])>;
+    /// Runs the quadratic in `f32`.
+    type QuadraticF32: Engine<Vector = F32x8>;
+    /// Runs the quadratic in `f64`.
+    type QuadraticF64: Engine<Vector = F64x8>;
+    /// Runs the networks.
+    type Network: Engine<Vector: Vector<Scalar = f32>, Elementary = Libm>;
+    /// Runs the network whose elementary functions are micromath's.
+    type Micromath: Engine<Vector: Vector<Scalar = f32>, Elementary = Micromath>;
+
+    /// The quadratic in `f32`.
+    fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>);
+    /// The quadratic in `f64`.
+    fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>);
+    /// The network that is trained: layers of [`Training::SIZES`], batches of [`Training::BATCH`].
+    fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed>;
+    /// The network whose training is differentiated: layers of [`Descent::SIZES`], batches of [`Descent::BATCH`].
+    fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
+    /// The same with micromath.
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed>;
 }
 
 /// Room for the experiments of a target with 16 KiB of RAM.
 #[derive(Debug)]
 pub struct Reduced {
-    pub(super) quadratic_f32: Quadratic<F32x8, BLOCKS>,
-    pub(super) quadratic_f64: Quadratic<F64x8, BLOCKS>,
-    pub(super) training: Training,
-    pub(super) order: [u32; EXAMPLES],
+    quadratic_f32: Quadratic<F32x8>,
+    quadratic_f64: Quadratic<F64x8>,
+    training: Training,
+    order: [u32; EXAMPLES],
 }
 
 impl Reduced {
@@ -47,8 +77,8 @@ impl Reduced {
     #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
     pub const fn new() -> Self {
         Self {
-            quadratic_f32: Quadratic::<F32x8, BLOCKS>::new(),
-            quadratic_f64: Quadratic::<F64x8, BLOCKS>::new(),
+            quadratic_f32: Quadratic::<F32x8>::new(),
+            quadratic_f64: Quadratic::<F64x8>::new(),
             training: Training::new(),
             order: [0; EXAMPLES],
         }
@@ -57,13 +87,30 @@ impl Reduced {
 
 impl Workspace for Reduced {
     const IS_FULL: bool = false;
+    type QuadraticF32 = Plain<F32x8>;
+    type QuadraticF64 = Plain<F64x8>;
+    type Network = Plain<F32x4>;
+    type Micromath = Plain<F32x4, Micromath>;
 
-    fn reduced(&mut self) -> &mut Reduced {
-        self
+    fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
+        (Plain::new(), &mut self.quadratic_f32)
     }
 
-    fn descent(&mut self) -> Option<(&mut Descent, &mut [u32])> {
-        None
+    fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>) {
+        (Plain::new(), &mut self.quadratic_f64)
+    }
+
+    fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed> {
+        let (network, batch) = self.training.network(Plain::new())?;
+        Ok((network, batch, &mut self.order))
+    }
+
+    fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed> {
+        Err(Failed::Workspace)
+    }
+
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed> {
+        Err(Failed::Workspace)
     }
 }
 
@@ -84,12 +131,30 @@ impl Full {
 
 impl Workspace for Full {
     const IS_FULL: bool = true;
+    type QuadraticF32 = Plain<F32x8>;
+    type QuadraticF64 = Plain<F64x8>;
+    type Network = Plain<F32x4>;
+    type Micromath = Plain<F32x4, Micromath>;
 
-    fn reduced(&mut self) -> &mut Reduced {
-        &mut self.reduced
+    fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
+        self.reduced.quadratic_f32()
     }
 
-    fn descent(&mut self) -> Option<(&mut Descent, &mut [u32])> {
-        Some((&mut self.descent, &mut self.reduced.order))
+    fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>) {
+        self.reduced.quadratic_f64()
+    }
+
+    fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed> {
+        self.reduced.training()
+    }
+
+    fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed> {
+        let (network, batch) = self.descent.network(Plain::new())?;
+        Ok((network, batch, &mut self.reduced.order))
+    }
+
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed> {
+        let (network, batch) = self.descent.network(Plain::new())?;
+        Ok((network, batch, &mut self.reduced.order))
     }
 }

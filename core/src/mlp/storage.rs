@@ -47,6 +47,7 @@ macro_rules! fixed_network {
             );
 
             /// Storage of zeros.
+            #[allow(clippy::new_without_default, reason = "a default would be built on the stack")]
             $visibility const fn new() -> Self {
                 const ZERO: $crate::dual::Dual<$vector, { $tangents }> = $name::ZERO_BLOCK;
                 Self {

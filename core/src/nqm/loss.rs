@@ -99,37 +99,62 @@ pub struct Losses<'a, V: Vector, D, const P: usize> {
     pub partial: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, D, const P: usize> Losses<'_, V, D, P> {
-    /// Blocks that stay in a first-level cache of 32 KiB through the whole schedule.
-    const TILE: usize = {
-        let block = size_of::<D>() + size_of::<Response<Dual<V, P>>>();
-        if block < 20 * 1024 { 20 * 1024 / block } else { 1 }
-    };
-}
-
 impl<V: Vector, D: Block<V, P>, const P: usize> Task for Losses<'_, V, D, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        let tiles = self.directions.chunks(Self::TILE).zip(self.responses.chunks_mut(Self::TILE));
-        for (directions, responses) in tiles {
-            let Some((first, rest)) = self.partial.split_first_mut() else { return };
-            let mut sum = *first;
-            for (block, response) in directions.iter().zip(&*responses) {
-                sum = sum + block.directions().excess(response);
-            }
-            *first = sum;
-            for (step, partial) in self.schedule.iter().zip(rest) {
-                let learning_rate = Dual::<V, P>::splat(step.learning_rate);
-                let momentum = Dual::<V, P>::splat(step.momentum);
-                let mut sum = *partial;
-                for (block, response) in directions.iter().zip(&mut *responses) {
-                    *response = response.step(block.pull(learning_rate), momentum);
-                    sum = sum + block.directions().excess(response);
-                }
-                *partial = sum;
+    fn run(mut self) {
+        // As many responses as registers hold; with tangents more, so that there is always work that does not wait.
+        if P == 0 {
+            self.tiles::<4>();
+        } else {
+            self.tiles::<8>();
+        }
+        self.tiles::<1>();
+    }
+}
+
+impl<V: Vector, D: Block<V, P>, const P: usize> Losses<'_, V, D, P> {
+    /// Takes whole tiles of `W` blocks from the front, each through the whole schedule, until fewer are left.
+    #[inline(always)]
+    fn tiles<const W: usize>(&mut self) {
+        let (directions, rest) = self.directions.as_chunks::<W>();
+        let (responses, rest_responses) = core::mem::take(&mut self.responses).as_chunks_mut::<W>();
+        for (directions, responses) in directions.iter().zip(responses) {
+            if P == 0 {
+                // A copy of their own lets the compiler keep them in registers all the way.
+                let mut held = *responses;
+                through(directions, &mut held, self.schedule, self.partial);
+                *responses = held;
+            } else {
+                through(directions, responses, self.schedule, self.partial);
             }
         }
+        self.directions = rest;
+        self.responses = rest_responses;
+    }
+}
+
+/// Takes a few blocks through the schedule and adds their excess losses to `partial`, for each loss in the order of the blocks.
+#[inline(always)]
+fn through<V: Vector, D: Block<V, P>, const P: usize, const W: usize>(
+    directions: &[D; W],
+    responses: &mut [Response<Dual<V, P>>; W],
+    schedule: &[Step<Dual<V::Scalar, P>>],
+    partial: &mut [Dual<V, P>],
+) {
+    let Some((first, after)) = partial.split_first_mut() else { return };
+    for (block, response) in directions.iter().zip(&*responses) {
+        *first = *first + block.directions().excess(response);
+    }
+    for (step, partial) in schedule.iter().zip(after) {
+        let learning_rate = Dual::<V, P>::splat(step.learning_rate);
+        let momentum = Dual::<V, P>::splat(step.momentum);
+        let mut sum = *partial;
+        for (block, response) in directions.iter().zip(&mut *responses) {
+            *response = response.step(block.pull(learning_rate), momentum);
+            sum = sum + block.directions().excess(response);
+        }
+        *partial = sum;
     }
 }

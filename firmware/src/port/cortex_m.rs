@@ -12,9 +12,9 @@ use defmt_rtt as _;
 #[cfg(feature = "semihosting")]
 use defmt_semihosting as _;
 
-use super::say;
-
+pub use super::command_line::drill;
 use super::memory;
+use super::say;
 use crate::Outcome;
 
 /// The boot ROM loads this from the first 256 bytes of flash; it makes the rest of flash readable.

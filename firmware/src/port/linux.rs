@@ -1,8 +1,13 @@
 //! Linux: the C library starts, prints and ends.
 
+use core::ffi::{CStr, c_char};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
 use super::say;
 pub use super::text::say_panic;
 use crate::Outcome;
+use crate::drill::Drill;
 
 unsafe extern "C" {
     #[link_name = "write"]
@@ -13,9 +18,26 @@ unsafe extern "C" {
     safe fn c_abort() -> !;
 }
 
+/// The drill that the first argument asks for.
+static DRILL: AtomicPtr<c_char> = AtomicPtr::new(null_mut());
+
 #[unsafe(no_mangle)]
-extern "C" fn main() -> i32 {
+extern "C" fn main(count: i32, arguments: *const *mut c_char) -> i32 {
+    if count > 1 {
+        // SAFETY: the C library hands over as many arguments as it says.
+        DRILL.store(unsafe { *arguments.add(1) }, Ordering::Relaxed);
+    }
     exit(crate::run())
+}
+
+/// The drill that the command line asks for.
+pub fn drill() -> Option<Drill> {
+    let argument = DRILL.load(Ordering::Relaxed);
+    if argument.is_null() {
+        return None;
+    }
+    // SAFETY: an argument is a string that lives as long as the program.
+    Drill::asked_for(unsafe { CStr::from_ptr(argument) }.to_bytes())
 }
 
 /// Ends the run with the outcome as its exit status.

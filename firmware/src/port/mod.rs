@@ -3,6 +3,8 @@
 //! Every target prints the same lines; Cortex-M sends them through `defmt`, so that only their numbers travel.
 
 #[cfg(target_os = "none")]
+mod command_line;
+#[cfg(target_os = "none")]
 mod memory;
 
 #[cfg(all(target_arch = "arm", target_os = "none"))]
@@ -26,4 +28,4 @@ pub(crate) use text::{Line, say};
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 pub(crate) use defmt::println as say;
 
-pub use here::{exit, fault, say_panic};
+pub use here::{drill, exit, fault, say_panic};

@@ -4,6 +4,7 @@ use core::arch::{asm, naked_asm};
 
 use semihosting::io::{self, Write};
 
+pub use super::command_line::drill;
 use super::memory;
 use super::say;
 pub use super::text::say_panic;

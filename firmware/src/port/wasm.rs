@@ -3,6 +3,7 @@
 use super::say;
 pub use super::text::say_panic;
 use crate::Outcome;
+use crate::drill::Drill;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -15,6 +16,11 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn start() {
     exit(crate::run())
+}
+
+/// None: there is no command line.
+pub fn drill() -> Option<Drill> {
+    None
 }
 
 /// Ends the run with the outcome as its exit status.

@@ -12,6 +12,7 @@ mod progress;
 mod surface;
 mod tour;
 mod train;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -51,6 +52,8 @@ enum Command {
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Check that this machine, emulated boards and real ones compute the same bits
+    Verify(verify::Options),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -77,6 +80,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
+            Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }
     }

@@ -5,9 +5,11 @@
 //! the loss says, and stays there.
 //!
 //! A momentum μ is the y of μ = m + y², with m the lowest momentum allowed: zero, or that of the greedy
-//! schedule where it goes lower. Below zero lie lower losses still, and no optimum that a search could name: steps
-//! far beyond stability that the next step takes back, in ever new patterns (ten steps of the default quadratic end at
-//! 2.392 with momenta from zero up, and at 2.338, 2.340, 2.346, … with any).
+//! schedule where it goes lower; or, where any momentum is allowed, the y of μ = sinh y.
+//!
+//! Below zero and far above one lie lower losses, those of steps far beyond stability that the next step takes back, and of many
+//! gradients gathered at one place for one large step; and ever more local optima. Ten steps of the default quadratic end
+//! at 2.392 with momenta from zero up, and at 2.338, 2.340, 2.342, 2.346, … with any.
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
@@ -20,8 +22,10 @@ use super::quadratic::Schedule;
 pub enum Freedom {
     /// The learning rate; momentum stays at this value.
     LearningRate(f64),
-    /// Learning rate and momentum.
+    /// Learning rate and momentum, the momentum from zero up.
     Both,
+    /// Learning rate and momentum, the momentum any number.
+    Unbounded,
 }
 
 /// Coordinates of schedules: first the learning rates', then, if they are free, the momenta's.
@@ -74,6 +78,9 @@ impl Chart {
         let rates = schedule.iter().map(|step| libm::asinh(step.learning_rate / self.scale));
         match self.freedom {
             Freedom::LearningRate(_) => rates.collect(),
+            Freedom::Unbounded => {
+                rates.chain(schedule.iter().map(|step| libm::asinh(step.momentum))).collect()
+            }
             Freedom::Both => {
                 let place = |step: &Step<f64>| {
                     let above = step.momentum - self.lowest;
@@ -99,13 +106,24 @@ impl Chart {
     pub fn schedule(&self, point: &[f64]) -> Schedule {
         let step =
             |x: &f64, momentum| Step { learning_rate: self.scale * libm::sinh(*x), momentum };
+        let (rates, momenta) = self.parted(point);
         match self.freedom {
-            Freedom::LearningRate(momentum) => point.iter().map(|x| step(x, momentum)).collect(),
+            Freedom::LearningRate(momentum) => rates.iter().map(|x| step(x, momentum)).collect(),
             Freedom::Both => {
-                let (rates, momenta) = point.split_at(point.len() / 2);
                 let both = rates.iter().zip(momenta);
                 both.map(|(x, y)| step(x, self.lowest + y * y)).collect()
             }
+            Freedom::Unbounded => {
+                rates.iter().zip(momenta).map(|(x, y)| step(x, libm::sinh(*y))).collect()
+            }
+        }
+    }
+
+    /// The coordinates of the learning rates and those of the momenta.
+    fn parted<'a>(&self, point: &'a [f64]) -> (&'a [f64], &'a [f64]) {
+        match self.freedom {
+            Freedom::LearningRate(_) => (point, &[]),
+            Freedom::Both | Freedom::Unbounded => point.split_at(point.len() / 2),
         }
     }
 
@@ -116,13 +134,13 @@ impl Chart {
             second: self.scale * libm::sinh(*x),
             least: 0.0,
         };
-        match self.freedom {
-            Freedom::LearningRate(_) => point.iter().map(rate).collect(),
-            Freedom::Both => {
-                let (rates, momenta) = point.split_at(point.len() / 2);
-                let momentum = |y: &f64| Slope { first: 2.0 * y, second: 2.0, least: 1.0 };
-                rates.iter().map(rate).chain(momenta.iter().map(momentum)).collect()
+        let (rates, momenta) = self.parted(point);
+        let momentum = |y: &f64| match self.freedom {
+            Freedom::Unbounded => {
+                Slope { first: libm::cosh(*y), second: libm::sinh(*y), least: 0.0 }
             }
-        }
+            _ => Slope { first: 2.0 * y, second: 2.0, least: 1.0 },
+        };
+        rates.iter().map(rate).chain(momenta.iter().map(momentum)).collect()
     }
 }

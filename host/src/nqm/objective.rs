@@ -222,7 +222,7 @@ impl<'a> Objective<'a> {
     pub fn hessian_cost(&self, steps: usize) -> usize {
         let entries = match self.chart.freedom() {
             Freedom::LearningRate(_) => steps,
-            Freedom::Both => 2 * steps,
+            Freedom::Both | Freedom::Unbounded => 2 * steps,
         };
         entries * steps * self.quadratic.directions().len()
     }

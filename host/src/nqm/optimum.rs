@@ -5,7 +5,7 @@ use myopia_core::real::Real;
 use super::chart::{Chart, Freedom};
 use super::objective::{Candidate, Objective};
 use super::quadratic::{Quadratic, Schedule, State};
-use super::starts::starts;
+use super::starts::{random, starts};
 
 /// What an optimisation arrived at.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,29 +26,66 @@ pub struct Optimum {
 
 /// The gradient norm below which a schedule counts as stationary.
 pub const STATIONARY: f64 = 1e-5;
-/// Evaluations spent on each starting point before the best are taken further.
-const SCOUTING: u64 = 120;
-/// Starting points that are taken further.
-const FINALISTS: usize = 4;
-/// Evaluations spent on each of those.
+/// What is spent on a search.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Evaluations for each starting point before the best are taken further.
+    scouting: u64,
+    /// Starting points that are taken further.
+    finalists: usize,
+}
+
+impl Effort {
+    /// Enough where most starts lead to the same optimum.
+    pub const USUAL: Self = Self { scouting: 120, finalists: 4 };
+    /// For landscapes with many optima.
+    const GREAT: Self = Self { scouting: 500, finalists: 6 };
+}
+
+/// Evaluations spent on each finalist.
 const POLISHING: u64 = 3000;
 /// Newton steps after those, at most.
 const NEWTON_STEPS: usize = 300;
 /// What all Hessians of a finalist may cost, in schedule entries times steps times directions.
 const AFFORDABLE: usize = 500_000_000;
+/// Steps up to which any momentum is tried: with more, such a search ends anywhere but in an optimum.
+pub const FEW: usize = 16;
+/// Random starts of that search.
+const RANDOM: usize = 30;
 
 /// The schedule of `steps` steps from `state` on that has the least excess loss at its end.
 ///
-/// The greedy schedule is among the starting points, so that the result is never worse.
+/// If momenta are free they are from zero up, and, for at most [`FEW`] steps, also any number, should that lead to a lower
+/// optimum. The greedy schedule is among the starting points, so that the result is never worse.
 pub fn optimal(quadratic: &Quadratic, state: &State, steps: usize, freedom: Freedom) -> Optimum {
+    let found = constrained(quadratic, state, steps, freedom);
+    if freedom != Freedom::Both || steps > FEW {
+        return found;
+    }
+    let mut starts = starts(quadratic, state, steps, Freedom::Unbounded);
+    starts.push(found.schedule.clone());
+    starts.extend(random(quadratic, steps, RANDOM));
+    let other = best_of(quadratic, state, Freedom::Unbounded, Effort::GREAT, starts);
+    let iterations = found.iterations + other.iterations;
+    let lower = other.stationary && (other.excess < found.excess || !found.stationary);
+    Optimum { iterations, ..if lower { other } else { found } }
+}
+
+/// The same with momenta from zero up.
+pub fn constrained(
+    quadratic: &Quadratic,
+    state: &State,
+    steps: usize,
+    freedom: Freedom,
+) -> Optimum {
     let mut starts = starts(quadratic, state, steps, freedom);
     let mut before = 0;
     if freedom == Freedom::Both {
-        let without = optimal(quadratic, state, steps, Freedom::LearningRate(0.0));
+        let without = constrained(quadratic, state, steps, Freedom::LearningRate(0.0));
         before = without.iterations;
         starts.push(without.schedule);
     }
-    let found = best_of(quadratic, state, freedom, starts);
+    let found = best_of(quadratic, state, freedom, Effort::USUAL, starts);
     Optimum { iterations: before + found.iterations, ..found }
 }
 
@@ -58,6 +95,7 @@ pub fn best_of(
     quadratic: &Quadratic,
     state: &State,
     freedom: Freedom,
+    effort: Effort,
     starts: Vec<Schedule>,
 ) -> Optimum {
     let momenta = starts[0].iter().map(|step| step.momentum);
@@ -76,13 +114,13 @@ pub fn best_of(
         if freedom == Freedom::Both {
             start.iter_mut().for_each(|step| step.momentum = lowest.larger(step.momentum));
         }
-        let (at_first, end) = objective.descend(start, SCOUTING);
+        let (at_first, end) = objective.descend(start, effort.scouting);
         bar = if at_first < bar { at_first } else { bar };
         found.extend(end);
     }
     found.sort_by(|a, b| a.excess.total_cmp(&b.excess));
     found.dedup_by(|b, a| (b.excess - a.excess).abs() <= 1e-9 * a.excess);
-    let finalists = found.into_iter().take(FINALISTS).map(|candidate| {
+    let finalists = found.into_iter().take(effort.finalists).map(|candidate| {
         let steps = candidate.schedule.len();
         let affordable = AFFORDABLE / objective.hessian_cost(steps).max(1);
         let polished = objective.polish(candidate, POLISHING);

@@ -3,12 +3,14 @@
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::nqm::{
-    Block, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss, Preconditioned,
-    Preconditioner, Response, Step, Tape, advance, first_divergence, floor, gradient, losses, pack,
+    BLOCK, Block, CHUNK, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss,
+    Preconditioned, Preconditioner, Response, Step, Tape, advance, first_divergence, floor,
+    gradient, losses, pack,
 };
 use myopia_core::real::Real;
 use myopia_core::sum::sum;
 use myopia_core::vector::{F64x8, Vector};
+use rayon::prelude::*;
 
 use super::engine::Native;
 
@@ -33,13 +35,40 @@ pub struct State(Vec<Response<Dual<F64x8, 0>>>);
 /// Storage that gradients use again and again.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
+    schedule: Vec<Step<Dual<f64, 0>>>,
+    chunk: Chunk,
+}
+
+/// What the gradient of one task needs, and the gradient.
+#[derive(Clone, Debug, Default)]
+struct Chunk {
     responses: Vec<Response<Dual<F64x8, 0>>>,
     tape: Vec<Response<Dual<F64x8, 0>>>,
     partial: Vec<Step<Dual<F64x8, 0>>>,
-    schedule: Vec<Step<Dual<f64, 0>>>,
     gradient: Vec<Step<Dual<f64, 0>>>,
 }
 
+impl Chunk {
+    /// The excess loss of `blocks` after `schedule` from `responses` on; its gradient is left in `self`.
+    fn run(
+        &mut self,
+        blocks: &[Directions<F64x8>],
+        responses: &[Response<Dual<F64x8, 0>>],
+        schedule: &[Step<Dual<f64, 0>>],
+    ) -> Dual<f64, 0> {
+        self.responses.clear();
+        self.responses.extend_from_slice(responses);
+        self.tape.resize(TAPED * schedule.len(), Response::default());
+        self.partial.resize(schedule.len(), Step::default());
+        self.gradient.clear();
+        self.gradient.resize(schedule.len(), Step::default());
+        let mut tape = Tape { responses: &mut self.tape, partial: &mut self.partial };
+        gradient(Native, blocks, schedule, &mut self.responses, &mut tape, &mut self.gradient)
+    }
+}
+
+/// Blocks that one task takes: the contract's chunk, the sums of which are never split.
+const LARGEST_TASK: usize = CHUNK / BLOCK;
 /// Columns of the Hessian that are found together.
 const COLUMNS: usize = 4;
 /// Blocks of directions that the gradient takes through the schedule together; four are fastest.
@@ -128,26 +157,39 @@ impl Quadratic {
         schedule: &[Step<f64>],
         scratch: &'a mut Scratch,
     ) -> (f64, impl Iterator<Item = Step<f64>> + 'a) {
-        scratch.responses.clone_from(&state.0);
         scratch.schedule.clear();
         scratch.schedule.extend(schedule.iter().map(|step| step.constant()));
-        scratch.tape.resize(TAPED * schedule.len(), Response::default());
-        scratch.partial.resize(schedule.len(), Step::default());
-        scratch.gradient.clear();
-        scratch.gradient.resize(schedule.len(), Step::default());
-        let loss = gradient(
-            Native,
-            &self.blocks,
-            &scratch.schedule,
-            &mut scratch.responses,
-            &mut Tape { responses: &mut scratch.tape, partial: &mut scratch.partial },
-            &mut scratch.gradient,
-        );
+        let chunks = self.blocks.chunks(LARGEST_TASK).zip(state.0.chunks(LARGEST_TASK));
+        let loss = if self.blocks.len() <= LARGEST_TASK {
+            let Scratch { schedule, chunk } = scratch;
+            chunk.run(&self.blocks, &state.0, schedule)
+        } else {
+            let schedule = &scratch.schedule;
+            let tasks: Vec<_> = chunks.collect();
+            let parts: Vec<_> = tasks
+                .into_par_iter()
+                .map(|(blocks, responses)| {
+                    let mut chunk = Chunk::default();
+                    (chunk.run(blocks, responses, schedule), chunk.gradient)
+                })
+                .collect();
+            // In order, as one thread would add them up.
+            let total = &mut scratch.chunk.gradient;
+            total.clear();
+            total.resize(schedule.len(), Step::default());
+            parts.into_iter().fold(Dual::default(), |loss, (part, gradient)| {
+                for (total, part) in total.iter_mut().zip(gradient) {
+                    total.learning_rate = total.learning_rate + part.learning_rate;
+                    total.momentum = total.momentum + part.momentum;
+                }
+                loss + part
+            })
+        };
         let value = |step: &Step<Dual<f64, 0>>| Step {
             learning_rate: step.learning_rate.value,
             momentum: step.momentum.value,
         };
-        (loss.value, scratch.gradient.iter().map(value))
+        (loss.value, scratch.chunk.gradient.iter().map(value))
     }
 
     /// The excess loss after `schedule` from `state` on.
@@ -231,15 +273,27 @@ impl Quadratic {
     }
 }
 
-/// The excess losses along `schedule` from the start.
-fn along<D: Block<F64x8, P>, const P: usize>(
+/// The excess losses along `schedule` from the start, chunks of directions spread over the threads.
+fn along<D: Block<F64x8, P> + Sync, const P: usize>(
     blocks: &[D],
     schedule: &[Step<Dual<f64, P>>],
 ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-    let mut responses = vec![Response::initial(); blocks.len()];
-    let mut partial = vec![Dual::default(); schedule.len() + 1];
-    let mut out = vec![Dual::default(); schedule.len() + 1];
-    losses(Native, blocks, schedule, &mut responses, &mut partial, &mut out);
-    first_divergence(&out)?;
-    Ok(out)
+    let one = |blocks: &[D]| {
+        let mut responses = vec![Response::initial(); blocks.len()];
+        let mut partial = vec![Dual::default(); schedule.len() + 1];
+        let mut out = vec![Dual::default(); schedule.len() + 1];
+        losses(Native, blocks, schedule, &mut responses, &mut partial, &mut out);
+        out
+    };
+    let mut total = vec![Dual::default(); schedule.len() + 1];
+    if blocks.len() <= LARGEST_TASK {
+        total = one(blocks);
+    } else {
+        // Added up in order, as one thread would.
+        for part in blocks.par_chunks(LARGEST_TASK).map(one).collect::<Vec<_>>() {
+            total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
+        }
+    }
+    first_divergence(&total)?;
+    Ok(total)
 }

@@ -2,7 +2,7 @@
 
 use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
-use super::optimum::{Optimum, best_of, optimal};
+use super::optimum::{Effort, Optimum, best_of, constrained, optimal};
 use super::quadratic::{Quadratic, Schedule};
 
 /// A schedule that was searched for, and how the search went.
@@ -31,19 +31,22 @@ impl From<Optimum> for Plan {
 
 /// The schedule of `steps` steps each of which is the first of the `horizon` steps that are best for the loss at their end.
 ///
-/// With horizon 1 it is greedy, with horizon `steps` or more optimal. A plan that reaches the last step is taken as a
+/// Momenta, if they are free, are from zero up. With horizon 1 it is greedy, with horizon `steps` or more optimal. A plan that reaches the last step is taken as a
 /// whole: its rest is what planning again would find.
 pub fn replan(quadratic: &Quadratic, steps: usize, horizon: usize, freedom: Freedom) -> Plan {
     let mut state = quadratic.start();
     let greedy = |state, steps| match freedom {
         Freedom::LearningRate(momentum) => greedy_rates(quadratic, state, steps, momentum),
-        Freedom::Both => greedy_steps(quadratic, state, steps),
+        Freedom::Both | Freedom::Unbounded => greedy_steps(quadratic, state, steps),
     };
     if horizon == 1 {
         let schedule = greedy(state, steps);
         return Plan { schedule, gradient_norm: 0.0, iterations: 0, stationary: true };
     }
-    let first = optimal(quadratic, &state, horizon.clamp(1, steps.max(1)), freedom);
+    if horizon >= steps {
+        return Plan::from(optimal(quadratic, &state, steps, freedom));
+    }
+    let first = constrained(quadratic, &state, horizon, freedom);
     let mut plan = Plan::from(first);
     let mut taken = Schedule::new();
     while taken.len() + horizon < steps {
@@ -58,7 +61,7 @@ pub fn replan(quadratic: &Quadratic, steps: usize, horizon: usize, freedom: Free
         }
         rest.extend(greedy(end, 1));
         let starts = vec![rest, greedy(state.clone(), horizon)];
-        let next = Plan::from(best_of(quadratic, &state, freedom, starts));
+        let next = Plan::from(best_of(quadratic, &state, freedom, Effort::USUAL, starts));
         plan = Plan {
             gradient_norm: if next.gradient_norm > plan.gradient_norm {
                 next.gradient_norm

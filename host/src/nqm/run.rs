@@ -147,7 +147,7 @@ fn choose(quadratic: &Quadratic, policy: &Policy, settings: Settings) -> Result<
     if !plan.stationary {
         return Err(Failure::run(format!(
             "{policy}: the search ended at a gradient norm of {:.1e}, above {STATIONARY:e}, which is not an optimum; \
-             give fewer --steps",
+             give fewer --steps, or more noise",
             plan.gradient_norm
         )));
     }

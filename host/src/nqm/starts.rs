@@ -2,7 +2,9 @@
 
 use std::iter;
 
+use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
+use myopia_core::rng::Pcg32;
 
 use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
@@ -20,14 +22,16 @@ pub fn starts(
         Freedom::LearningRate(momentum) => {
             (greedy_rates(quadratic, state.clone(), steps, momentum), &[momentum])
         }
-        Freedom::Both => (greedy_steps(quadratic, state.clone(), steps), &[0.0, 0.5, 0.9]),
+        Freedom::Both | Freedom::Unbounded => {
+            (greedy_steps(quadratic, state.clone(), steps), &[0.0, 0.5, 0.9])
+        }
     };
     let mut starts = vec![greedy];
     // What is best without noise, with momentum and without it, for all steps and for the first of them.
     let seen = Tridiagonal::new(quadratic, state, steps);
     for first in iter::successors(Some(steps), |first| Some(first / 2)).take_while(|&n| n > 0) {
         let seen = seen.first(first);
-        if freedom == Freedom::Both {
+        if let Freedom::Both | Freedom::Unbounded = freedom {
             starts.push(continued(quadratic, state, steps, seen.schedule(), freedom));
         }
         let mut roots: Vec<f64> = seen.ritz_values().iter().map(|h| 1.0 / h).collect();
@@ -75,7 +79,20 @@ fn continued(
     let left = steps - schedule.len();
     schedule.extend(match freedom {
         Freedom::LearningRate(momentum) => greedy_rates(quadratic, end, left, momentum),
-        Freedom::Both => greedy_steps(quadratic, end, left),
+        Freedom::Both | Freedom::Unbounded => greedy_steps(quadratic, end, left),
     });
     schedule
+}
+
+/// `count` schedules of random learning rates around half the inverse of the largest gain, and random momenta from −0.7 to 0.8,
+/// always the same ones.
+pub fn random(quadratic: &Quadratic, steps: usize, count: usize) -> Vec<Schedule> {
+    let mut rng = Pcg32::new(1, 0);
+    let sharpest = quadratic.largest_gain();
+    let unit = if sharpest > 0.0 { 0.6 / sharpest } else { 1.0 };
+    let mut step = || Step {
+        learning_rate: unit * Libm::exp(rng.normal::<f64>()),
+        momentum: 1.5 * rng.uniform::<f64>() - 0.7,
+    };
+    (0..count).map(|_| (0..steps).map(|_| step()).collect()).collect()
 }

@@ -1,4 +1,24 @@
 //! Meta-descent on the model: α₀, K, β and the preconditioner's damping by forward-mode hypergradients at any horizon.
+//!
+//! # Short-horizon bias in preconditioners
+//!
+//! What `myopia nqm meta --dim 100 --beta 0 --horizons 1,10,100,1000` chooses on curvatures 1/i with noise of variance 1/h, learning
+//! rates being constant, and what horizon 1's choice and horizon 1,000's are worth after 1,000 steps (excess loss):
+//!
+//! | learned | options | 1 | 10 | 100 | 1,000 | worth, 1 | worth, 1,000 |
+//! |---|---|---|---|---|---|---|---|
+//! | scale of h⁰ (SGD) | `--learn alpha0` | 0.576 | 0.383 | 0.226 | 0.0779 | 0.835 | 0.147 |
+//! | scale of h^-½ | `--learn alpha0 --power 0.5` | 0.354 | 0.172 | 0.0594 | 0.0136 | 1.73 | 0.0811 |
+//! | scale of h⁻¹ | `--learn alpha0 --power 1` | 0.0493 | 0.0399 | 0.0146 | 0.00265 | 1.26 | 0.0789 |
+//! | λ of 1/(h + λ) | `--learn damping --power 1 --alpha0 1 --damping 1` | 1.00 | 2.00 | 4.00 | 12.6 | 1.14 | 0.144 |
+//! | ε of 1/(√h + ε) | `--learn damping --power 0.5 --alpha0 1 --damping 1` | 0.867 | 1.82 | 3.82 | 12.4 | 1.12 | 0.144 |
+//! | λ, and its scale | `--learn alpha0,damping --power 1 --alpha0 0.1 --damping 1 --meta-steps 400` | 1.00 | 0.199 | 0.0338 | 0.0111 | 1.14 | 0.0707 |
+//!
+//! So the bias is there in each, at every horizon, and costs 6 to 21 times the loss. Its direction depends on what else is free.
+//! Where nothing decays, a short horizon does not pay for the noise that a large step leaves in a thousand
+//! directions, and chooses too large a scale, or too little damping, which is the same. Where the scale is free as well, a
+//! short horizon chooses too much damping: a λ above most curvatures makes 1/(h + λ) nearly plain SGD, which is best for
+//! the steep directions, and only a long one leaves it for directions that learn slowly.
 
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
@@ -47,7 +67,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// A hundredth of the largest stable rate, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
+    /// A hundredth of the inverse of the largest gain, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
     pub fn new(quadratic: &Quadratic) -> Self {
         let sharpest = quadratic.largest_gain();
         Self {

@@ -1,14 +1,58 @@
 //! What a run must print, and where a log departs from it.
 
-use myopia_core::experiments::{Experiment, Full, Record, Report, experiments};
+use myopia_core::experiments::{Experiment, Full, Record, Reduced, Report, Workspace, experiments};
 
 use super::target::Set;
+
+/// The lines that a run must print of its results, in order.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    lines: Vec<String>,
+    experiments: Vec<&'static Experiment>,
+}
+
+/// A log held against what it should say.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Of each experiment that the target runs.
+    pub experiments: Vec<JudgedExperiment>,
+    /// Where the log first departs from what it should say; `None` when every line is as it should be.
+    pub difference: Option<Difference>,
+    /// What the run used of its memory, where it says so.
+    pub memory: Option<Memory>,
+}
+
+/// What a log says of one experiment.
+#[derive(Debug, Clone)]
+pub struct JudgedExperiment {
+    /// Its name.
+    pub name: &'static str,
+    /// The digest of its report, as logged; none where the log has no report.
+    pub digest: Option<String>,
+    /// The digest of its golden report.
+    pub expected: String,
+    /// Whether every one of its records and its report are as they should be.
+    pub equal: bool,
+}
+
+/// Bytes of memory that a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Of flash: code, constants and initial values.
+    pub flash: u32,
+    /// Of RAM, by statics.
+    pub statics: u32,
+    /// Of the stack, at its deepest.
+    pub stack: u32,
+    /// The stack's size.
+    pub stack_size: u32,
+}
 
 /// Where a log first departs from what it should say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The line that should be there.
-    pub expected: String,
+    /// The line that should be there; none where the log should have ended.
+    pub expected: Option<String>,
     /// The line that is; none where the log ends early.
     pub found: Option<String>,
 }
@@ -16,38 +60,137 @@ pub struct Difference {
 impl std::fmt::Display for Difference {
     /// Kind, experiment, step and the first quantity that differs, as far as the two lines go together.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { expected, found } = self;
-        let Some(found) = found else {
-            return write!(f, "the log ends before: {expected}");
-        };
-        let words = expected.split(' ').zip(found.split(' '));
-        let (same, differing): (Vec<_>, Vec<_>) =
-            words.map(|(a, b)| if a == b { (Some(a), None) } else { (None, Some((a, b))) }).unzip();
-        let place: Vec<_> = same.into_iter().flatten().filter(|word| !word.contains('=')).collect();
-        match differing.into_iter().flatten().next() {
-            Some((a, b)) if a.contains('=') && b.contains('=') => {
-                write!(f, "{}: {b} where the host has {a}", place.join(" "))
+        let (expected, found) = match (&self.expected, &self.found) {
+            (Some(expected), Some(found)) => (expected, found),
+            (Some(expected), None) => return write!(f, "the log ends before '{expected}'"),
+            (None, found) => {
+                return write!(f, "'{}' after the end", found.as_deref().unwrap_or_default());
             }
-            _ => write!(f, "'{found}' where the host has '{expected}'"),
+        };
+        if let Some(("broken" | "stopped", _)) = found.split_once(' ') {
+            return write!(f, "{found}, before '{}'", place(expected));
+        }
+        let mut words = expected.split(' ').zip(found.split(' '));
+        match words.find(|(a, b)| a != b) {
+            Some((a, b)) if a.contains('=') && b.contains('=') => {
+                write!(f, "{}: {b} instead of {a}", place(expected))
+            }
+            _ => write!(f, "'{found}' instead of '{expected}'"),
         }
     }
 }
 
-/// The lines that a run of `set` prints of its results, as this machine computes them: `record`, `report` and `golden` for each
-/// experiment, then `end 0`.
-pub fn expected(set: Set) -> Vec<String> {
-    let mut room = Box::new(Full::new());
-    let mut lines = Vec::new();
-    for experiment in experiments::<Full>().filter(|e| set == Set::Full || e.is_reduced()) {
-        let report =
-            experiment.run(&mut *room, |record| lines.push(record_line(experiment, record)));
-        lines.push(match report {
-            Ok(report) => report_line("report", experiment, &report),
-            Err(failed) => format!("broken {}: {failed}", experiment.name),
-        });
-        lines.push(report_line("golden", experiment, &experiment.golden));
+/// A line without its quantities: what it is about.
+fn place(line: &str) -> String {
+    line.split(' ').filter(|word| !word.contains('=')).collect::<Vec<_>>().join(" ")
+}
+
+impl Expected {
+    /// What a run of `set` must print: the records as this machine computes them with plain loops, and the golden reports.
+    pub fn of(set: Set) -> Self {
+        match set {
+            Set::Full => Self::run_in(&mut *Box::new(Full::new())),
+            Set::Reduced => Self::run_in(&mut *Box::new(Reduced::new())),
+        }
     }
-    lines.push("end 0".into());
+
+    fn run_in<W: Workspace>(workspace: &mut W) -> Self {
+        let mut lines = Vec::new();
+        for experiment in experiments::<W>() {
+            // A report other than the golden one shows where it is compared, on this machine's own lines as on others'.
+            let _ = experiment.run(workspace, |record| lines.push(record_line(experiment, record)));
+            for kind in ["report", "golden"] {
+                lines.push(report_line(kind, experiment, &experiment.golden));
+            }
+        }
+        lines.extend(["end 0".into(), "exit status 0".into()]);
+        Self { lines, experiments: experiments::<W>().collect() }
+    }
+
+    /// Judges the log of a run of an image that calls itself `label`.
+    pub fn judge(&self, label: &str, log: &[String]) -> Judged {
+        let (memory, said): (Vec<&String>, Vec<&String>) =
+            log.iter().partition(|line| line.starts_with("memory "));
+        let target = format!("target {label}");
+        let mut expected = std::iter::once(&target).chain(&self.lines);
+        let mut found = said.iter().copied();
+        let difference = loop {
+            match (expected.next(), found.next()) {
+                (None, None) => break None,
+                (expected, found) if expected == found => {}
+                (expected, found) => {
+                    let (expected, found) = (expected.cloned(), found.cloned());
+                    break Some(Difference { expected, found });
+                }
+            }
+        };
+        let experiments = self.experiments.iter().map(|e| self.judge_experiment(e, &said));
+        Judged {
+            experiments: experiments.collect(),
+            difference,
+            memory: memory.first().and_then(|line| Memory::parse(line)),
+        }
+    }
+
+    fn judge_experiment(&self, experiment: &Experiment, log: &[&String]) -> JudgedExperiment {
+        let name = experiment.name;
+        let about = |line: &&String| {
+            let mut words = line.split(' ');
+            matches!(words.next(), Some("record" | "report" | "golden"))
+                && words.next() == Some(name)
+        };
+        let report = format!("report {name} digest=");
+        let digest = log.iter().find_map(|line| line.strip_prefix(&report));
+        JudgedExperiment {
+            name,
+            digest: digest.and_then(|rest| rest.split(' ').next()).map(str::to_owned),
+            expected: format!("{:016x}", experiment.golden.digest()),
+            equal: self.lines.iter().filter(about).eq(log.iter().copied().filter(about)),
+        }
+    }
+
+    /// The experiments, with nothing known of how they went.
+    pub fn not_run(&self) -> Vec<JudgedExperiment> {
+        let empty = |e: &&'static Experiment| self.judge_experiment(e, &[]);
+        self.experiments.iter().map(empty).collect()
+    }
+}
+
+impl Memory {
+    fn parse(line: &str) -> Option<Self> {
+        let value = |name: &str| {
+            line.split(' ')
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        };
+        Some(Self {
+            flash: value("flash")?,
+            statics: value("statics")?,
+            stack: value("stack")?,
+            stack_size: value("stack_size")?,
+        })
+    }
+}
+
+/// The log of a run of every experiment in `workspace`, on this machine: the lines that the firmware prints.
+pub fn local_log<W: Workspace>(label: &str, workspace: &mut W) -> Vec<String> {
+    let mut lines = vec![format!("target {label}")];
+    let mut status = 0;
+    for experiment in experiments::<W>() {
+        let report =
+            experiment.run(workspace, |record| lines.push(record_line(experiment, record)));
+        match report {
+            Ok(report) => {
+                lines.push(report_line("report", experiment, &report));
+                lines.push(report_line("golden", experiment, &experiment.golden));
+                status |= i32::from(report != experiment.golden);
+            }
+            Err(failed) => {
+                lines.push(format!("broken {}: {failed}", experiment.name));
+                return lines;
+            }
+        }
+    }
+    lines.extend([format!("end {status}"), format!("exit status {status}")]);
     lines
 }
 
@@ -68,34 +211,52 @@ fn report_line(kind: &str, experiment: &Experiment, report: &Report) -> String {
     )
 }
 
-/// The first line of `log` that is not as `expected`; what it says of memory is passed over.
-pub fn first_difference(expected: &[String], log: &[String]) -> Option<Difference> {
-    let mut found = log.iter().filter(|line| !line.starts_with("memory "));
-    for expected in expected {
-        let found = found.next();
-        if found != Some(expected) {
-            return Some(Difference { expected: expected.clone(), found: found.cloned() });
-        }
-    }
-    found
-        .next()
-        .map(|more| Difference { expected: "nothing more".into(), found: Some(more.clone()) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn log() -> Vec<String> {
+        local_log("here", &mut Reduced::new())
+    }
+
     #[test]
-    fn the_first_quantity_that_differs_is_named_and_a_short_log_is_no_success() {
-        let expected = expected(Set::Reduced);
-        assert_eq!(first_difference(&expected, &expected), None);
-        let mut other = expected.clone();
-        other[3] = other[3].replace("loss=", "loss=f");
-        let difference = first_difference(&expected, &other).unwrap().to_string();
+    fn a_whole_log_is_equal_and_its_memory_is_read() {
+        let expected = Expected::of(Set::Reduced);
+        let mut log = log();
+        log.insert(5, "memory flash=9 statics=8 stack=7 stack_size=6".into());
+        let judged = expected.judge("here", &log);
+        assert_eq!(judged.difference, None);
+        assert!(judged.experiments.iter().all(|e| e.equal));
+        assert!(judged.experiments.iter().all(|e| e.digest.as_ref() == Some(&e.expected)));
+        let memory = Memory { flash: 9, statics: 8, stack: 7, stack_size: 6 };
+        assert_eq!(judged.memory, Some(memory));
+    }
+
+    #[test]
+    fn the_first_quantity_that_differs_is_named() {
+        let mut log = log();
+        log[4] = log[4].replace("loss=", "loss=f");
+        let judged = Expected::of(Set::Reduced).judge("here", &log);
+        let difference = judged.difference.unwrap().to_string();
         assert!(difference.starts_with("record nqm-moments-f32 3: loss=f"), "{difference}");
-        let short = &expected[..expected.len() - 1];
-        let difference = first_difference(&expected, short).unwrap().to_string();
-        assert_eq!(difference, "the log ends before: end 0");
+        let equal: Vec<bool> = judged.experiments.iter().map(|e| e.equal).collect();
+        assert_eq!(equal, [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_log_that_is_cut_off_broken_or_someone_elses_is_no_success() {
+        let expected = Expected::of(Set::Reduced);
+        let said = |log: &[String]| expected.judge("here", log).difference.unwrap().to_string();
+        let whole = log();
+        for length in 0..whole.len() {
+            assert!(said(&whole[..length]).starts_with("the log ends before"), "{length}");
+        }
+        assert_eq!(said(&[]), "the log ends before 'target here'");
+        let broken = [&whole[..3], &["broken stack overflow".into()]].concat();
+        assert_eq!(said(&broken), "broken stack overflow, before 'record nqm-moments-f32 2'");
+        let more = [&whole[..], &["end 0".into()]].concat();
+        assert_eq!(said(&more), "'end 0' after the end");
+        let other = expected.judge("there", &whole).difference.unwrap().to_string();
+        assert_eq!(other, "'target here' instead of 'target there'");
     }
 }

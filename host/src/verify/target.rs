@@ -1,6 +1,22 @@
-//! The table of targets, `firmware/targets.toml`.
+//! The table of targets, `targets.toml` in the project's folder `firmware`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The project's folder of that name, and its table.
+#[derive(Debug, Clone, Default)]
+pub struct Firmware {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Where images are kept.
+    pub images: PathBuf,
+    /// The rows of the table.
+    pub targets: Vec<Target>,
+}
 
 /// Which experiments a target runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -31,6 +47,51 @@ pub struct Target {
     pub run: Option<String>,
     /// The chip's name at probe-rs; real boards only.
     pub chip: Option<String>,
+    /// What the image may take of flash.
+    pub flash: Option<Region>,
+    /// What data and stack may take of RAM.
+    pub ram: Option<Region>,
+}
+
+/// A stretch of memory.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Region {
+    /// Its first address.
+    pub origin: u32,
+    /// Its size in bytes.
+    pub size: u32,
+}
+
+impl Firmware {
+    /// The firmware in `folder`, or that of the checkout this program was built from.
+    ///
+    /// # Errors
+    /// When there is none, or its table is not one.
+    pub fn open(folder: Option<&Path>) -> Result<Self, Failure> {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+        let folder = folder.unwrap_or(&checkout);
+        let table = folder.join("targets.toml");
+        let wrong = |what: String| {
+            Failure::run(format!(
+                "{}: {what}; name the folder firmware of a checkout with --firmware",
+                table.display()
+            ))
+        };
+        let text = fs::read_to_string(&table).map_err(|error| wrong(error.to_string()))?;
+        #[derive(Deserialize)]
+        struct Table {
+            target: Vec<Target>,
+        }
+        let Table { target } =
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+        let folder = folder.canonicalize().map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { images: folder.join("target/images"), folder, targets: target })
+    }
+
+    /// The target of this name.
+    pub fn target(&self, name: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| target.name == name)
+    }
 }
 
 impl Target {
@@ -43,17 +104,11 @@ impl Target {
     pub fn speaks_defmt(&self) -> bool {
         self.triple.starts_with("thumb")
     }
-}
 
-/// Every target.
-pub fn targets() -> Vec<Target> {
-    #[derive(Deserialize)]
-    struct Table {
-        target: Vec<Target>,
+    /// What its image calls itself in the first line of its log: a board's name, otherwise the triple.
+    pub fn label(&self) -> &str {
+        if self.is_board() { &self.name } else { &self.triple }
     }
-    let table: Table = toml::from_str(include_str!("../../../firmware/targets.toml"))
-        .expect("the table is part of the program, and a test reads it");
-    table.target
 }
 
 #[cfg(test)]
@@ -62,11 +117,31 @@ mod tests {
 
     #[test]
     fn each_target_has_one_row_and_either_an_emulator_or_a_chip() {
-        let targets = targets();
+        let Firmware { targets, .. } = Firmware::open(None).unwrap();
         for target in &targets {
             assert_ne!(target.run.is_some(), target.chip.is_some(), "{}", target.name);
+            assert_eq!(target.is_board(), target.flash.is_some() && target.ram.is_some());
             assert_eq!(targets.iter().filter(|other| other.name == target.name).count(), 1);
         }
         assert!(targets.iter().filter(|target| target.run.is_some()).count() >= 16);
+    }
+
+    /// The budgets: 256 KiB of flash and 64 KiB of RAM; 16 KiB for the reduced set.
+    #[test]
+    fn no_budget_exceeds_what_the_smallest_boards_have() {
+        for target in Firmware::open(None).unwrap().targets.iter().filter(|t| t.is_board()) {
+            let ram = if target.set == Set::Reduced { 16 * 1024 } else { 64 * 1024 };
+            assert!(target.flash.unwrap().size <= 256 * 1024, "{}", target.name);
+            assert!(target.ram.unwrap().size <= ram, "{}", target.name);
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_table_is_named() {
+        let Failure::Run(sentence) = Firmware::open(Some(Path::new("no/such"))).unwrap_err() else {
+            panic!("a missing folder is a failure of the run");
+        };
+        assert!(sentence.starts_with("no/such/targets.toml: "), "{sentence}");
+        assert!(sentence.contains("--firmware"), "{sentence}");
     }
 }

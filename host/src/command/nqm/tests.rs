@@ -212,3 +212,57 @@ fn wrong_requests_for_meta_descent_are_refused() {
         assert!(refused.contains(says), "{words}: {refused}");
     }
 }
+
+/// The table in `nqm::tuning`.
+#[test]
+fn each_preconditioner_shows_the_bias_in_its_own_direction() {
+    type Read = fn(&meta::Choice) -> f64;
+    let (alpha0, damping): (Read, Read) = (|choice| choice.alpha0, |choice| choice.damping);
+    for (options, read, chosen, worth) in [
+        ("--learn alpha0", alpha0, [0.576, 0.383, 0.226, 0.0779], [0.835, 0.147]),
+        ("--learn alpha0 --power 0.5", alpha0, [0.354, 0.172, 0.0594, 0.0136], [1.73, 0.0811]),
+        ("--learn alpha0 --power 1", alpha0, [0.0493, 0.0399, 0.0146, 0.00265], [1.26, 0.0789]),
+        (
+            "--learn damping --power 1 --alpha0 1 --damping 1",
+            damping,
+            [1.00, 2.00, 4.00, 12.6],
+            [1.14, 0.144],
+        ),
+        (
+            "--learn damping --power 0.5 --alpha0 1 --damping 1",
+            damping,
+            [0.867, 1.82, 3.82, 12.4],
+            [1.12, 0.144],
+        ),
+        (
+            "--learn alpha0,damping --power 1 --alpha0 0.1 --damping 1 --meta-steps 400",
+            damping,
+            [1.00, 0.199, 0.0338, 0.0111],
+            [1.14, 0.0707],
+        ),
+    ] {
+        let words = format!("--dim 100 --beta 0 --horizons 1,10,100,1000 {options}");
+        let found = tuned(&words).unwrap();
+        let near = |found: f64, told: f64| (found / told - 1.0).abs() < 6e-3;
+        for (choice, told) in found.iter().zip(chosen) {
+            let found = read(choice);
+            assert!(near(found, told), "{options}, horizon {}: {found}", choice.horizon);
+        }
+        let ends = [found[0].excess_loss, found[3].excess_loss];
+        assert!(ends.iter().zip(worth).all(|(f, t)| near(*f, t)), "{options}: {ends:?}");
+    }
+}
+
+/// Any momentum is tried for few steps: far lower than with momenta from zero up, and the two ends are stationary.
+#[test]
+fn few_steps_may_have_any_momentum() {
+    let setting = "--dim 10 --steps 4";
+    let found = nqm(&format!("{setting} --schedule optimal-momentum")).unwrap();
+    assert!(found.excess_loss < 0.97 * excess(&format!("{setting} --schedule optimal")));
+    assert!(found.momenta.iter().any(|momentum| *momentum < 0.0 || *momentum > 1.0));
+    let whole = nqm(&format!("{setting} --schedule replan-momentum:4")).unwrap();
+    assert_eq!(whole.momenta, found.momenta);
+    let one = nqm(&format!("{setting} --schedule replan-momentum:1")).unwrap();
+    let greedy = nqm(&format!("{setting} --schedule greedy-momentum")).unwrap();
+    assert_eq!(one.momenta, greedy.momenta);
+}
