@@ -1,6 +1,7 @@
 //! `myopia horizons`: what each horizon chooses, and what that is worth.
 
 use std::io::{self, Write};
+use std::path::{Path as Place, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -15,8 +16,9 @@ use super::progress;
 use crate::checkpoint::Ledger;
 use crate::engine::Precision;
 use crate::failure::Failure;
-use crate::horizons::{self, Choice, Horizons, Path, Training};
+use crate::horizons::{self, Choice, Horizons, Overlay, Path, Training};
 use crate::output::{OutputFolder, json, standard};
+use crate::surface::{About, Row, panel};
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -59,6 +61,10 @@ pub struct Options {
     /// Steps between the points of a training curve [default: a hundredth of --steps]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     every: Option<u32>,
+    /// Folder of a surface (`myopia surface --out DIR`) to draw the descents on
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    surface: Option<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
     long: LongRun,
@@ -91,6 +97,7 @@ impl Serialize for Origin {
 /// What the command prints as JSON and writes to `horizons.json`.
 #[derive(Serialize)]
 struct Report<'a> {
+    command: &'static str,
     version: &'static str,
     seed: u64,
     data_digest: String,
@@ -157,6 +164,7 @@ impl Options {
         let starts: Vec<InverseTime<T>> =
             self.from.iter().map(rounded).collect::<Result<_, _>>()?;
         let outer = self.rule.optimizer::<T>()?;
+        let surface = self.surface.as_deref().map(overlays).transpose()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -188,6 +196,7 @@ impl Options {
             .map(|(horizon, training)| Choice::new(&paths, horizon, training))
             .collect();
         let report = Report {
+            command: "horizons",
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             data_digest: data.digest().to_string(),
@@ -203,6 +212,10 @@ impl Options {
             let finished: Vec<(u32, &Training)> =
                 of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
             self.write(folder, partial, &paths, &finished, &report)?;
+            if let Some((about, overlays)) = &surface {
+                let figure = horizons::surface(&paths, overlays, &about.loss, partial);
+                figure.write(folder, partial, "surface-trajectories")?;
+            }
         }
         if !partial {
             ledger.finish()?;
@@ -251,6 +264,28 @@ impl<'a> PathReport<'a> {
             diverged: path.diverged.as_deref(),
         }
     }
+}
+
+/// The panels of the surface in `folder`, those of each horizon.
+fn overlays(folder: &Place) -> Result<(About, Vec<Overlay>), Failure> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))
+    };
+    let damaged = |name: &str, why: &dyn std::fmt::Display| {
+        let path = folder.join(name);
+        Failure::run(format!("{} is not a surface: {why}; make it again", path.display()))
+    };
+    let about: About =
+        serde_json::from_slice(&read("surface.json")?).map_err(|e| damaged("surface.json", &e))?;
+    let rows = Row::read(&read("surface.csv")?).map_err(|e| damaged("surface.csv", &e))?;
+    let overlay = |&horizon: &u32| Overlay {
+        horizon,
+        axes: about.axes.clone(),
+        panel: panel(&rows, &about.axes, horizon, &about.loss),
+    };
+    let overlays = about.horizons.iter().map(overlay).collect();
+    Ok((about, overlays))
 }
 
 fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {

@@ -9,6 +9,8 @@ mod nqm;
 mod online;
 mod options;
 mod progress;
+mod report;
+mod reproduce;
 mod surface;
 mod tour;
 mod train;
@@ -52,6 +54,10 @@ enum Command {
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Write one page about a folder of results: figures, tables, settings, and what they show
+    Report(report::Options),
+    /// Run a published result again and compare the bits
+    Reproduce(reproduce::Options),
     /// Check that this machine, emulated boards and real ones compute the same bits
     Verify(verify::Options),
     /// Fetch the MNIST files
@@ -75,6 +81,8 @@ impl Program {
             Command::Nqm(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
+            Command::Report(options) => options.run(&common),
+            Command::Reproduce(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),
