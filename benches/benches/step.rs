@@ -1,64 +1,65 @@
-//! One training step of the paper's network, without and with three tangents, on every instruction set of this processor.
-//! Each run first proves its bits: twenty steps have the same digest everywhere.
+//! One training step of the cases of `myopia bench`, without and with three tangents, on every instruction set of this
+//! processor. Each run first proves its bits: the steps of a case have the same digests everywhere.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use myopia::bench::{CASES, Case, digests, step, synthetic};
 use myopia::engine::{Isa, Precision, Work};
-use myopia::problem::Data;
-use myopia_benches::{mnist_like, paper_network, schedule, start};
+use myopia::network::HeapNetwork;
+use myopia::problem::ExampleSet;
 use myopia_core::engine::Engine;
-use myopia_core::schedule::PARAMETERS;
+use myopia_core::rng::Pcg32;
+use myopia_core::sampler::Sampler;
+use myopia_core::schedule::{PARAMETERS, Parameter};
 use myopia_core::vector::Vector;
 
-/// Digests of values and of tangents after twenty steps.
-const DIGESTS: (u64, u64) = (0x2999_d329_4abd_cffe, 0x0c7d_3741_fd39_26b4);
-
-struct Steps<'a> {
+struct Steps<'a, const P: usize> {
     criterion: &'a mut Criterion,
-    data: &'a Data<f32>,
+    case: &'static Case,
+    images: &'a ExampleSet<f32>,
     isa: Isa,
+    directions: [Parameter; P],
 }
 
-impl Work<f32> for Steps<'_> {
+impl<const P: usize> Work<f32> for Steps<'_, P> {
     type Output = ();
 
     fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) {
-        let problem = paper_network(self.data);
-        let start = start(&problem, engine);
-        let mut group = self.criterion.benchmark_group("784-100-100-10, batch 100");
-
-        let with = schedule().with_tangents(PARAMETERS);
-        let mut run = problem.run::<G, 3>(engine, &start);
-        run.train(&with, 0..20, |_, _, _| {}).expect("twenty steps stay finite");
-        let (values, tangents) = run.digests();
-        assert_eq!((values, tangents), DIGESTS, "{values:#018x}, {tangents:#018x}");
-        let mut k = 20..;
-        group.bench_function(format!("three tangents, {}", self.isa.name()), |b| {
-            b.iter(|| step(&mut k, |k| run.train(&with, k..k + 1, |_, _, _| {})));
-        });
-
-        let without = schedule().with_tangents([]);
-        let mut run = problem.run::<G, 0>(engine, &start);
-        run.train(&without, 0..20, |_, _, _| {}).expect("twenty steps stay finite");
-        assert_eq!(run.digests().0, DIGESTS.0, "no tangents, the same values");
-        let mut k = 20..;
-        group.bench_function(format!("no tangents, {}", self.isa.name()), |b| {
-            b.iter(|| step(&mut k, |k| run.train(&without, k..k + 1, |_, _, _| {})));
+        let Self { criterion, case, images, isa, directions } = self;
+        let mut storage = HeapNetwork::<G::Vector, P>::new(case.layers, case.batch).unwrap();
+        let (mut network, mut batch) = storage.network(engine);
+        network.initialise(&mut Pcg32::new(1, 0));
+        let mut sampler =
+            Sampler::new((0..images.len() as u32).collect::<Vec<_>>(), Pcg32::new(1, 2));
+        let schedule = case.schedule().with_tangents(directions);
+        let mut next = |network: &mut _, k| {
+            batch.fill(images, sampler.next_batch(case.batch));
+            step(network, &batch, &schedule, k);
+        };
+        for k in 0..case.steps {
+            next(&mut network, k);
+        }
+        let [values, tangents] = digests(&network);
+        assert_eq!(values, case.digests[0], "{:?} on {isa:?}", case.layers);
+        if P == PARAMETERS.len() {
+            assert_eq!(tangents, case.digests[1], "tangents of {:?} on {isa:?}", case.layers);
+        }
+        let mut group = criterion.benchmark_group(format!("{:?}, {:?}", case.layers, case.images));
+        group.sample_size(10);
+        let mut k = case.steps..;
+        group.bench_function(format!("{P} tangents, {}", isa.name()), |b| {
+            b.iter(|| next(&mut network, k.next().expect("no benchmark takes 2³² steps")));
         });
         group.finish();
     }
 }
 
-fn step<E: std::fmt::Debug>(
-    k: &mut impl Iterator<Item = u32>,
-    mut train: impl FnMut(u32) -> Result<(), E>,
-) {
-    train(k.next().expect("no benchmark takes 2³² steps")).expect("a falling rate stays finite");
-}
-
 fn steps(criterion: &mut Criterion) {
-    let data = mnist_like();
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
-        f32::run(isa, Steps { criterion, data: &data, isa });
+    for case in &CASES {
+        let images = &synthetic(case.images);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+            f32::run(isa, Steps { criterion, case, images, isa, directions: [] });
+            f32::run(isa, Steps { criterion, case, images, isa, directions: PARAMETERS });
+        }
     }
 }
 

@@ -17,6 +17,16 @@ pub trait Task {
     type Output;
     /// Does the work.
     fn run(self) -> Self::Output;
+
+    /// What it is called in a table of times.
+    fn name(&self) -> &'static str {
+        "other work"
+    }
+
+    /// How many float operations it is about to do, padding included; zero for one that mostly moves numbers.
+    fn operations(&self) -> u64 {
+        0
+    }
 }
 
 /// Where kernels run. Two engines over the same scalar type give the same bits.
@@ -31,6 +41,21 @@ pub trait Engine: Copy + Send + Sync {
 
     /// Runs `task` with this engine's instructions.
     fn run<K: Task>(self, task: K) -> K::Output;
+
+    /// How many pieces of work can be under way at a time.
+    fn threads(self) -> usize {
+        1
+    }
+
+    /// Does `a` and `b`, at the same time where there is a thread to spare. They share nothing that either changes, so
+    /// neither the order nor the number of threads enters a bit.
+    fn join<A: Send, B: Send>(
+        self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        (a(), b())
+    }
 }
 
 /// The float of an engine.

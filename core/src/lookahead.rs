@@ -67,12 +67,28 @@ impl<T: Real, const P: usize, M: Copy> Training<T, P, M> {
     {
         for k in steps {
             batch.fill(examples, sampler.next_batch(self.batch));
-            let rate = self.schedule.learning_rate::<G::Elementary>(k);
-            let loss = network
-                .step(batch, rate, self.momentum)
-                .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
-            observe(k, rate.value, loss.value);
+            self.step(network, batch, k, &mut observe)?;
         }
+        Ok(())
+    }
+
+    /// Step number `k`, on `batch`.
+    pub fn step<G>(
+        &self,
+        network: &mut Network<'_, G, P>,
+        batch: &Batch<'_, T>,
+        k: u32,
+        mut observe: impl FnMut(u32, T, T),
+    ) -> Result<(), Diverged>
+    where
+        G: Engine<Vector: Vector<Scalar = T>>,
+        M: Coefficient<G::Vector, P>,
+    {
+        let rate = self.schedule.learning_rate::<G::Elementary>(k);
+        let loss = network
+            .step(batch, rate, self.momentum)
+            .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
+        observe(k, rate.value, loss.value);
         Ok(())
     }
 }

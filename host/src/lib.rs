@@ -1,5 +1,6 @@
 //! The host side of Myopia: real data, full speed, results on disk, and the `myopia` program.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod command;
 pub mod curve;

@@ -3,6 +3,7 @@
 use myopia_core::dual::Dual;
 use myopia_core::engine::{Engine, Scalar};
 use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Pair, Shape};
+use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
 /// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): everything a network of P tangents and its batch
@@ -19,9 +20,33 @@ pub struct HeapNetwork<V: Vector, const P: usize> {
     transposed: Vec<Dual<V, P>>,
     active: Vec<Entry<Dual<V::Scalar, P>>>,
     ends: Vec<u32>,
-    inputs: Vec<Pair<V::Scalar>>,
-    input_ends: Vec<u32>,
+    examples: HeapBatch<V::Scalar>,
+}
+
+/// Storage for a batch of examples.
+pub struct HeapBatch<T> {
+    inputs: usize,
+    pairs: Vec<Pair<T>>,
+    ends: Vec<u32>,
     labels: Vec<u16>,
+}
+
+impl<T: Real> HeapBatch<T> {
+    /// Storage for at most `batch` examples of a network with layers of these sizes.
+    pub fn new(sizes: &[usize], batch: usize) -> Self {
+        let lengths = Lengths::new(sizes, batch, 1);
+        Self {
+            inputs: sizes.first().copied().unwrap_or(0),
+            pairs: vec![Pair::default(); 2 * lengths.inputs],
+            ends: vec![0; lengths.input_ends],
+            labels: vec![0; lengths.labels],
+        }
+    }
+
+    /// The batch over this storage, empty.
+    pub fn batch(&mut self) -> Batch<'_, T> {
+        Batch::new(self.inputs, &mut self.pairs, &mut self.ends, &mut self.labels)
+    }
 }
 
 impl<V: Vector, const P: usize> HeapNetwork<V, P> {
@@ -42,9 +67,7 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             transposed: zeros(lengths.transposed),
             active: vec![Entry::default(); lengths.active],
             ends: vec![0; lengths.ends],
-            inputs: vec![Pair::default(); 2 * lengths.inputs],
-            input_ends: vec![0; lengths.input_ends],
-            labels: vec![0; lengths.labels],
+            examples: HeapBatch::new(sizes, batch),
         })
     }
 
@@ -64,8 +87,6 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
         };
         let network = Network::new(engine, shape, self.batch, buffers)
             .expect("storage was made with the lengths that a network asks for");
-        let batch =
-            Batch::new(shape.inputs(), &mut self.inputs, &mut self.input_ends, &mut self.labels);
-        (network, batch)
+        (network, self.examples.batch())
     }
 }

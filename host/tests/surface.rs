@@ -231,9 +231,10 @@ fn cells_of_the_published_surfaces_are_what_training_gives_here() {
             let Row { alpha0, time_constant, beta, .. } = row;
             let mut train = program(&format!(
                 "train --data mnist --objective {objective} --pretrain 50 --steps 100 --alpha0 {alpha0} \
-                 --time-constant {time_constant} --beta {beta} --json --mnist-dir"
+                 --time-constant {time_constant} --beta {beta} --json"
             ));
-            let trained: Value = serde_json::from_str(&run(train.arg(&folder))).unwrap();
+            let trained: Value =
+                serde_json::from_str(&run(train.arg("--mnist-dir").arg(&folder))).unwrap();
             assert_eq!(trained["judged"]["loss"].as_f64(), row.loss, "{row:?}");
             assert_eq!(trained["digest"].as_str(), row.digest.as_deref(), "{row:?}");
         }

@@ -178,6 +178,94 @@ fn the_number_of_threads_changes_no_bit() {
     }
 }
 
+/// Work whose steps are spread over the threads of the pool that it runs in.
+struct Spread<'a>(&'a Problem<'a, f32>);
+
+impl Work<f32> for Spread<'_> {
+    type Output = Trace;
+    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
+        let start = self.0.start(engine, 0, 0.0).unwrap();
+        let outlook = self.0.look_ahead(engine, &start, SCHEDULE, 4, || {}).unwrap();
+        let numbers = outlook.parameters.into_iter().map(myopia_core::real::Real::bits).collect();
+        (numbers, (outlook.digest_values, outlook.digest_tangents))
+    }
+}
+
+#[test]
+fn the_number_of_threads_inside_a_step_changes_no_bit() {
+    let data = glyphs();
+    // Large enough that a step is spread; the widths leave rests.
+    let problem = Problem { objective_size: Some(200), ..problem(&data, &[203, 150, 40], 100, 1) };
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        let one = f32::run(isa, Spread(&problem));
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let many = pool.install(|| f32::spread(isa, Spread(&problem)));
+            assert!(many == one, "{isa:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn runs_trained_together_have_the_bits_of_runs_trained_alone() {
+    let data = glyphs();
+    let problem = problem(&data, &[33], 50, 1);
+    let start = problem.start(F32, 0, 0.0).unwrap();
+    // The third diverges.
+    let schedules = [0.1f32, 0.02, 1e20, 0.3].map(|alpha0| InverseTime { alpha0, ..SCHEDULE });
+    let with_tangents = schedules.map(|schedule| schedule.with_tangents(PARAMETERS));
+    let mut together = schedules.map(|_| problem.run::<_, 3>(F32, &start));
+    let mut alone = schedules.map(|_| problem.run::<_, 3>(F32, &start));
+    for steps in [0..5, 5..30, 30..47] {
+        let mut losses = vec![Vec::new(); 4];
+        let seen = |run: usize, k: u32, rate: f32, loss: f32| {
+            losses[run].push((k, rate.to_bits(), loss.to_bits()));
+        };
+        let ended = Run::train_together(&mut together, &with_tangents, steps.clone(), seen);
+        for (place, run) in alone.iter_mut().enumerate() {
+            if place == 2 && steps.start > 0 {
+                continue;
+            }
+            let mut seen = Vec::new();
+            let observe = |k, rate: f32, loss: f32| seen.push((k, rate.to_bits(), loss.to_bits()));
+            assert_eq!(run.train(&with_tangents[place], steps.clone(), observe), ended[place]);
+            assert_eq!(seen, losses[place], "losses of run {place}");
+            assert_eq!(ended[place].is_err(), place == 2);
+            if place != 2 {
+                assert_eq!(run.digests(), together[place].digests(), "run {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_of_four_layers_of_a_thousand_units_trains_with_tangents_on_a_small_stack() {
+    let train = || {
+        let data = glyphs();
+        let problem = problem(&data, &[1_000; 4], 8, 1);
+        let train = |isa| f32::run(isa, Large(&problem));
+        let (loss, digests) = train(Isa::widest());
+        assert_eq!((loss, digests), train(Isa::Baseline));
+        assert!(loss.is_finite());
+    };
+    let stack = 256 << 10;
+    std::thread::Builder::new().stack_size(stack).spawn(train).unwrap().join().unwrap();
+}
+
+struct Large<'a>(&'a Problem<'a, f32>);
+
+impl Work<f32> for Large<'_> {
+    type Output = (f32, (u64, u64));
+    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+        let schedule = InverseTime { alpha0: 0.001, ..SCHEDULE };
+        let start = self.0.start(engine, 0, 0.0).unwrap();
+        let mut run = self.0.run::<_, 3>(engine, &start);
+        let mut last = 0.0;
+        run.train(&schedule.with_tangents(PARAMETERS), 0..3, |_, _, loss| last = loss).unwrap();
+        (last, run.digests())
+    }
+}
+
 #[test]
 fn the_rate_of_a_step_is_the_same_with_and_without_tangents() {
     for k in [0, 1, 7, 5_000, u32::MAX] {

@@ -19,6 +19,10 @@ pub struct Activity<'a, 'r, V: Vector, const P: usize> {
 impl<V: Vector, const P: usize> Task for Activity<'_, '_, V, P> {
     type Output = ();
 
+    fn name(&self) -> &'static str {
+        "lists of active units"
+    }
+
     #[inline(always)]
     fn run(self) {
         let Self { examples, units, values, by_example, by_unit } = self;
@@ -46,6 +50,10 @@ pub struct Errors<'a, 'r, V: Vector, const P: usize> {
 
 impl<V: Vector, const P: usize> Task for Errors<'_, '_, V, P> {
     type Output = ();
+
+    fn name(&self) -> &'static str {
+        "lists of errors"
+    }
 
     #[inline(always)]
     fn run(self) {
@@ -79,6 +87,10 @@ pub struct Transpose<'a, V, const P: usize> {
 
 impl<V: Vector, const P: usize> Task for Transpose<'_, V, P> {
     type Output = ();
+
+    fn name(&self) -> &'static str {
+        "transposes"
+    }
 
     #[inline(always)]
     fn run(self) {

@@ -20,6 +20,13 @@ impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
         self.elements.get(column / V::LANES * self.rows + row).map(|block| block.lane(column))
     }
 
+    /// The first `column` columns of blocks, and the others.
+    pub fn split(self, column: usize) -> (Self, Self) {
+        let at = column * self.rows;
+        let (first, second) = self.elements.split_at_checked(at).unwrap_or_default();
+        (Self { elements: first, ..self }, Self { elements: second, ..self })
+    }
+
     /// `U` columns of blocks from number `block` on, each as long as the matrix has rows.
     #[inline(always)]
     pub fn columns<const U: usize>(&self, block: usize) -> Option<[&'a [Dual<V, P>]; U]> {
@@ -30,6 +37,15 @@ impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
         }
         Some(columns)
     }
+}
+
+/// The first `column` columns of blocks of a matrix of `rows` rows, and the others.
+pub fn split_mut<V, const P: usize>(
+    elements: &mut [Dual<V, P>],
+    rows: usize,
+    column: usize,
+) -> (&mut [Dual<V, P>], &mut [Dual<V, P>]) {
+    elements.split_at_mut_checked(column * rows).unwrap_or_default()
 }
 
 /// `U` columns of blocks from number `block` on, of a matrix of `rows` rows, to be changed.

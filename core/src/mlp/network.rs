@@ -105,6 +105,9 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     Ok(())
 }
 
+/// Fewer products than this are done before a second thread has woken up.
+const SPREAD: usize = 16_000_000;
+
 /// A multilayer perceptron of P tangents on engine `G`.
 #[derive(Debug)]
 pub struct Network<'a, G: Engine, const P: usize> {
@@ -219,6 +222,12 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         self.forward(batch, false)
     }
 
+    /// Over how many threads a step on so many examples is worth spreading.
+    fn threads(&self, examples: usize) -> usize {
+        let products = self.shape.parameters().saturating_mul(examples * (P + 1));
+        if products < SPREAD { 1 } else { self.engine.threads() }
+    }
+
     fn views(&mut self) -> Views<'_, G::Vector, P> {
         Views {
             layers: self.shape.sizes(),
@@ -239,6 +248,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
+        let threads = self.threads(examples);
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
@@ -247,14 +257,14 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             match &below {
                 None => {
                     let pairs = batch.by_pair();
-                    let mut layer = Spread { examples, pairs, weights, rows, out };
-                    panels(engine, view.blocks, &mut layer);
+                    let layer = Spread { examples, pairs, weights, rows, out };
+                    panels(engine, threads, view.blocks, layer);
                 }
                 Some(below) => {
                     let target = Forward { weights, rows, out };
                     let terms = &below.by_example;
-                    let mut layer = Product { rows: examples, matrix: weights, terms, target };
-                    panels(engine, view.blocks, &mut layer);
+                    let layer = Product { rows: examples, matrix: weights, terms, target };
+                    panels(engine, threads, view.blocks, layer);
                 }
             }
             if !view.by_unit.is_empty() {
@@ -289,6 +299,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     ) -> Dual<Scalar<G>, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
+        let threads = self.threads(examples);
         let mut views = self.views();
         let mut poison = Dual::default();
         let mut above = views.highest();
@@ -311,43 +322,40 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                 rows: view.layer.inputs + 1,
                 parameters: view.parameters,
                 velocity: view.velocity,
-                poison: Dual::default(),
             };
-            let found = match &below {
-                None => {
-                    let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
-                    let mut layer = Gradient { pairs, inputs, errors, descent };
-                    panels(engine, view.blocks, &mut layer);
-                    layer.descent.poison
-                }
-                Some(below) => {
-                    let (rows, terms) = (view.layer.inputs, &below.by_unit);
-                    let mut layer = Product { rows, matrix: errors, terms, target: descent };
-                    panels(engine, view.blocks, &mut layer);
-                    layer.target.poison
-                }
+            let Some(lower) = &mut below else {
+                let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
+                let layer = Gradient { pairs, inputs, errors, descent };
+                poison = poison + total(panels(engine, threads, view.blocks, layer));
+                break;
             };
-            for lane in 0..G::Vector::LANES {
-                poison = poison + found.lane(lane);
-            }
-            if let Some(below) = &mut below {
-                let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
-                let target = Backward { rows: below.batch, activations: &mut *below.activations };
-                let terms = &view.by_example;
-                let mut layer = Product { rows: examples, matrix, terms, target };
-                panels(engine, below.blocks, &mut layer);
-                if views.layers.len() > 1 {
-                    engine.run(Errors {
-                        examples,
-                        errors: Matrix { elements: below.activations, rows: below.batch },
-                        by_example: &mut below.by_example,
-                    });
-                }
+            // The gradient of this layer and the errors of the one below need the same numbers and not each other.
+            let (rows, terms) = (view.layer.inputs, &lower.by_unit);
+            let gradient = Product { rows, matrix: errors, terms, target: descent };
+            let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
+            let target = Backward { rows: lower.batch, activations: &mut *lower.activations };
+            let back = Product { rows: examples, matrix, terms: &view.by_example, target };
+            let (found, _) = engine.join(
+                || panels(engine, threads.div_ceil(2), view.blocks, gradient),
+                || panels(engine, threads / 2, lower.blocks, back),
+            );
+            poison = poison + total(found);
+            if views.layers.len() > 1 {
+                engine.run(Errors {
+                    examples,
+                    errors: Matrix { elements: lower.activations, rows: lower.batch },
+                    by_example: &mut lower.by_example,
+                });
             }
             above = below;
         }
         poison
     }
+}
+
+/// The sum of the lanes.
+fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {
+    (0..V::LANES).fold(Dual::default(), |sum, lane| sum + lanes.lane(lane))
 }
 
 /// He's initial weights for every layer, biases zero, in the order of [`Network::load`].

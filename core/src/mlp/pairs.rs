@@ -1,6 +1,7 @@
 //! The products of the first layer, whose factors are pairs of inputs.
 
-use super::matrix::{Matrix, across, columns_mut};
+use super::factor::{Constant, Factor};
+use super::matrix::{Matrix, across, columns_mut, split_mut};
 use super::panels::Panel;
 use super::sparse::Rows;
 use super::target::{Descent, Target, zeros};
@@ -22,8 +23,20 @@ pub struct Spread<'a, V: Vector, const P: usize> {
     pub out: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, const P: usize> Panel for Spread<'_, V, P> {
+impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = "inputs forward";
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
+    }
+
+    fn split(self, column: usize) -> (Self, Self) {
+        let (first, second) = split_mut(self.out, self.rows, column);
+        let (weights, others) = self.weights.split(column);
+        (Self { weights, out: first, ..self }, Self { weights: others, out: second, ..self })
+    }
 
     #[inline(always)]
     fn bytes(&self) -> usize {
@@ -31,7 +44,15 @@ impl<V: Vector, const P: usize> Panel for Spread<'_, V, P> {
     }
 
     #[inline(always)]
-    fn panel<const U: usize>(&mut self, column: usize) {
+    fn panel<const U: usize>(&mut self, column: usize) -> Dual<V, P> {
+        self.spread::<U>(column);
+        Dual::default()
+    }
+}
+
+impl<V: Vector, const P: usize> Spread<'_, V, P> {
+    #[inline(always)]
+    fn spread<const U: usize>(&mut self, column: usize) {
         let Some(columns) = self.weights.columns::<U>(column) else { return };
         let Some(mut out) = columns_mut::<V, P, U>(self.out, self.rows, column) else { return };
         let bias = self.weights.rows.saturating_sub(1);
@@ -69,8 +90,21 @@ pub struct Gradient<'a, V: Vector, M, const P: usize> {
     pub descent: Descent<'a, V, M, P>,
 }
 
-impl<V: Vector, M: super::factor::Factor<V, P>, const P: usize> Panel for Gradient<'_, V, M, P> {
+impl<V: Vector, M: Factor<V, P>, const P: usize> Panel<V, P> for Gradient<'_, V, M, P> {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = "inputs gradient and update";
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
+            + self.descent.operations(columns)
+    }
+
+    fn split(self, column: usize) -> (Self, Self) {
+        let (first, second) = self.descent.split(column);
+        let (errors, others) = self.errors.split(column);
+        (Self { errors, descent: first, ..self }, Self { errors: others, descent: second, ..self })
+    }
 
     #[inline(always)]
     fn bytes(&self) -> usize {
@@ -78,9 +112,9 @@ impl<V: Vector, M: super::factor::Factor<V, P>, const P: usize> Panel for Gradie
     }
 
     #[inline(always)]
-    fn panel<const U: usize>(&mut self, column: usize) {
-        let Some(columns) = self.errors.columns::<U>(column) else { return };
+    fn panel<const U: usize>(&mut self, column: usize) -> Dual<V, P> {
         let mut poison = Dual::default();
+        let Some(columns) = self.errors.columns::<U>(column) else { return poison };
         for pair in 0..self.pairs.len() {
             let (mut first, mut second) = (zeros::<V, P, U>(), zeros::<V, P, U>());
             for entry in self.pairs.row(pair) {
@@ -97,6 +131,7 @@ impl<V: Vector, M: super::factor::Factor<V, P>, const P: usize> Panel for Gradie
                 self.descent.finish(2 * pair + 1, column, second, &mut poison);
             }
         }
-        self.descent.end(&columns, column, poison);
+        self.descent.end(&columns, column, &mut poison);
+        poison
     }
 }

@@ -2,70 +2,87 @@
 
 use core::marker::PhantomData;
 
+use crate::dual::Dual;
 use crate::engine::{Engine, Task};
 
 /// Work on columns of blocks, of which a few are taken at a time, so that they stay in the nearest cache while every row
 /// passes over them and their running sums stay in registers. Neither changes the order of any sum.
-pub trait Panel {
+pub trait Panel<V, const P: usize>: Send + Sized {
     /// How many running sums a column takes.
     const SUMS: usize;
+    /// See [`Task::name`].
+    const NAME: &'static str;
+    /// See [`Task::operations`]: for `columns` columns.
+    fn operations(&self, columns: usize) -> u64;
     /// How many bytes of a column are passed over again and again.
     fn bytes(&self) -> usize;
-    /// Works on `U` columns from number `column` on.
-    fn panel<const U: usize>(&mut self, column: usize);
+    /// The work on the first `column` columns, and that on the others, which are counted from zero again.
+    fn split(self, column: usize) -> (Self, Self);
+    /// Works on `U` columns from number `column` on; returns 0·(sum of every parameter it updated).
+    fn panel<const U: usize>(&mut self, column: usize) -> Dual<V, P>;
 }
 
 /// What the nearest cache holds.
 const NEAR: usize = 48 << 10;
 
-/// Does `work` for `columns` columns on `engine`.
-pub fn panels<E: Engine, W: Panel>(engine: E, columns: usize, work: &mut W) {
-    engine.run(Panels { columns, work, engine: PhantomData::<E> });
+/// Does `work` for `columns` columns on `engine`, over at most `threads` threads; returns 0·(sum of every parameter it
+/// updated), NaN when one of them is not finite.
+pub fn panels<E: Engine, W: Panel<E::Vector, P>, const P: usize>(
+    engine: E,
+    threads: usize,
+    columns: usize,
+    work: W,
+) -> Dual<E::Vector, P> {
+    if threads < 2 || columns < 2 {
+        return engine.run(Panels::<W, E, P> { columns, work, engine: PhantomData });
+    }
+    let (here, there) = (threads.div_ceil(2), threads / 2);
+    let before = columns.div_ceil(2);
+    let (first, second) = work.split(before);
+    let (a, b) = engine.join(
+        || panels(engine, here, before, first),
+        || panels(engine, there, columns - before, second),
+    );
+    a + b
 }
 
-struct Panels<'a, W, E> {
+struct Panels<W, E, const P: usize> {
     columns: usize,
-    work: &'a mut W,
+    work: W,
     engine: PhantomData<E>,
 }
 
-impl<W: Panel, E: Engine> Task for Panels<'_, W, E> {
-    type Output = ();
+impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P> {
+    type Output = Dual<E::Vector, P>;
+
+    fn name(&self) -> &'static str {
+        W::NAME
+    }
+
+    fn operations(&self) -> u64 {
+        self.work.operations(self.columns)
+    }
 
     #[inline(always)]
-    fn run(self) {
+    fn run(mut self) -> Self::Output {
         let near = NEAR / self.work.bytes().max(1);
         let widest = const { E::SUMS / W::SUMS };
         let widest = if near < widest { near } else { widest };
+        let mut poison = Dual::default();
         let mut column = 0;
         while column < self.columns {
             let left = self.columns - column;
-            column += match if left < widest { left } else { widest } {
-                8.. => {
-                    self.work.panel::<8>(column);
-                    8
-                }
-                7 => {
-                    self.work.panel::<7>(column);
-                    7
-                }
-                4.. => {
-                    self.work.panel::<4>(column);
-                    4
-                }
-                3 => {
-                    self.work.panel::<3>(column);
-                    3
-                }
-                2 => {
-                    self.work.panel::<2>(column);
-                    2
-                }
-                _ => {
-                    self.work.panel::<1>(column);
-                    1
-                }
+            let (width, found) = match if left < widest { left } else { widest } {
+                8.. => (8, self.work.panel::<8>(column)),
+                7 => (7, self.work.panel::<7>(column)),
+                4.. => (4, self.work.panel::<4>(column)),
+                3 => (3, self.work.panel::<3>(column)),
+                2 => (2, self.work.panel::<2>(column)),
+                _ => (1, self.work.panel::<1>(column)),
             };
+            poison = poison + found;
+            column += width;
         }
+        poison
     }
 }

@@ -16,13 +16,26 @@ pub struct Product<'a, V, F, G, const P: usize> {
     pub target: G,
 }
 
-impl<V, F, G, const P: usize> Panel for Product<'_, V, F, G, P>
+impl<V, F, G, const P: usize> Panel<V, P> for Product<'_, V, F, G, P>
 where
     V: Vector,
-    F: Coefficient<V, P>,
+    F: Coefficient<V, P> + Sync,
     G: Target<V, P>,
 {
     const SUMS: usize = P + 1;
+    const NAME: &'static str = G::NAME;
+
+    fn operations(&self, columns: usize) -> u64 {
+        let lanes = (columns * V::LANES) as u64;
+        self.terms.entries(self.rows) * lanes * F::Factor::OPERATIONS
+            + self.target.operations(columns)
+    }
+
+    fn split(self, column: usize) -> (Self, Self) {
+        let (matrix, others) = self.matrix.split(column);
+        let (first, second) = self.target.split(column);
+        (Self { matrix, target: first, ..self }, Self { matrix: others, target: second, ..self })
+    }
 
     #[inline(always)]
     fn bytes(&self) -> usize {
@@ -31,9 +44,9 @@ where
     }
 
     #[inline(always)]
-    fn panel<const U: usize>(&mut self, column: usize) {
-        let Some(columns) = self.matrix.columns::<U>(column) else { return };
-        let mut tally = G::Tally::default();
+    fn panel<const U: usize>(&mut self, column: usize) -> Dual<V, P> {
+        let mut poison = Dual::default();
+        let Some(columns) = self.matrix.columns::<U>(column) else { return poison };
         for row in 0..self.rows {
             let mut sums = self.target.start::<U>(row, column);
             for entry in self.terms.row(row) {
@@ -43,8 +56,9 @@ where
                     *sum = *sum + factor.times(*block);
                 }
             }
-            self.target.finish(row, column, sums, &mut tally);
+            self.target.finish(row, column, sums, &mut poison);
         }
-        self.target.end(&columns, column, tally);
+        self.target.end(&columns, column, &mut poison);
+        poison
     }
 }

@@ -34,6 +34,10 @@ pub struct Softmax<'a, 'r, V: Vector, E, const P: usize> {
 impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, '_, V, E, P> {
     type Output = Evaluation<V::Scalar, P>;
 
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
     #[inline(always)]
     fn run(mut self) -> Self::Output {
         let count = V::Scalar::from_u32(self.labels.len() as u32);

@@ -27,6 +27,11 @@ impl<'a, F: Copy> Rows<'a, F> {
         self.ends.len()
     }
 
+    /// How many entries the first `rows` rows have.
+    pub fn entries(&self, rows: usize) -> u64 {
+        self.start(rows) as u64
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -1,32 +1,39 @@
 //! Where sums start and where they go.
 
 use super::factor::Factor;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, split_mut};
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
 
 /// Where the sums of a product start and where they go.
-pub trait Target<V, const P: usize> {
-    /// What is gathered from all finished sums.
-    type Tally: Default;
+pub trait Target<V, const P: usize>: Send + Sized {
+    /// What the work is called in a table of times.
+    const NAME: &'static str;
+    /// How many operations it does besides the sums, for `columns` columns.
+    fn operations(&self, _columns: usize) -> u64 {
+        0
+    }
+    /// The target of the first `column` columns, and that of the others, which are counted from zero again.
+    fn split(self, column: usize) -> (Self, Self);
     /// What the `U` blocks of `row` from block `column` on start from.
     fn start<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U];
-    /// Takes the finished sums.
+    /// Takes the finished sums. To `poison` it adds 0·(every parameter it updates): zero as long as all of them are finite,
+    /// NaN from then on. The sum is the caller's, so that it stays in registers; in memory each addition would wait for the last.
     fn finish<const U: usize>(
         &mut self,
         row: usize,
         column: usize,
         sums: [Dual<V, P>; U],
-        tally: &mut Self::Tally,
+        poison: &mut Dual<V, P>,
     );
-    /// Is shown the `U` columns of the matrix from number `column` on, when all their rows are finished, and given the tally.
+    /// Is shown the `U` columns of the matrix from number `column` on, when all their rows are finished.
     #[inline(always)]
     fn end<const U: usize>(
         &mut self,
         _columns: &[&[Dual<V, P>]; U],
         _column: usize,
-        _tally: Self::Tally,
+        _poison: &mut Dual<V, P>,
     ) {
     }
 }
@@ -40,7 +47,12 @@ pub struct Forward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
-    type Tally = ();
+    const NAME: &'static str = "hidden forward";
+    fn split(self, column: usize) -> (Self, Self) {
+        let (out, others) = split_mut(self.out, self.rows, column);
+        let (weights, of_others) = self.weights.split(column);
+        (Self { weights, out, ..self }, Self { weights: of_others, out: others, ..self })
+    }
     #[inline(always)]
     fn start<const U: usize>(&self, _: usize, column: usize) -> [Dual<V, P>; U] {
         let mut out = zeros();
@@ -58,7 +70,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
         row: usize,
         column: usize,
         sums: [Dual<V, P>; U],
-        _: &mut (),
+        _: &mut Dual<V, P>,
     ) {
         for (u, sum) in sums.into_iter().enumerate() {
             if let Some(out) = self.out.get_mut((column + u) * self.rows + row) {
@@ -75,7 +87,11 @@ pub struct Backward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
-    type Tally = ();
+    const NAME: &'static str = "hidden errors";
+    fn split(self, column: usize) -> (Self, Self) {
+        let (activations, others) = split_mut(self.activations, self.rows, column);
+        (Self { activations, ..self }, Self { activations: others, ..self })
+    }
     #[inline(always)]
     fn start<const U: usize>(&self, _: usize, _: usize) -> [Dual<V, P>; U] {
         zeros()
@@ -86,7 +102,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
         row: usize,
         column: usize,
         sums: [Dual<V, P>; U],
-        _: &mut (),
+        _: &mut Dual<V, P>,
     ) {
         for (u, sum) in sums.into_iter().enumerate() {
             if let Some(z) = self.activations.get_mut((column + u) * self.rows + row) {
@@ -107,13 +123,24 @@ pub struct Descent<'a, V, M, const P: usize> {
     pub rows: usize,
     pub parameters: &'a mut [Dual<V, P>],
     pub velocity: &'a mut [Dual<V, P>],
-    /// 0·θ summed over everything updated: zero as long as all of it is finite, NaN from then on.
-    pub poison: Dual<V, P>,
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V, M, P> {
-    /// See [`poison`](Self::poison). It is kept in registers here; in memory each addition would wait for the last.
-    type Tally = Dual<V, P>;
+    const NAME: &'static str = "hidden gradient and update";
+    /// Of each parameter μ v − α g, θ + v and the check, and of each bias the sum of errors.
+    fn operations(&self, columns: usize) -> u64 {
+        let planes = P as u64 + 1;
+        let lanes = (columns * V::LANES) as u64;
+        lanes * (self.rows as u64 * (6 + 8 * P as u64) + self.examples as u64 * planes)
+    }
+    fn split(self, column: usize) -> (Self, Self) {
+        let (parameters, others) = split_mut(self.parameters, self.rows, column);
+        let (velocity, of_others) = split_mut(self.velocity, self.rows, column);
+        (
+            Self { parameters, velocity, ..self },
+            Self { parameters: others, velocity: of_others, ..self },
+        )
+    }
     #[inline(always)]
     fn start<const U: usize>(&self, _: usize, _: usize) -> [Dual<V, P>; U] {
         zeros()
@@ -143,7 +170,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V,
         &mut self,
         columns: &[&[Dual<V, P>]; U],
         column: usize,
-        mut poison: Dual<V, P>,
+        poison: &mut Dual<V, P>,
     ) {
         let mut sums = zeros::<V, P, U>();
         for (sum, errors) in sums.iter_mut().zip(columns) {
@@ -151,8 +178,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V,
                 *sum = *sum + *error;
             }
         }
-        self.finish(self.rows.saturating_sub(1), column, sums, &mut poison);
-        self.poison = self.poison + poison;
+        self.finish(self.rows.saturating_sub(1), column, sums, poison);
     }
 }
 

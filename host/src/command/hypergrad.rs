@@ -87,7 +87,7 @@ impl Options {
         };
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let (start, outlook) = T::run(
+        let (start, outlook) = T::spread(
             common.isa()?,
             LookAhead { options: self, common, problem: &problem, schedule },
         )?;

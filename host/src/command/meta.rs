@@ -88,7 +88,7 @@ impl Options {
             ledger: &ledger,
             progress: &mut progress,
         };
-        let early = match T::run(common.isa()?, tuning) {
+        let early = match T::spread(common.isa()?, tuning) {
             Ok(()) => None,
             Err(Ended::Failed(failure)) if !failure.is_interruption() => return Err(failure),
             Err(ended) => Some(ended),

@@ -1,5 +1,6 @@
 //! The program's commands: each a set of options, and what it does with them.
 
+mod bench;
 mod data;
 mod horizons;
 mod hypergrad;
@@ -58,6 +59,8 @@ enum Command {
     Report(report::Options),
     /// Run a published result again and compare the bits
     Reproduce(reproduce::Options),
+    /// Time each kernel and the whole step on this processor's instruction sets
+    Bench(bench::Options),
     /// Check that this machine, emulated boards and real ones compute the same bits
     Verify(verify::Options),
     /// Fetch the MNIST files
@@ -88,6 +91,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
+            Command::Bench(options) => options.run(&common),
             Command::Verify(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
         }

@@ -86,7 +86,7 @@ impl Options {
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let training =
             Training { options: self, common, problem: &problem, schedule, ledger: &ledger };
-        let trained = T::run(common.isa()?, training)?;
+        let trained = T::spread(common.isa()?, training)?;
         let partial = trained.interrupted.is_some();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),

@@ -1,9 +1,13 @@
 //! The instruction sets of the host, chosen at run time. Each gives the bits of every other.
 
+mod baseline;
+mod threads;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
-use myopia_core::engine::{Engine, Plain};
+pub use baseline::Baseline;
+
+use myopia_core::engine::Engine;
 use myopia_core::real::Real;
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use serde::Serialize;
@@ -83,6 +87,11 @@ pub trait Work<T: Real> {
 pub trait Precision: Real + Serialize + DeserializeOwned {
     /// Runs `work` with the instructions of `isa`, or with the baseline where the processor lacks them.
     fn run<W: Work<Self>>(isa: Isa, work: W) -> W::Output;
+
+    /// The same where there is nothing else to do at the same time: each step is spread over the threads there are.
+    fn spread<W: Work<Self, Output: Send> + Send>(isa: Isa, work: W) -> W::Output {
+        rayon::scope(|_| Self::run(isa, work))
+    }
 }
 
 macro_rules! precision {
@@ -104,7 +113,7 @@ macro_rules! precision {
                 }
                 #[cfg(not(target_arch = "x86_64"))]
                 let _ = isa;
-                work.on(Plain::<$baseline>::new())
+                work.on(Baseline::<$baseline>::new())
             }
         }
     };

@@ -15,6 +15,7 @@ use myopia_core::vector::Vector;
 mod examples;
 mod run;
 mod source;
+mod together;
 
 pub use examples::ExampleSet;
 pub use run::{Run, Snapshot};

@@ -17,12 +17,12 @@ use crate::network::HeapNetwork;
 
 /// One training run of a problem, with P tangents.
 pub struct Run<'a, G: Engine, const P: usize> {
-    problem: &'a Problem<'a, Scalar<G>>,
-    engine: G,
-    storage: HeapNetwork<G::Vector, P>,
-    sampler: Sampler<Vec<u32>>,
+    pub(super) problem: &'a Problem<'a, Scalar<G>>,
+    pub(super) engine: G,
+    pub(super) storage: HeapNetwork<G::Vector, P>,
+    pub(super) sampler: Sampler<Vec<u32>>,
     /// Steps trained.
-    done: u32,
+    pub(super) done: u32,
 }
 
 /// A [`Run`] between two steps. The batches to come follow from the problem's seed and the number of steps.

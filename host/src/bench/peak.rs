@@ -1,0 +1,69 @@
+//! The most that a core does.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use myopia_core::dual::Dual;
+use myopia_core::engine::{Engine, Task};
+use myopia_core::vector::Vector;
+
+use crate::engine::{Isa, Precision, Work};
+
+/// Multiplications and additions, not fused, that one core does in a second at most with these instructions, in 10⁹: eight
+/// independent sums of products, one factor in a register and the other in the nearest cache.
+pub fn peak(isa: Isa) -> f64 {
+    f32::run(isa, Peak)
+}
+
+struct Peak;
+
+/// How many sums are begun, and how many terms each has.
+const SUMS: usize = 100;
+const TERMS: usize = 32;
+
+struct Products<'a, V> {
+    terms: [&'a [Dual<V, 3>]; 2],
+    factor: V,
+    out: &'a mut [[Dual<V, 3>; 2]],
+}
+
+impl<V: Vector> Task for Products<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let [first, second] = self.terms;
+        for out in self.out {
+            let mut sums = *out;
+            for (a, b) in first.iter().zip(second) {
+                let [x, y] = &mut sums;
+                *x = *x + a.scaled(self.factor);
+                *y = *y + b.scaled(self.factor);
+            }
+            *out = sums;
+        }
+    }
+}
+
+impl Work<f32> for Peak {
+    type Output = f64;
+
+    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> f64 {
+        let one = Dual::constant(G::Vector::splat(black_box(1.0)));
+        let (terms, mut out) = ([one; TERMS], vec![[one; 2]; SUMS]);
+        let times = 50;
+        let operations = (times * SUMS * TERMS * 16 * G::Vector::LANES) as f64;
+        let mut best = 0.0_f64;
+        for _ in 0..25 {
+            let started = Instant::now();
+            for _ in 0..times {
+                let factor = G::Vector::splat(0.5);
+                engine.run(Products { terms: [&terms, &terms], factor, out: &mut out });
+                black_box(&mut out);
+            }
+            let rate = operations / started.elapsed().as_secs_f64() / 1e9;
+            best = if rate > best { rate } else { best };
+        }
+        best
+    }
+}

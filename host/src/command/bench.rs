@@ -1,0 +1,125 @@
+//! `myopia bench`: what a step costs on this processor.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use myopia_core::schedule::PARAMETERS;
+use serde::Serialize;
+
+use super::options::Common;
+use crate::bench::{self, CASES, Images, Measure, Measured};
+use crate::engine::{Isa, Precision};
+use crate::failure::Failure;
+use crate::output::{json, standard};
+use crate::problem::{ExampleSet, Source};
+
+/// Options of `myopia bench`.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Folder with the four MNIST files, to take its images in place of synthetic ones with as many zeros
+    #[arg(long, value_name = "DIR")]
+    mnist_dir: Option<PathBuf>,
+    /// Leave out the network of four layers of 1,000 units
+    #[arg(long)]
+    small: bool,
+}
+
+/// What images are called that were read from files.
+const MNIST: &str = "MNIST";
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    processor: String,
+    measured: Vec<Measured>,
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        if common.out.is_some() {
+            return Err(Failure::usage("bench writes no files; leave --out away and use --json"));
+        }
+        let isas: Vec<Isa> = match common.isa {
+            Some(_) => vec![common.isa()?],
+            None => Isa::ALL.into_iter().filter(|isa| isa.available()).collect(),
+        };
+        let dense = bench::synthetic(Images::Dense);
+        let (sparse, named) = match &self.mnist_dir {
+            Some(folder) => {
+                let source = Source::Mnist(Some(folder.clone()));
+                (source.load(|remark| common.remark(remark))?.training, MNIST)
+            }
+            None => (bench::synthetic(Images::Sparse), "strokes"),
+        };
+        let mut measured: Vec<Measured> = Vec::new();
+        let cases = CASES.iter().filter(|case| !self.small || case.layers.len() == 4);
+        let peaks: Vec<f64> = isas.iter().map(|&isa| bench::peak(isa)).collect();
+        for case in cases {
+            let (images, named) = match case.images {
+                Images::Sparse => (&sparse, named),
+                Images::Dense => (&dense, "no zeros"),
+            };
+            let first = measured.len();
+            for (&isa, &peak_gflops) in isas.iter().zip(&peaks) {
+                let at = At { case, isa, images, named, peak_gflops };
+                measured.push(at.measure([]));
+                measured.push(at.measure(PARAMETERS));
+            }
+            let of_this = &measured[first..];
+            let [values, tangents] = match named == MNIST {
+                true => &of_this[1].digests,
+                false => &case.digests.map(String::from),
+            };
+            let other = |m: &&Measured| {
+                m.digests[0] != *values || m.tangents > 0 && m.digests[1] != *tangents
+            };
+            if let Some(m) = of_this.iter().find(other) {
+                return Err(Failure::run(format!(
+                    "{} steps of {:?} with {} tangents on {} end with the digests {:?} and not {values}, {tangents}; \
+                     please report this processor",
+                    case.steps,
+                    case.layers,
+                    m.tangents,
+                    m.isa.name(),
+                    m.digests
+                )));
+            }
+        }
+        let report = Report { processor: processor(), measured };
+        if common.json {
+            return json::print(&report);
+        }
+        standard::print(|out| {
+            writeln!(out, "{}, one thread\n", report.processor)?;
+            bench::print(out, &report.measured)
+        })
+    }
+}
+
+/// A case on an instruction set.
+struct At<'a> {
+    case: &'static bench::Case,
+    isa: Isa,
+    images: &'a ExampleSet<f32>,
+    named: &'static str,
+    peak_gflops: f64,
+}
+
+impl At<'_> {
+    fn measure<const P: usize>(
+        &self,
+        directions: [myopia_core::schedule::Parameter; P],
+    ) -> Measured {
+        let Self { case, isa, images, named, peak_gflops } = *self;
+        let images = (images, images.len());
+        f32::run(isa, Measure { case, isa, images, named, directions, peak_gflops })
+    }
+}
+
+/// What this processor calls itself.
+fn processor() -> String {
+    let mut system = sysinfo::System::new();
+    system.refresh_cpu_all();
+    let name = system.cpus().first().map_or("", |cpu| cpu.brand()).trim().to_owned();
+    if name.is_empty() { std::env::consts::ARCH.into() } else { name }
+}
