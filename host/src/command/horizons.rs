@@ -18,7 +18,7 @@ use crate::engine::Precision;
 use crate::failure::Failure;
 use crate::horizons::{self, Choice, Horizons, Overlay, Path, Training};
 use crate::output::{OutputFolder, json, standard};
-use crate::surface::{About, Row, panel};
+use crate::surface::{Row, panel};
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -164,7 +164,8 @@ impl Options {
         let starts: Vec<InverseTime<T>> =
             self.from.iter().map(rounded).collect::<Result<_, _>>()?;
         let outer = self.rule.optimizer::<T>()?;
-        let surface = self.surface.as_deref().map(overlays).transpose()?;
+        let loss = format!("{} loss", self.problem.objective.name().replace("train", "training"));
+        let surface = self.surface.as_deref().map(|f| overlays(f, &loss)).transpose()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -212,8 +213,8 @@ impl Options {
             let finished: Vec<(u32, &Training)> =
                 of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
             self.write(folder, partial, &paths, &finished, &report)?;
-            if let Some((about, overlays)) = &surface {
-                let figure = horizons::surface(&paths, overlays, &about.loss, partial);
+            if let Some(overlays) = &surface {
+                let figure = horizons::surface(&paths, overlays, &loss, partial);
                 figure.write(folder, partial, "surface-trajectories")?;
             }
         }
@@ -266,26 +267,33 @@ impl<'a> PathReport<'a> {
     }
 }
 
-/// The panels of the surface in `folder`, those of each horizon.
-fn overlays(folder: &Place) -> Result<(About, Vec<Overlay>), Failure> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))
-    };
-    let damaged = |name: &str, why: &dyn std::fmt::Display| {
-        let path = folder.join(name);
+/// The panels of the surface whose table is in `folder`, those of each horizon: over the two parameters that vary in it.
+fn overlays(folder: &Place, loss: &str) -> Result<Vec<Overlay>, Failure> {
+    let path = folder.join("surface.csv");
+    let bytes = std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
+    let damaged = |why: &dyn std::fmt::Display| {
         Failure::run(format!("{} is not a surface: {why}; make it again", path.display()))
     };
-    let about: About =
-        serde_json::from_slice(&read("surface.json")?).map_err(|e| damaged("surface.json", &e))?;
-    let rows = Row::read(&read("surface.csv")?).map_err(|e| damaged("surface.csv", &e))?;
-    let overlay = |&horizon: &u32| Overlay {
-        horizon,
-        axes: about.axes.clone(),
-        panel: panel(&rows, &about.axes, horizon, &about.loss),
+    let rows = Row::read(&bytes).map_err(|e| damaged(&e))?;
+    type Read = fn(&Row) -> f64;
+    let varies = |read: Read| rows.windows(2).any(|pair| read(&pair[0]) != read(&pair[1]));
+    let parameters: [(&str, Read); 3] = [
+        ("alpha0", |row| row.alpha0),
+        ("time-constant", |row| row.time_constant),
+        ("beta", |row| row.beta),
+    ];
+    let varying = parameters.into_iter().filter(|(_, read)| varies(*read));
+    let axes: Vec<String> = varying.map(|(name, _)| name.to_owned()).collect();
+    let axes = <[String; 2]>::try_from(axes)
+        .map_err(|axes| damaged(&format!("{} parameters vary in it, not two", axes.len())))?;
+    let mut horizons: Vec<u32> = rows.iter().map(|row| row.horizon).collect();
+    horizons.sort_unstable();
+    horizons.dedup();
+    let overlay = |horizon| {
+        let panel = panel(&rows, &axes, horizon, loss);
+        Overlay { horizon, axes: axes.clone(), panel }
     };
-    let overlays = about.horizons.iter().map(overlay).collect();
-    Ok((about, overlays))
+    Ok(horizons.into_iter().map(overlay).collect())
 }
 
 fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {
