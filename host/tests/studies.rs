@@ -98,6 +98,33 @@ fn one_diverging_start_does_not_spoil_the_others() {
 }
 
 #[test]
+fn descents_are_drawn_on_a_surface() {
+    let root = tempfile::tempdir().unwrap();
+    let (surface, out) = (root.path().join("surface"), root.path().join("out"));
+    let small = "--layers 64,5,10 --batch 10 --objective-size 50 --quiet";
+    let made = run(&format!("surface --horizon 5,9 --grid 3x3 {small}"), Some(&surface));
+    assert_eq!((made.0, made.2.as_str()), (Some(0), ""));
+    let study = format!(
+        "horizons --horizon 5,9 --from 0.1,5000,1 --meta-steps 2 --fix time-constant {small} --surface {}",
+        surface.display()
+    );
+    let (code, _, stderr) = run(&study, Some(&out));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let svg = fs::read_to_string(out.join("surface-trajectories.svg")).unwrap();
+    for words in ["T = 5", "T = 9", "start 1", "validation loss"] {
+        assert!(svg.contains(words), "the figure does not say {words}");
+    }
+    fs::write(surface.join("surface.csv"), "cell,alpha0\n0,1\n").unwrap();
+    let (code, _, stderr) = run(&study, Some(&root.path().join("spoilt")));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("surface.csv is not a surface"), "{stderr}");
+    fs::remove_file(surface.join("surface.csv")).unwrap();
+    let (code, _, stderr) = run(&study, Some(&root.path().join("none")));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("surface.csv") && stderr.contains("does not exist"), "{stderr}");
+}
+
+#[test]
 fn online_trials_have_their_files_and_any_number_of_threads_writes_the_same() {
     let root = tempfile::tempdir().unwrap();
     let study = format!(

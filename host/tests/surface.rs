@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use myopia::surface::Row;
@@ -37,6 +37,12 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 fn rows(folder: &Path) -> Vec<Row> {
     Row::read(&fs::read(folder.join("surface.csv")).unwrap()).unwrap()
+}
+
+/// The schedule with the lowest loss at `horizon`.
+fn best(rows: &[Row], horizon: u32) -> &Row {
+    let at = rows.iter().filter(|row| row.horizon == horizon && row.loss.is_some());
+    at.reduce(|a, b| if b.loss < a.loss { b } else { a }).unwrap()
 }
 
 const SMALL: &str =
@@ -182,17 +188,57 @@ fn a_short_horizon_prefers_faster_decay_and_pays_for_it() {
     let arguments = "surface --batch 10 --horizon 100,500,2000 --grid 7x7";
     run(program(arguments).arg("--out").arg(root.path().join("s")));
     let rows = rows(&root.path().join("s"));
-    let best = |horizon: u32| {
-        let at = rows.iter().filter(|row| row.horizon == horizon && row.loss.is_some());
-        at.reduce(|a, b| if b.loss < a.loss { b } else { a }).unwrap()
-    };
-    let [short, middle, long] = [100, 500, 2000].map(best);
+    let [short, middle, long] = [100, 500, 2000].map(|horizon| best(&rows, horizon));
     // How far the rate has fallen after 2,000 steps.
     let fall = |row: &Row| row.beta * libm::log(1.0 + 2000.0 / row.time_constant);
     assert!(fall(short) > 2.0 * fall(middle), "{short:?}\n{middle:?}");
     assert!(fall(middle) > fall(long), "{middle:?}\n{long:?}");
     let later = rows.iter().find(|row| row.cell == short.cell && row.horizon == 2000).unwrap();
     assert!(later.loss > long.loss.map(|loss| 2.0 * loss), "{later:?}\n{long:?}");
+}
+
+/// The published surfaces and the objective each is judged by.
+const PUBLISHED: [(&str, &str); 2] = [("surface", "validation"), ("surface-train", "train")];
+
+fn published(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../results").join(name)
+}
+
+#[test]
+fn the_published_surfaces_show_the_bias_on_mnist() {
+    for (name, _) in PUBLISHED {
+        let rows = rows(&published(name));
+        let [first, .., long] = [100, 1_000, 5_000, 20_000].map(|horizon| best(&rows, horizon));
+        // How far the rate falls within 20,000 steps, in powers of e.
+        let fall = |row: &Row| row.beta * libm::log(1.0 + 20_000.0 / row.time_constant);
+        assert!(fall(first) > 3.0 * fall(long), "{name}: {first:?}\n{long:?}");
+        // What looked best after 100 steps is worth at 20,000 at least half as much again as what looks best then.
+        let later = rows.iter().find(|row| row.cell == first.cell && row.horizon == 20_000);
+        let worth = later.and_then(|row| row.loss).unwrap() / long.loss.unwrap();
+        assert!(worth > 1.5, "{name}: {worth}");
+    }
+}
+
+/// The first rows of a few cells; all of them are what `myopia reproduce surface --check` compares.
+#[test]
+fn cells_of_the_published_surfaces_are_what_training_gives_here() {
+    let Some(folder) = std::env::var_os("MYOPIA_MNIST") else {
+        return eprintln!("skipped: set MYOPIA_MNIST to the folder of the MNIST files");
+    };
+    for (name, objective) in PUBLISHED {
+        let rows = rows(&published(name));
+        for row in rows.iter().filter(|row| row.horizon == 100).step_by(41) {
+            let Row { alpha0, time_constant, beta, .. } = row;
+            let mut train = program(&format!(
+                "train --data mnist --objective {objective} --pretrain 50 --steps 100 --alpha0 {alpha0} \
+                 --time-constant {time_constant} --beta {beta} --json"
+            ));
+            let trained: Value =
+                serde_json::from_str(&run(train.arg("--mnist-dir").arg(&folder))).unwrap();
+            assert_eq!(trained["judged"]["loss"].as_f64(), row.loss, "{row:?}");
+            assert_eq!(trained["digest"].as_str(), row.digest.as_deref(), "{row:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@
 //! them out, and they are listed as ignored.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use myopia::verify::{
     Build, Emulation, Expected, Firmware, Judged, Runner, Set, Subject, Target, cost,
@@ -114,30 +114,58 @@ fn no_panic_can_be_reached_from_the_experiments() {
 }
 
 /// A copy of the core and the firmware in which each of `changes`, of a file's text from one thing to another, was made.
-/// Builds go to the firmware's own folder, where most of what they need is built already.
+///
+/// It has a copy of what cargo made for the microbit, so that only what changed is built. It must be a copy: cargo tells two
+/// checkouts apart by the age of their files alone, and would take one's objects for the other's.
 fn changed(name: &str, changes: &[(&str, &str, &str)]) -> Firmware {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&root);
-    fs::create_dir_all(root.join("firmware")).unwrap();
+    let target = root.join("firmware/target");
+    fs::create_dir_all(&target).unwrap();
     let checkout = firmware().folder.parent().unwrap();
+    Build::EXPERIMENTS.image(firmware(), self::target("microbit")).unwrap();
+    {
+        let _nobody_builds = firmware().lock().unwrap();
+        copy(&firmware().folder.join("target"), &target, &["release", "thumbv6m-none-eabi"]);
+    }
+    let tools = firmware().folder.join("target/tools");
+    std::os::unix::fs::symlink(tools, target.join("tools")).unwrap();
     copy(checkout, &root, &["Cargo.toml", "core"]);
     let parts = [".cargo", "Cargo.lock", "Cargo.toml", "build.rs", "cargo", "src", "targets.toml"];
     copy(&firmware().folder, &root.join("firmware"), &parts);
-    let made = firmware().folder.join("target");
-    std::os::unix::fs::symlink(made, root.join("firmware/target")).unwrap();
+    for file in files(&root.join("core")).chain(files(&root.join("firmware/src"))) {
+        touch(&file);
+    }
+    for part in ["Cargo.toml", "build.rs", "targets.toml"] {
+        touch(&root.join("firmware").join(part));
+    }
     for (path, from, to) in changes {
         let file = root.join(path);
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains(from), "{path} no longer has what this test changes: {from}");
         fs::write(file, text.replacen(from, to, 1)).unwrap();
     }
-    let firmware = Firmware::open(Some(&root.join("firmware"))).unwrap();
-    Firmware { images: root.join("images"), ..firmware }
+    Firmware::open(Some(&root.join("firmware"))).unwrap()
+}
+
+/// Every file in `folder` and below.
+fn files(folder: &Path) -> Box<dyn Iterator<Item = PathBuf>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    Box::new(entries.flat_map(|path| match path.is_dir() {
+        true => files(&path),
+        false => Box::new(std::iter::once(path)),
+    }))
+}
+
+/// Makes `file` newer than anything that was built.
+fn touch(file: &Path) {
+    let file = fs::File::options().append(true).open(file).unwrap();
+    file.set_modified(SystemTime::now()).unwrap();
 }
 
 fn copy(from: &Path, to: &Path, names: &[&str]) {
     for name in names {
-        let status = Command::new("cp").arg("-r").arg(from.join(name)).arg(to).status().unwrap();
+        let status = Command::new("cp").arg("-a").arg(from.join(name)).arg(to).status().unwrap();
         assert!(status.success(), "{name}");
     }
 }

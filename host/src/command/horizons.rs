@@ -1,6 +1,7 @@
 //! `myopia horizons`: what each horizon chooses, and what that is worth.
 
 use std::io::{self, Write};
+use std::path::{Path as Place, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -15,8 +16,9 @@ use super::progress;
 use crate::checkpoint::Ledger;
 use crate::engine::Precision;
 use crate::failure::Failure;
-use crate::horizons::{self, Choice, Horizons, Path, Training};
+use crate::horizons::{self, Choice, Horizons, Overlay, Path, Training};
 use crate::output::{OutputFolder, json, standard};
+use crate::surface::{Row, panel};
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -59,6 +61,10 @@ pub struct Options {
     /// Steps between the points of a training curve [default: a hundredth of --steps]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     every: Option<u32>,
+    /// Folder of a surface (`myopia surface --out DIR`) to draw the descents on
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    surface: Option<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
     long: LongRun,
@@ -91,6 +97,7 @@ impl Serialize for Origin {
 /// What the command prints as JSON and writes to `horizons.json`.
 #[derive(Serialize)]
 struct Report<'a> {
+    command: &'static str,
     version: &'static str,
     seed: u64,
     data_digest: String,
@@ -157,6 +164,8 @@ impl Options {
         let starts: Vec<InverseTime<T>> =
             self.from.iter().map(rounded).collect::<Result<_, _>>()?;
         let outer = self.rule.optimizer::<T>()?;
+        let loss = format!("{} loss", self.problem.objective.name().replace("train", "training"));
+        let surface = self.surface.as_deref().map(|f| overlays(f, &loss)).transpose()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load::<T>(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -188,6 +197,7 @@ impl Options {
             .map(|(horizon, training)| Choice::new(&paths, horizon, training))
             .collect();
         let report = Report {
+            command: "horizons",
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             data_digest: data.digest().to_string(),
@@ -203,6 +213,10 @@ impl Options {
             let finished: Vec<(u32, &Training)> =
                 of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
             self.write(folder, partial, &paths, &finished, &report)?;
+            if let Some(overlays) = &surface {
+                let figure = horizons::surface(&paths, overlays, &loss, partial);
+                figure.write(folder, partial, "surface-trajectories")?;
+            }
         }
         if !partial {
             ledger.finish()?;
@@ -251,6 +265,35 @@ impl<'a> PathReport<'a> {
             diverged: path.diverged.as_deref(),
         }
     }
+}
+
+/// The panels of the surface whose table is in `folder`, those of each horizon: over the two parameters that vary in it.
+fn overlays(folder: &Place, loss: &str) -> Result<Vec<Overlay>, Failure> {
+    let path = folder.join("surface.csv");
+    let bytes = std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
+    let damaged = |why: &dyn std::fmt::Display| {
+        Failure::run(format!("{} is not a surface: {why}; make it again", path.display()))
+    };
+    let rows = Row::read(&bytes).map_err(|e| damaged(&e))?;
+    type Read = fn(&Row) -> f64;
+    let varies = |read: Read| rows.windows(2).any(|pair| read(&pair[0]) != read(&pair[1]));
+    let parameters: [(&str, Read); 3] = [
+        ("alpha0", |row| row.alpha0),
+        ("time-constant", |row| row.time_constant),
+        ("beta", |row| row.beta),
+    ];
+    let varying = parameters.into_iter().filter(|(_, read)| varies(*read));
+    let axes: Vec<String> = varying.map(|(name, _)| name.to_owned()).collect();
+    let axes = <[String; 2]>::try_from(axes)
+        .map_err(|axes| damaged(&format!("{} parameters vary in it, not two", axes.len())))?;
+    let mut horizons: Vec<u32> = rows.iter().map(|row| row.horizon).collect();
+    horizons.sort_unstable();
+    horizons.dedup();
+    let overlay = |horizon| {
+        let panel = panel(&rows, &axes, horizon, loss);
+        Overlay { horizon, axes: axes.clone(), panel }
+    };
+    Ok(horizons.into_iter().map(overlay).collect())
 }
 
 fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {

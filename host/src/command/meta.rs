@@ -43,9 +43,9 @@ struct Report<'a> {
     seed: u64,
     #[serde(flatten)]
     options: &'a Options,
-    /// The run was interrupted: these are not all of its meta-steps.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    partial: bool,
+    /// How many schedules were looked at, when the run was interrupted before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<usize>,
     /// The schedule the descent started from, and its objective.
     first: Record,
     /// The schedule it ended with.
@@ -109,7 +109,7 @@ impl Options {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
                 options: self,
-                partial,
+                partial: partial.then_some(records.len()),
                 first: *first,
                 last: *last,
                 best: *best,
@@ -139,6 +139,13 @@ impl Options {
             .iter()
             .filter(|r| (r.meta_step as usize).is_multiple_of(every) || **r == report.last);
         standard::print(|out| {
+            if let Some(found) = report.partial {
+                writeln!(
+                    out,
+                    "{found} of {} schedules (partial)",
+                    u64::from(self.outer.meta_steps) + 1
+                )?;
+            }
             writeln!(
                 out,
                 "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",

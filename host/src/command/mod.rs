@@ -10,6 +10,8 @@ mod nqm;
 mod online;
 mod options;
 mod progress;
+mod report;
+mod reproduce;
 mod surface;
 mod tour;
 mod train;
@@ -53,6 +55,10 @@ enum Command {
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Write one page about a folder of results: figures, tables, settings, and what they show
+    Report(report::Options),
+    /// Run a published result again and compare the bits
+    Reproduce(reproduce::Options),
     /// Time each kernel and the whole step on this processor's instruction sets
     Bench(bench::Options),
     /// Check that this machine, emulated boards and real ones compute the same bits
@@ -78,6 +84,8 @@ impl Program {
             Command::Nqm(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
+            Command::Report(options) => options.run(&common),
+            Command::Reproduce(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),

@@ -155,6 +155,7 @@ const HEADER: [&str; 14] = [
 /// What the command prints as JSON and writes to `online.json`.
 #[derive(Serialize)]
 struct Report<'a> {
+    command: &'static str,
     version: &'static str,
     seed: u64,
     data_digest: String,
@@ -261,6 +262,7 @@ impl Options {
         };
         let partial = early.is_some();
         let report = Report {
+            command: "online",
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             data_digest: data.digest().to_string(),

@@ -275,11 +275,14 @@ fn verdict(rows: &[Row]) -> Result<(), Failure> {
     let count = rows.len();
     match (different.as_slice(), not_run.as_slice()) {
         ([], []) => Ok(()),
-        ([], not_run) => Err(Failure::NotRun(format!(
-            "{} of {count} targets were not run: {}; what ran gave the same bits",
-            not_run.len(),
-            not_run.join(", ")
-        ))),
+        ([], not_run) => {
+            let others = if not_run.len() < count { "; the others gave the same bits" } else { "" };
+            Err(Failure::NotRun(format!(
+                "{} of {count} targets were not run: {}{others}",
+                not_run.len(),
+                not_run.join(", ")
+            )))
+        }
         (different, not_run) => {
             let mut sentence = format!(
                 "{} of {count} targets differed or broke: {}",

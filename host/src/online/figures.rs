@@ -14,16 +14,34 @@ pub fn figure(trials: &[(String, &Outcome)], partial: bool) -> Figure {
             panel.series(Series::new(name, points))
         })
     };
+    // A run that blows up must not flatten the others: what is ten times as high as the highest start is cut off.
+    let losses = |label: &str, read: &dyn Fn(&Point) -> Option<f64>| {
+        let at = |points: &[Point]| -> Vec<f64> {
+            points.iter().filter_map(read).filter(|&loss| loss > 0.0).collect()
+        };
+        let firsts =
+            trials.iter().flat_map(|(_, o)| at(o.curve.first_chunk::<1>().map_or(&[], |c| c)));
+        let all = || trials.iter().flat_map(|(_, outcome)| at(&outcome.curve));
+        let high = firsts.reduce(|a, b| if b > a { b } else { a }).map(|first| 10.0 * first);
+        let low = all().reduce(|a, b| if b < a { b } else { a });
+        match (low, high) {
+            (Some(low), Some(high)) if all().any(|loss| loss > high) => {
+                Axis::log(label).range(0.8 * low, high)
+            }
+            _ => Axis::log(label),
+        }
+    };
+    let loss = |label: &str, read: &dyn Fn(&Point) -> Option<f64>| panel(losses(label, read), read);
     let held_out =
         trials.iter().any(|(_, outcome)| outcome.curve.iter().any(|p| p.validation_loss.is_some()));
     let second = match held_out {
-        true => panel(Axis::log("validation loss (nats)"), &|p| p.validation_loss),
-        false => panel(Axis::log("test loss (nats)"), &|p| Some(p.test_loss)),
+        true => loss("validation loss (nats)", &|p| p.validation_loss),
+        false => loss("test loss (nats)", &|p| Some(p.test_loss)),
     };
     let note = if partial { ", unfinished" } else { "" };
     Figure::new(format!("Online adaptation beside fixed learning rates{note}"))
         .columns(2)
-        .panel(panel(Axis::log("training loss (nats)"), &|p| Some(p.training_loss)))
+        .panel(loss("training loss (nats)", &|p| Some(p.training_loss)))
         .panel(second)
         .panel(panel(Axis::log("learning rate α"), &|p| Some(p.learning_rate)))
         .panel(panel(Axis::log("1 − μ"), &|p| Some(1.0 - p.momentum)))

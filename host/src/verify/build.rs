@@ -1,7 +1,7 @@
 //! Building the firmware for a target.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, io};
@@ -38,11 +38,9 @@ impl Build<'_> {
         let unwritable = |error: io::Error| {
             NotRun(format!("could not write the image in {}: {error}", folder.display()))
         };
-        fs::create_dir_all(&folder).map_err(unwritable)?;
         fs::create_dir_all(&firmware.images).map_err(unwritable)?;
         // Two boards of one triple share cargo's name for their image: it is taken out before the next build begins.
-        let lock = File::create(folder.join(".images.lock")).map_err(unwritable)?;
-        lock.lock().map_err(unwritable)?;
+        let _nobody_else_builds = firmware.lock().map_err(unwritable)?;
         self.build(firmware, target)?;
         let extension = if target.triple.starts_with("wasm") { "wasm" } else { "" };
         let built = folder.join(&target.triple).join("release").join(self.binary);

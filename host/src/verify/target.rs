@@ -1,6 +1,7 @@
 //! The table of targets, `targets.toml` in the project's folder `firmware`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -86,6 +87,17 @@ impl Firmware {
             toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
         let folder = folder.canonicalize().map_err(|error| wrong(error.to_string()))?;
         Ok(Self { images: folder.join("target/images"), folder, targets: target })
+    }
+
+    /// Waits until nobody builds, and keeps others from building until the file is dropped.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn lock(&self) -> io::Result<File> {
+        fs::create_dir_all(self.folder.join("target"))?;
+        let lock = File::create(self.folder.join("target/.images.lock"))?;
+        lock.lock()?;
+        Ok(lock)
     }
 
     /// The target of this name.

@@ -1,0 +1,209 @@
+//! `myopia report` and `myopia reproduce` as their users meet them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const STUDY: &str = "horizons --horizon 5,20 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 4 --layers 64,8,10 --batch 10 --objective-size 50";
+
+fn program(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
+    command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let (code, stdout, stderr) = run(command);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command:?}");
+    stdout
+}
+
+fn refuses(command: &mut Command, status: i32, words: &[&str]) {
+    let (code, stdout, stderr) = run(command);
+    assert_eq!((code, stdout.as_str()), (Some(status), ""), "{command:?}\n{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one sentence: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{command:?} does not say {word:?}:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_page_stands_alone_and_its_command_makes_the_same_results() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, again) = (root.path().join("out"), root.path().join("again"));
+    succeeds(program(STUDY).args(["--quiet", "--out"]).arg(&out));
+    succeeds(program("report --tensorboard").arg(&out));
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert_eq!(page.matches("<figure>").count(), 3);
+    assert_eq!(page.matches("<svg ").count(), 3);
+    for name in ["horizons.csv", "training.csv", "trajectories.csv", "plane.png", "training.svg"] {
+        assert!(page.contains(&format!("download=\"{name}\"")), "{name} is not in the page");
+    }
+    // Nothing to fetch: links carry their files, and the only address is the name of SVG.
+    let addresses = page.matches("http").count();
+    assert_eq!(addresses, page.matches("http://www.w3.org/2000/svg").count());
+    assert_eq!(page.matches(" href=").count(), page.matches(" href=\"data:").count());
+    assert_eq!((page.matches(" src=").count(), page.matches("<script").count()), (0, 0));
+    assert!(page.contains("T = 5 chose"), "a reading");
+
+    let command = page.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap();
+    let arguments = command.trim().strip_prefix("myopia ").unwrap();
+    succeeds(program(arguments).args(["--quiet", "--out"]).arg(&again));
+    for name in ["horizons.csv", "horizons.json", "trajectories.png"] {
+        let read = |folder: &Path| fs::read(folder.join(name)).unwrap();
+        assert!(read(&out) == read(&again), "{name} by the page's command: {command}");
+    }
+
+    let events = out.join("tensorboard/horizon 20/events.out.tfevents.0.myopia");
+    let first = fs::read(&events).unwrap();
+    succeeds(program("report --tensorboard").arg(&out));
+    assert_eq!(fs::read_to_string(out.join("report.html")).unwrap(), page, "written twice");
+    assert_eq!(fs::read(&events).unwrap(), first);
+}
+
+#[test]
+fn an_unfinished_run_is_said_to_be_one() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(
+        root.path().join("trajectory.partial.csv"),
+        "meta_step,alpha0,time_constant,beta,loss\n0,1,1,1,2\n",
+    )
+    .unwrap();
+    succeeds(program("report").arg(root.path()));
+    let page = fs::read_to_string(root.path().join("report.html")).unwrap();
+    assert!(page.contains("has not ended"), "{page}");
+}
+
+#[test]
+fn what_cannot_be_reported_on_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    refuses(program("report").arg(root.path()), 1, &["holds no results", "--out"]);
+    refuses(program("report").arg(root.path().join("none")), 1, &["none", "does not exist"]);
+    fs::write(root.path().join("loss.csv"), "a,b\n1\n").unwrap();
+    refuses(program("report").arg(root.path()), 1, &["loss.csv is not a table", "again"]);
+    fs::write(root.path().join("loss.csv"), "a,b\n1,2\n").unwrap();
+    refuses(program("report --tensorboard").arg(root.path()), 1, &["no curves"]);
+    fs::write(root.path().join("x.json"), "{").unwrap();
+    refuses(program("report").arg(root.path()), 1, &["x.json is not JSON"]);
+    refuses(program("report --out x").arg(root.path()), 2, &["leave out --out"]);
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Publishes a small result in `results`, as this version makes it.
+fn publish(results: &Path, command: &str) {
+    let folder = results.join("small");
+    succeeds(program(command).args(["--quiet", "--out"]).arg(&folder));
+    write_manifest(results, command);
+}
+
+fn write_manifest(results: &Path, command: &str) {
+    let folder = results.join("small");
+    let files: serde_json::Map<String, Value> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "manifest.json" && !name.starts_with('.'))
+        .map(|name| (name.clone(), sha256(&fs::read(folder.join(&name)).unwrap()).into()))
+        .collect();
+    let manifest = json!({
+        "name": "small",
+        "command": command.split_whitespace().collect::<Vec<_>>(),
+        "files": files,
+        "version": env!("CARGO_PKG_VERSION"),
+        "date": "2026-11-24",
+        "seconds": 1,
+        "threads": 1,
+        "cpu": "any",
+    });
+    fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+}
+
+#[test]
+fn a_published_result_is_made_again_and_compared_bit_for_bit() {
+    let root = tempfile::tempdir().unwrap();
+    let results = root.path().join("results");
+    fs::create_dir(&results).unwrap();
+    let command = "train --steps 5 --layers 64,5,10 --batch 10 --objective-size 20";
+    publish(&results, command);
+    let reproduce = |arguments: &str| {
+        let mut command = program(&format!("reproduce {arguments}"));
+        command.arg("--results").arg(&results);
+        command
+    };
+    assert!(succeeds(&mut reproduce("")).contains("small"));
+    let said = succeeds(&mut reproduce("small --check --quiet"));
+    assert!(said.contains("2 files, each equal to the published one"), "{said}");
+
+    // Found from a folder below, as everything named results is.
+    let below = results.join("small");
+    succeeds(program("reproduce small --check --quiet").current_dir(&below));
+
+    refuses(&mut reproduce("other --check"), 2, &["no published result other", "small"]);
+    refuses(&mut reproduce("small"), 2, &["--out", "--check"]);
+    let table = below.join("training.csv");
+    let whole = fs::read_to_string(&table).unwrap();
+    fs::write(&table, whole.replace("\n2,", "\n2,9")).unwrap();
+    let (code, _, stderr) = run(&mut reproduce("small --check --quiet"));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("training.csv was changed after it was published"), "{stderr}");
+    write_manifest(&results, command);
+    let (code, _, stderr) = run(&mut reproduce("small --check --quiet"));
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("training.csv differs from the published one in line 4: 2,"),
+        "{stderr}"
+    );
+    fs::remove_file(&table).unwrap();
+    let (code, _, stderr) = run(&mut reproduce("small --check --quiet"));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("training.csv") && stderr.contains("does not exist"), "{stderr}");
+    write_manifest(&results, "train --no-such-flag");
+    refuses(&mut reproduce("small --check"), 1, &["does not understand the command of small"]);
+    fs::write(below.join("manifest.json"), "{}").unwrap();
+    refuses(&mut reproduce("small --check"), 1, &["manifest.json is not a manifest"]);
+    let nowhere = root.path().join("nowhere");
+    refuses(program("reproduce --results").arg(&nowhere), 1, &["nowhere", "does not exist"]);
+}
+
+/// What the repository publishes is what its manifests say; the small one is made again, where there is MNIST.
+#[test]
+fn the_published_results_are_whole_and_the_small_one_is_made_again() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&results).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(folder.join("manifest.json")) else { continue };
+        let manifest: Value = serde_json::from_str(&text).unwrap();
+        for (name, digest) in manifest["files"].as_object().unwrap() {
+            let bytes = fs::read(folder.join(name)).unwrap();
+            assert_eq!(*digest, sha256(&bytes), "{}", folder.join(name).display());
+        }
+        names.push(manifest["name"].as_str().unwrap().to_owned());
+        assert_eq!(folder.file_name().unwrap().to_str(), names.last().map(String::as_str));
+    }
+    names.sort();
+    for name in ["horizons-small", "tour"] {
+        assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
+    }
+    let check = "reproduce horizons-small --check --quiet";
+    let Some(folder) = std::env::var_os("MYOPIA_MNIST") else {
+        let mut missing = program(check);
+        missing.arg("--results").arg(&results).args(["--mnist-dir", "no/such/folder"]);
+        refuses(&mut missing, 1, &["is not in no/such/folder", "myopia data fetch"]);
+        return eprintln!("skipped: set MYOPIA_MNIST to the folder of the MNIST files");
+    };
+    let mut check = program(check);
+    check.arg("--results").arg(&results).arg("--mnist-dir").arg(folder);
+    assert!(succeeds(&mut check).contains("each equal to the published one"));
+}
