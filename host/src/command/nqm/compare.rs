@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::options::{QuadraticOptions, RunOptions};
-use super::{band_lines, draw, lines};
+use super::{band_lines, lines, readable};
 use crate::command::options::Common;
 use crate::command::progress;
 use crate::failure::Failure;
@@ -62,8 +62,8 @@ impl Options {
         bar.finish_and_clear();
         let runs = runs?;
         write(&folder, &quadratic, &runs)?;
-        draw(&folder, "schedules", &schedules(&runs, settings.cooling))?;
-        draw(&folder, "curvature", &curvature(&quadratic, &runs))?;
+        schedules(&runs, settings.cooling).write(&folder, false, "schedules")?;
+        curvature(&quadratic, &runs).write(&folder, false, "curvature")?;
         folder.write("compare.json", |w| json::write(w, &runs))?;
         if common.json {
             return json::print(&runs);
@@ -83,10 +83,10 @@ impl Options {
                 let last = |losses: &[f64]| losses.last().copied().unwrap_or(f64::NAN);
                 writeln!(
                     out,
-                    "{schedule:<width$}  {:>14.7e}  {:>14.7e}  {:>14.7e}",
-                    run.excess_loss,
-                    last(&run.excess.cooled),
-                    last(&run.excess.noiseless)
+                    "{schedule:<width$}  {:>14}  {:>14}  {:>14}",
+                    readable(run.excess_loss),
+                    readable(last(&run.excess.cooled)),
+                    readable(last(&run.excess.noiseless))
                 )?;
             }
             writeln!(out, "Figures and tables are in {place}.")

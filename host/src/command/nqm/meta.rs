@@ -6,8 +6,8 @@ use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::draw;
 use super::options::QuadraticOptions;
+use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
 use crate::failure::Failure;
@@ -111,14 +111,14 @@ impl Options {
             for c in &choices {
                 writeln!(
                     out,
-                    "{:>8}  {:>11.5}  {:>11.2}  {:>9.4}  {:>11.4e}  {:>12.6e}  {:>12.6e}",
+                    "{:>8}  {:>11.5}  {:>11.2}  {:>9.4}  {:>11}  {:>12}  {:>12}",
                     c.horizon,
                     c.alpha0,
                     c.time_constant,
                     c.beta,
-                    c.damping,
-                    c.excess_at_horizon,
-                    c.excess_loss
+                    readable(c.damping),
+                    readable(c.excess_at_horizon),
+                    readable(c.excess_loss)
                 )?;
             }
             Ok(())
@@ -274,6 +274,6 @@ impl Options {
         figure = figure
             .panel(curves(Axis::log("learning rate"), |choice| &choice.rates))
             .panel(curves(Axis::log("expected excess loss"), |choice| &choice.losses));
-        draw(folder, "meta", &figure)
+        figure.write(folder, false, "meta")
     }
 }

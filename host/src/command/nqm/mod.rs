@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::options::Common;
 use crate::failure::Failure;
-use crate::figure::Figure;
 use crate::nqm::bands::Band;
 use crate::nqm::policy::Policy;
 use crate::nqm::run::{Run, run};
@@ -152,9 +151,7 @@ impl One {
     }
 }
 
-/// Writes a figure as PNG and as SVG.
-fn draw(folder: &OutputFolder, name: &str, figure: &Figure) -> Result<(), Failure> {
-    let rendered = figure.render().map_err(|e| Failure::run(e.to_string()))?;
-    folder.write(&format!("{name}.png"), |w| w.write_all(&rendered.png))?;
-    folder.write(&format!("{name}.svg"), |w| w.write_all(rendered.svg.as_bytes()))
+/// A number for a table: in full, or with a power of ten where that would be long or show no digits.
+fn readable(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.6}") } else { format!("{x:.5e}") }
 }
