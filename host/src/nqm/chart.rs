@@ -5,7 +5,9 @@
 //! the loss says, and stays there.
 //!
 //! A momentum μ is the y of μ = m + y², with m the lowest momentum allowed: zero, or that of the greedy
-//! schedule where it goes lower; or, where any momentum is allowed, the y of μ = sinh y.
+//! schedule where it goes lower; or, where any momentum is allowed, the y of μ = sinh y. Then s is smaller by another
+//! factor of 10⁸: two gradients taken at one place, α_k → 0 and μ_{k+1} → ∞ with their product fixed, are a limit to which
+//! the way is straight in logarithms, and what is left to gain along it falls as fast as α_k does.
 //!
 //! Below zero and far above one lie lower losses, those of steps far beyond stability that the next step takes back, and of many
 //! gradients gathered at one place for one large step; and ever more local optima. Ten steps of the default quadratic end
@@ -60,11 +62,14 @@ impl Slope {
 
 /// Searches begin at least this y away from the lowest momentum, where the loss seems flat.
 const AWAY: f64 = 0.1;
+/// By how much s is smaller where any momentum is allowed.
+const FINER: f64 = 1e-8;
 
 impl Chart {
     /// The coordinates for a largest gain, and for momenta of at least the smaller of zero and `lowest`.
     pub fn new(freedom: Freedom, largest_gain: f64, lowest: f64) -> Self {
-        let scale = if largest_gain > 0.0 { 0.01 / largest_gain } else { 1.0 };
+        let coarse = if largest_gain > 0.0 { 0.01 / largest_gain } else { 1.0 };
+        let scale = if freedom == Freedom::Unbounded { FINER * coarse } else { coarse };
         Self { freedom, scale, lowest: if lowest < 0.0 { lowest } else { 0.0 } }
     }
 

@@ -211,6 +211,12 @@ impl<'a> Objective<'a> {
         found
     }
 
+    /// A schedule near that of `found`: every coordinate is moved at random, by `far` on average.
+    pub fn shaken(&self, found: &Candidate, far: f64, rng: &mut Pcg32) -> Schedule {
+        let moved = found.point.iter().map(|x| x + far * rng.normal::<f64>());
+        self.chart.schedule(&moved.collect::<Vec<_>>())
+    }
+
     /// Descends from `found` by at most `steps` of Newton's method.
     pub fn refine(&self, found: Candidate, steps: usize) -> Candidate {
         let mut place = Place { objective: self, found };

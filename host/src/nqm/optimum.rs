@@ -1,11 +1,12 @@
 //! Schedules that are best for the loss at their end: L-BFGS and Newton's method on exact derivatives, from several starts.
 
 use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
 
 use super::chart::{Chart, Freedom};
 use super::objective::{Candidate, Objective};
 use super::quadratic::{Quadratic, Schedule, State};
-use super::starts::{random, starts};
+use super::starts::starts;
 
 /// What an optimisation arrived at.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,46 +30,66 @@ pub const STATIONARY: f64 = 1e-5;
 /// What is spent on a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Evaluations for each starting point before the best are taken further.
-    scouting: u64,
     /// Starting points that are taken further.
     finalists: usize,
+    /// How often a finalist is taken further by all methods in turn, unless it has arrived.
+    refinements: usize,
+    /// How often an optimum is shaken and descended from again.
+    shakes: usize,
 }
 
 impl Effort {
     /// Enough where most starts lead to the same optimum.
-    pub const USUAL: Self = Self { scouting: 120, finalists: 4 };
-    /// For landscapes with many optima.
-    const GREAT: Self = Self { scouting: 500, finalists: 6 };
+    pub const USUAL: Self = Self { finalists: 4, refinements: 1, shakes: 0 };
+
+    /// For landscapes with many optima: what can be afforded when a gradient costs so many steps times directions.
+    fn great(cost: usize) -> Self {
+        let evaluations = AFFORDABLE / cost.max(1);
+        let polished = evaluations / POLISHING as usize;
+        Self {
+            finalists: polished.clamp(2, 10),
+            refinements: polished.clamp(1, 8),
+            shakes: (evaluations / SCOUTING as usize).min(200),
+        }
+    }
 }
 
+/// How far an optimum is shaken, in the chart's coordinates, by turns.
+const FAR: [f64; 3] = [0.1, 0.3, 1.0];
+/// How many of the best optima are shaken by turns.
+const SHAKEN: usize = 4;
+/// Evaluations for each starting point before the best are taken further.
+const SCOUTING: u64 = 120;
 /// Evaluations spent on each finalist.
 const POLISHING: u64 = 3000;
 /// Newton steps after those, at most.
 const NEWTON_STEPS: usize = 300;
-/// What all Hessians of a finalist may cost, in schedule entries times steps times directions.
+/// What all Hessians of a finalist may cost, in schedule entries times steps times directions; and what great efforts may,
+/// in steps times directions times evaluations.
 const AFFORDABLE: usize = 500_000_000;
-/// Steps up to which any momentum is tried: with more, such a search ends anywhere but in an optimum.
-pub const FEW: usize = 16;
-/// Random starts of that search.
-const RANDOM: usize = 30;
-
 /// The schedule of `steps` steps from `state` on that has the least excess loss at its end.
 ///
-/// If momenta are free they are from zero up, and, for at most [`FEW`] steps, also any number, should that lead to a lower
-/// optimum. The greedy schedule is among the starting points, so that the result is never worse.
+/// If momenta are free they may be any numbers, as long as that leads to a stationary point lower than with momenta from
+/// zero up, and otherwise are from zero up. The greedy schedule is among the starting points, so that the result is
+/// never worse.
 pub fn optimal(quadratic: &Quadratic, state: &State, steps: usize, freedom: Freedom) -> Optimum {
     let found = constrained(quadratic, state, steps, freedom);
-    if freedom != Freedom::Both || steps > FEW {
+    if freedom != Freedom::Both {
         return found;
     }
     let mut starts = starts(quadratic, state, steps, Freedom::Unbounded);
     starts.push(found.schedule.clone());
-    starts.extend(random(quadratic, steps, RANDOM));
-    let other = best_of(quadratic, state, Freedom::Unbounded, Effort::GREAT, starts);
+    let effort = Effort::great(steps * quadratic.directions().len());
+    let other = best_of(quadratic, state, Freedom::Unbounded, effort, starts);
     let iterations = found.iterations + other.iterations;
     let lower = other.stationary && (other.excess < found.excess || !found.stationary);
-    Optimum { iterations, ..if lower { other } else { found } }
+    let mut best = if lower { other } else { found };
+    // Where nothing moves yet momentum does nothing, and the search has left it anywhere.
+    let moving = quadratic.advance(&mut state.clone(), None).drive > 0.0;
+    if let Some(first) = best.schedule.first_mut().filter(|_| !moving) {
+        first.momentum = 0.0;
+    }
+    Optimum { iterations, ..best }
 }
 
 /// The same with momenta from zero up.
@@ -114,17 +135,26 @@ pub fn best_of(
         if freedom == Freedom::Both {
             start.iter_mut().for_each(|step| step.momentum = lowest.larger(step.momentum));
         }
-        let (at_first, end) = objective.descend(start, effort.scouting);
+        let (at_first, end) = objective.descend(start, SCOUTING);
         bar = if at_first < bar { at_first } else { bar };
         found.extend(end);
     }
-    found.sort_by(|a, b| a.excess.total_cmp(&b.excess));
-    found.dedup_by(|b, a| (b.excess - a.excess).abs() <= 1e-9 * a.excess);
+    sort(&mut found);
+    let mut rng = Pcg32::new(0, 0);
+    for round in 0..effort.shakes {
+        let Some(best) = found.get(round % SHAKEN % found.len().max(1)) else { break };
+        let start = objective.shaken(best, FAR[round % FAR.len()], &mut rng);
+        found.extend(objective.descend(start, SCOUTING).1);
+        sort(&mut found);
+    }
     let finalists = found.into_iter().take(effort.finalists).map(|candidate| {
         let steps = candidate.schedule.len();
         let affordable = AFFORDABLE / objective.hessian_cost(steps).max(1);
-        let polished = objective.polish(candidate, POLISHING);
-        let refined = objective.refine(polished, affordable.clamp(1, NEWTON_STEPS));
+        let mut refined = candidate;
+        for _ in 0..effort.refinements {
+            refined = objective.polish(refined, POLISHING);
+            refined = objective.refine(refined, affordable.clamp(1, NEWTON_STEPS));
+        }
         let (measured, rounding) = objective.measured(refined);
         let norm = measured.gradient_norm;
         (measured, norm <= STATIONARY || norm <= rounding)
@@ -140,4 +170,10 @@ pub fn best_of(
         iterations: objective.evaluations(),
         stationary,
     }
+}
+
+/// The best first, and of those with the same loss one.
+fn sort(found: &mut Vec<Candidate>) {
+    found.sort_by(|a, b| a.excess.total_cmp(&b.excess));
+    found.dedup_by(|b, a| (b.excess - a.excess).abs() <= 1e-9 * a.excess);
 }

@@ -2,9 +2,7 @@
 
 use std::iter;
 
-use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
-use myopia_core::rng::Pcg32;
 
 use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
@@ -82,17 +80,4 @@ fn continued(
         Freedom::Both | Freedom::Unbounded => greedy_steps(quadratic, end, left),
     });
     schedule
-}
-
-/// `count` schedules of random learning rates around half the inverse of the largest gain, and random momenta from −0.7 to 0.8,
-/// always the same ones.
-pub fn random(quadratic: &Quadratic, steps: usize, count: usize) -> Vec<Schedule> {
-    let mut rng = Pcg32::new(1, 0);
-    let sharpest = quadratic.largest_gain();
-    let unit = if sharpest > 0.0 { 0.6 / sharpest } else { 1.0 };
-    let mut step = || Step {
-        learning_rate: unit * Libm::exp(rng.normal::<f64>()),
-        momentum: 1.5 * rng.uniform::<f64>() - 0.7,
-    };
-    (0..count).map(|_| (0..steps).map(|_| step()).collect()).collect()
 }

@@ -44,8 +44,8 @@ struct One {
     #[command(flatten)]
     run: RunOptions,
     /// greedy, greedy-momentum, optimal, optimal-momentum, replan:H, replan-momentum:H, tuned:H, constant:RATE,
-    /// decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum. optimal-momentum tries any momentum
-    /// for up to 16 steps, and momenta from zero up for more
+    /// decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum. optimal-momentum tries any momentum,
+    /// also below zero and above one
     #[arg(long, required = true)]
     schedule: Option<Policy>,
 }

@@ -73,15 +73,14 @@ fn momentum_helps_and_is_never_worse_than_greedy_momentum() {
     assert!(both < 0.999 * excess(&format!("{setting} --schedule optimal")), "{both}");
 }
 
-/// On curvatures 1/i with noise of variance 1/h the best momentum, from zero up, is zero.
+/// What L-BFGS in NumPy over ln α and raw μ finds for curvatures 1/i and noise 1/h from greedy, constant and random starts.
 #[test]
-fn with_the_papers_noise_the_best_momentum_is_zero() {
-    let setting = "--dim 100 --steps 50";
-    let without = nqm(&format!("{setting} --schedule optimal")).unwrap();
-    let with = nqm(&format!("{setting} --schedule optimal-momentum")).unwrap();
-    assert!((without.excess_loss - 0.6513353503572).abs() < 1e-10, "{}", without.excess_loss);
-    assert!((with.excess_loss / without.excess_loss - 1.0).abs() < 1e-10, "{}", with.excess_loss);
-    assert!(with.momenta.iter().all(|momentum| momentum.abs() < 1e-4), "{:?}", with.momenta);
+fn momenta_are_free_over_the_reals() {
+    let found = nqm("--dim 100 --steps 3 --schedule optimal-momentum").unwrap();
+    assert!((found.excess_loss - 1.7275784543918877).abs() < 1e-10, "{}", found.excess_loss);
+    assert!(found.momenta[1] > 1.0 && found.momenta[2] < 0.0, "{:?}", found.momenta);
+    let without = excess("--dim 100 --steps 50 --schedule optimal");
+    assert!((without - 0.6513353503572).abs() < 1e-10, "{without}");
 }
 
 /// Little noise, many steps: the landscape's worst. The end is stationary, and lower than greedy by far.
@@ -253,7 +252,7 @@ fn each_preconditioner_shows_the_bias_in_its_own_direction() {
     }
 }
 
-/// Any momentum is tried for few steps: far lower than with momenta from zero up, and the two ends are stationary.
+/// Any momentum is tried: far lower than with momenta from zero up, and the two ends are stationary.
 #[test]
 fn few_steps_may_have_any_momentum() {
     let setting = "--dim 10 --steps 4";
