@@ -284,3 +284,31 @@ fn a_look_ahead_of_20_000_steps_takes_the_memory_of_one_of_2_000() {
     // Page by page the two may differ; a tape of the steps would take hundreds of MiB.
     assert!(long < short + 1_024, "{long} KiB after {short} KiB");
 }
+
+#[test]
+fn results_of_which_only_some_could_be_written_count_as_unfinished() {
+    for (arguments, last) in LONG.into_iter().zip([
+        "train.json",
+        "meta.json",
+        "surface.png",
+        "horizons.json",
+        "online.json",
+    ]) {
+        let root = tempfile::tempdir().unwrap();
+        let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
+        assert_eq!(run(&mut program(arguments, &whole)).0, Some(0));
+        let rarely = ["--checkpoint-every", "3600"];
+        let with_rare_checkpoints = |extra: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
+            command.args(arguments.split_whitespace()).args(rarely).args(["--quiet", extra]);
+            command.arg("--out").arg(&torn).env_remove("MYOPIA_MNIST").stdout(Stdio::null());
+            command
+        };
+        fs::create_dir_all(torn.join(last)).unwrap();
+        refuses(with_rare_checkpoints("--force").stderr(Stdio::piped()), 1, &[last, "in the way"]);
+        assert!(torn.join(CHECKPOINT).exists(), "{arguments}: looks finished");
+        fs::remove_dir(torn.join(last)).unwrap();
+        assert_eq!(run(&mut with_rare_checkpoints("--resume")), (Some(0), String::new()));
+        assert!(contents(&whole) == contents(&torn), "{arguments}");
+    }
+}

@@ -37,6 +37,17 @@ fn refuses(command: &mut Command, status: i32, words: &[&str]) {
 }
 
 #[test]
+fn a_comparison_on_the_quadratic_has_a_page() {
+    let root = tempfile::tempdir().unwrap();
+    let compare = "nqm compare --dim 5 --steps 6 greedy constant:0.1 --quiet --out";
+    succeeds(program(compare).arg(root.path()));
+    succeeds(program("report").arg(root.path()));
+    let page = fs::read_to_string(root.path().join("report.html")).unwrap();
+    assert_eq!(page.matches("<figure>").count(), 2);
+    assert!(page.contains("download=\"bands.csv\""));
+}
+
+#[test]
 fn a_page_stands_alone_and_its_command_makes_the_same_results() {
     let root = tempfile::tempdir().unwrap();
     let (out, again) = (root.path().join("out"), root.path().join("again"));

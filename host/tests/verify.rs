@@ -88,6 +88,7 @@ fn what_is_not_understood_is_refused_with_what_there_is() {
         (&["--target", "probe", "--chip", "Z80"], &["--chip Z80", "nucleo-f411re (STM32F411RETx)"]),
         (&["--target", "nrf52840-dk", "--chip", "RP2040"], &["one board"]),
         (&["--target", "qemu", "--image", "x"], &["single target"]),
+        (&["--target", "linux-aarch64", "--image", "no/such"], &["--image no/such is no file"]),
         (&["--timeout", "0"], &["--timeout"]),
     ] {
         let (code, stdout, stderr) = verify(None, arguments);

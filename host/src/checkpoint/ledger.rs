@@ -109,7 +109,8 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         Unit { ledger: self, number }
     }
 
-    /// Saves all states now.
+    /// Saves all states now. Called before results are written, so that a folder in which only some of them are complete
+    /// holds a checkpoint and counts as unfinished.
     ///
     /// # Errors
     /// When the checkpoint cannot be written; the last one is then intact.

@@ -212,6 +212,7 @@ impl Options {
         if let Some(folder) = &folder {
             let finished: Vec<(u32, &Training)> =
                 of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
+            ledger.save()?;
             self.write(folder, partial, &paths, &finished, &report)?;
             if let Some(overlays) = &surface {
                 let figure = horizons::surface(&paths, overlays, &loss, partial);

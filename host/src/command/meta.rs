@@ -95,6 +95,7 @@ impl Options {
         };
         let (records, partial) = (progress.records, early.is_some());
         if let Some(folder) = &folder {
+            ledger.save()?;
             folder.write_as(partial, "trajectory.csv", |w| Record::write(w, &records))?;
         }
         if let Some(Ended::Diverged(diverged)) = &early {

@@ -271,6 +271,7 @@ impl Options {
             trials: rows(&kinds, &outcomes),
         };
         if let Some(folder) = &folder {
+            ledger.save()?;
             write(folder, partial, &report, &outcomes)?;
         }
         if !partial {

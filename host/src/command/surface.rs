@@ -123,6 +123,7 @@ impl Options {
                 // An unfinished shard is no use to anyone but the run that goes on with it.
                 if interrupted.is_none() {
                     let all = about.cells;
+                    ledger.save()?;
                     let report = surface::write_shard(folder, about, shard, &rows)?;
                     ledger.finish()?;
                     if common.json {
@@ -137,6 +138,7 @@ impl Options {
             }
             _ => {
                 let partial = interrupted.is_some();
+                ledger.save()?;
                 let report = surface::write(folder.as_ref(), &about, &rows, partial)?;
                 if !partial {
                     ledger.finish()?;

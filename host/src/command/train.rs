@@ -98,6 +98,7 @@ impl Options {
             digest: format!("{:016x}", trained.digest),
         };
         if let Some(folder) = &folder {
+            ledger.save()?;
             folder.write_as(partial, "training.csv", |w| {
                 csv::write(w, &["step", "learning_rate", "loss"], &trained.steps)
             })?;

@@ -83,6 +83,12 @@ impl Options {
         if self.image.is_some() && !matches!(subjects.as_slice(), [Subject::Target(_)]) {
             return Err(Failure::usage("--image is for a single target; name it with --target"));
         }
+        if let Some(image) = self.image.as_deref().filter(|image| !image.is_file()) {
+            return Err(Failure::usage(format!(
+                "--image {} is no file; name the image that was built",
+                image.display()
+            )));
+        }
         let folder = match &common.out {
             Some(path) => Some(OutputFolder::create(path, common.force)?),
             None => None,

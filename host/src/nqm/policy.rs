@@ -70,8 +70,10 @@ impl FromStr for Policy {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let horizon = |text: &str| match text.parse() {
-            Ok(horizon) if horizon > 0 => Ok(horizon),
-            _ => Err(format!("the horizon is {text:?}; give a number of steps, at least 1")),
+            Ok(horizon) if (1..=MOST_STEPS).contains(&horizon) => Ok(horizon),
+            _ => Err(format!(
+                "the horizon is {text:?}; give a number of steps, at least 1 and at most {MOST_STEPS}"
+            )),
         };
         match text.split_once(':') {
             None => match text {
@@ -100,6 +102,9 @@ impl FromStr for Policy {
     }
 }
 
+/// The longest schedule: far beyond what can be waited for, and a number that 32 bits and memory hold.
+pub const MOST_STEPS: usize = 10_000_000;
+
 /// Steps when neither an option nor a file says how many.
 pub const DEFAULT_STEPS: usize = 250;
 
@@ -122,6 +127,12 @@ impl Policy {
             }
             Self::File(path) => {
                 let table = table::read(path, &COLUMNS, 2)?;
+                if table.rows.is_empty() {
+                    return Err(Failure::run(format!(
+                        "{} has a header and no steps; give at least one line below it",
+                        path.display()
+                    )));
+                }
                 if let Some(steps) = steps.filter(|&steps| steps != table.rows.len()) {
                     return Err(Failure::usage(format!(
                         "--steps is {steps} but {} has {} steps; leave --steps away",

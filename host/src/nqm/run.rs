@@ -115,6 +115,9 @@ pub fn run(quadratic: &Quadratic, policy: &Policy, settings: Settings) -> Result
         run.excess.cooled.push(next.excess);
     }
     let floor = quadratic.floor();
+    if !floor.is_finite() {
+        return Err(Failure::run("the floor ½ Σ hσ² is not finite; lower the noise"));
+    }
     let above = |excess: &[f64]| excess.iter().map(|e| e + floor).collect();
     run.losses = above(&run.excess.losses);
     run.cooled_losses = above(&run.excess.cooled);

@@ -104,7 +104,12 @@ impl Contents {
                 }
                 "json" => {
                     let value = serde_json::from_slice(&bytes);
-                    let mut fields: Map<String, Value> = value.map_err(|e| damaged("JSON", &e))?;
+                    let mut fields = match value.map_err(|e| damaged("JSON", &e))? {
+                        Value::Object(fields) => fields,
+                        // One entry a run or a horizon: what they say is in the tables.
+                        Value::Array(_) => continue,
+                        other => return Err(damaged("a report", &other)),
+                    };
                     if let Some(Value::Object(nested)) = fields.remove("settings") {
                         fields.extend(nested);
                     }

@@ -6,13 +6,14 @@ use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::QuadraticOptions;
+use super::options::{QuadraticOptions, at_most};
 use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
 use crate::failure::Failure;
 use crate::figure::{Axis, Figure, Lines, Markers, Series};
 use crate::nqm::Quadratic;
+use crate::nqm::policy::MOST_STEPS;
 use crate::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
 use crate::output::{OutputFolder, csv, json, standard};
 
@@ -140,6 +141,10 @@ impl Options {
         }
         if self.steps == Some(0) {
             return Err(Failure::usage("--steps is 0; give at least one step"));
+        }
+        at_most("steps", self.steps.unwrap_or(0), MOST_STEPS)?;
+        for &horizon in &self.horizons {
+            at_most("horizons", horizon, MOST_STEPS)?;
         }
         if !self.momentum.is_finite() {
             return Err(Failure::usage(format!(

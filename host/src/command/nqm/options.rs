@@ -5,6 +5,7 @@ use myopia_core::nqm::Preconditioner;
 
 use crate::failure::Failure;
 use crate::nqm::Quadratic;
+use crate::nqm::policy::MOST_STEPS;
 use crate::nqm::spectrum::{Noise, Setting, Spectrum};
 
 /// Which quadratic, and what its gradients are multiplied by.
@@ -38,6 +39,7 @@ impl QuadraticOptions {
     /// The quadratic they describe.
     pub fn quadratic(&self) -> Result<Quadratic, Failure> {
         let Self { power, damping, .. } = *self;
+        at_most("dim", self.dim.unwrap_or(0), MOST_DIRECTIONS)?;
         let preconditioner = Preconditioner::new(power, damping)
             .map_err(|e| Failure::usage(format!("--power {power:?} --damping {damping:?}: {e}")))?;
         let setting = Setting {
@@ -49,6 +51,19 @@ impl QuadraticOptions {
             preconditioner,
         };
         setting.quadratic()
+    }
+}
+
+/// The most directions: some ten gigabytes of them.
+const MOST_DIRECTIONS: usize = 100_000_000;
+
+/// Refuses a number that could only end in a failed allocation.
+pub fn at_most(option: &str, number: usize, most: usize) -> Result<(), Failure> {
+    match number <= most {
+        true => Ok(()),
+        false => {
+            Err(Failure::usage(format!("--{option} {number} is too many; give at most {most}")))
+        }
     }
 }
 
@@ -76,6 +91,8 @@ impl RunOptions {
         if steps == Some(0) {
             return Err(Failure::usage("--steps is 0; give at least one step"));
         }
+        at_most("steps", steps.unwrap_or(0), MOST_STEPS)?;
+        at_most("cool", cool, MOST_STEPS)?;
         Ok(crate::nqm::run::Settings { steps, momentum, cooling: cool })
     }
 }

@@ -182,6 +182,11 @@ fn wrong_spectra_are_named_with_their_line() {
     assert!(sentence("--schedule greedy --dim 0").contains("--dim is 0"));
     assert!(sentence("--schedule greedy --steps 0").contains("--steps is 0"));
     assert!(sentence("--schedule replan:0").contains("at least 1"));
+    // 2³² + 10 is not ten.
+    assert!(sentence("--schedule tuned:4294967306").contains("at most 10000000"));
+    assert!(sentence("--schedule constant:0.1 --steps 4294967306").contains("at most 10000000"));
+    assert!(sentence("--schedule greedy --dim 4294967306").contains("at most 100000000"));
+    assert!(sentence("--schedule greedy --noise constant:1e308 --dim 50").contains("noise"));
 }
 
 #[test]
@@ -191,6 +196,8 @@ fn a_schedule_file_shorter_than_the_horizon_is_refused() {
     assert_eq!(nqm(&format!("--schedule file:{path}")).unwrap().losses.len(), 3);
     let refused = sentence(&format!("--schedule file:{path} --steps 3"));
     assert!(refused.contains("--steps is 3 but") && refused.contains("has 2 steps"), "{refused}");
+    let path = file(folder.path(), "empty.csv", "learning_rate,momentum\n");
+    assert!(sentence(&format!("--schedule file:{path}")).contains("no steps"));
     let path = file(folder.path(), "wrong.csv", "learning_rate,momentum\n0.1,0.9\ninf,0.9\n");
     assert!(sentence(&format!("--schedule file:{path}")).contains("line 3: the learning_rate is"));
 }
