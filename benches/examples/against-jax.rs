@@ -5,106 +5,123 @@
 //! ```
 //!
 //! The command after `--` must print one JSON line for each variant, with `variant` and `us_per_step.median`. It runs three
-//! times, and before and after each run the same steps are timed here, on one thread. Medians of all, and the digest.
+//! times, and before and after each run the same steps are timed here, on as many threads as its `--threads` says: on
+//! batches that lie ready in memory, as the peer's do, and again with each step making its own. Medians of all, and the digest.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
+use myopia::bench::{digests, step};
 use myopia::engine::{Isa, Precision, Work};
-use myopia::problem::Data;
-use myopia_benches::{images, paper_network, schedule, start};
+use myopia::network::{HeapBatch, HeapNetwork};
+use myopia::problem::ExampleSet;
+use myopia_benches::peer::{Peer, median};
+use myopia_benches::{PAPER, images, schedule};
 use myopia_core::engine::Engine;
+use myopia_core::rng::Pcg32;
+use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{PARAMETERS, Parameter};
 use myopia_core::vector::Vector;
 
 /// Steps of a timed run, as many as the peers take.
-const STEPS: u32 = 200;
+const STEPS: usize = 200;
+/// Examples in a batch.
+const BATCH: usize = 100;
 
 struct Timed<'a, const P: usize> {
-    data: &'a Data<f32>,
+    examples: &'a ExampleSet<f32>,
+    /// Where the batches lie, as many as there are steps, or one that is filled for each step.
+    room: &'a mut [HeapBatch<f32>],
     directions: [Parameter; P],
 }
 
 impl<const P: usize> Work<f32> for Timed<'_, P> {
     /// Microseconds per step, and the digest of the values.
-    type Output = (f64, u64);
+    type Output = (f64, String);
 
     fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
-        let problem = paper_network(self.data);
-        let mut run = problem.run::<G, P>(engine, &start(&problem, engine));
+        let mut storage = HeapNetwork::<G::Vector, P>::new(PAPER, BATCH).expect("a valid shape");
+        let (mut network, _) = storage.network(engine);
+        network.initialise(&mut Pcg32::new(1, 0));
+        let numbers: Vec<u32> = (0..self.examples.len() as u32).collect();
+        let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
         let schedule = schedule().with_tangents(self.directions);
+        let mut batches: Vec<_> = self.room.iter_mut().map(HeapBatch::batch).collect();
+        let ready = batches.len() == STEPS;
+        if ready {
+            for batch in &mut batches {
+                batch.fill(self.examples, sampler.next_batch(BATCH));
+            }
+        }
         let started = Instant::now();
-        run.train(&schedule, 0..STEPS, |_, _, _| {}).expect("the schedule keeps training finite");
-        (started.elapsed().as_secs_f64() * 1e6 / f64::from(STEPS), run.digests().0)
+        for k in 0..STEPS {
+            let place = k % batches.len();
+            let batch = &mut batches[place];
+            if !ready {
+                batch.fill(self.examples, sampler.next_batch(BATCH));
+            }
+            step(&mut network, batch, &schedule, k as u32);
+        }
+        let microseconds = started.elapsed().as_secs_f64() * 1e6;
+        let [values, _] = digests(&network);
+        (microseconds / STEPS as f64, values)
     }
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn main() -> ExitCode {
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let Some((program, arguments)) = command.split_first() else {
-        eprintln!(
-            "name the peer's command after --, for example: -- python3 jax_hypergrad.py --threads 1"
-        );
-        return ExitCode::from(2);
-    };
+fn run() -> Result<(), String> {
+    let peer = Peer::from_command_line()?;
     let (data, name) = images();
     let isa = Isa::widest();
-    let (mut plain, mut three, mut peer) = (Vec::new(), Vec::new(), Vec::new());
-    let mut digests = Vec::new();
-    let mut time = || {
-        for _ in 0..5 {
-            let (time, digest) = f32::run(isa, Timed { data: &data, directions: [] });
-            plain.push(time);
-            digests.push(digest);
-            let (time, digest) = f32::run(isa, Timed { data: &data, directions: PARAMETERS });
-            three.push(time);
-            digests.push(digest);
-        }
-    };
-    for _ in 0..3 {
-        time();
-        let output = match Command::new(program).args(arguments).output() {
-            Ok(output) if output.status.success() => output,
-            Ok(output) => {
-                eprintln!("{program} failed: {}", String::from_utf8_lossy(&output.stderr));
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("could not run {program}: {error}; check the command after --");
-                return ExitCode::FAILURE;
-            }
-        };
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            let variant = record["variant"].as_str();
-            if let (Some(variant), Some(time)) = (variant, record["us_per_step"]["median"].as_f64())
-            {
-                peer.push((variant.to_owned(), time));
+    let mut rooms = [1, STEPS].map(|count| -> Vec<HeapBatch<f32>> {
+        (0..count).map(|_| HeapBatch::new(PAPER, BATCH)).collect()
+    });
+    let examples = &data.training;
+    let mut times: [[Vec<f64>; 2]; 2] = Default::default();
+    let mut found = Vec::new();
+    let printed = peer.beside(3, || {
+        for (room, times) in rooms.iter_mut().zip(&mut times) {
+            let plain = f32::run(isa, Timed { examples, room, directions: [] });
+            let three = f32::run(isa, Timed { examples, room, directions: PARAMETERS });
+            for ((time, digest), times) in [plain, three].into_iter().zip(times) {
+                times.push(time);
+                found.push(digest);
             }
         }
-    }
-    time();
-    assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "every run has the same bits");
+    })?;
+    assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "every run has the same bits");
 
-    let (plain, three) = (median(plain), median(three));
-    println!("{name}, {} instructions, digest {:016x}", isa.name(), digests[0]);
-    println!(
-        "plain step {plain:.0} µs, with three tangents {three:.0} µs: {:.2} times",
-        three / plain
-    );
-    let mut variants: Vec<String> = peer.iter().map(|(variant, _)| variant.clone()).collect();
+    let threads = peer.threads();
+    println!("{name}, {} instructions, {threads} threads, digest {}", isa.name(), found[0]);
+    let [gathering, ready] = times.map(|times| times.map(median));
+    for (how, [plain, three]) in [("batches ready", ready), ("batches made", gathering)] {
+        let ratio = three / plain;
+        println!("{how}: plain {plain:.0} µs, with three tangents {three:.0} µs, {ratio:.2} times");
+    }
+    let time = |line: &serde_json::Value| {
+        Some((line["variant"].as_str()?.to_owned(), line["us_per_step"]["median"].as_f64()?))
+    };
+    let peers: Vec<(String, f64)> = printed.iter().filter_map(time).collect();
+    let mut variants: Vec<&String> = peers.iter().map(|(variant, _)| variant).collect();
     variants.sort();
     variants.dedup();
     for variant in variants {
-        let times = peer.iter().filter(|(v, _)| *v == variant).map(|(_, time)| *time);
-        let theirs = median(times.collect());
-        let ours = if variant == "plain" { plain } else { three };
-        println!("{variant:<18} {theirs:>6.0} µs, {:.2} times ours", theirs / ours);
+        let theirs = peers.iter().filter(|(v, _)| v == variant).map(|(_, time)| *time);
+        let theirs = median(theirs.collect());
+        let which = usize::from(variant != "plain");
+        let (ready, made) = (theirs / ready[which], theirs / gathering[which]);
+        println!(
+            "{variant:<18} {theirs:>6.0} µs, {ready:.2} times ours, {made:.2} with batches made"
+        );
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
 }

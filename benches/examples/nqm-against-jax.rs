@@ -9,10 +9,11 @@
 //! threads as its `--threads` says. Medians of all, and the digests. Its losses must agree with ours in nine digits.
 
 use std::collections::BTreeMap;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use myopia_benches::nqm::{STEPS, Work};
+use myopia_benches::peer::{Peer, median};
 
 /// Directions, as the peer has them by default.
 const DIMS: [u32; 2] = [1_000, 100_000];
@@ -56,65 +57,36 @@ impl Ours {
     }
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+/// What the peer printed of one variant.
+struct Theirs {
+    dims: u32,
+    loss: f64,
+    times: Vec<f64>,
 }
 
-fn main() -> ExitCode {
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let Some((program, arguments)) = command.split_first() else {
-        eprintln!(
-            "name the peer's command after --, for example: -- python3 jax_nqm.py --threads 1"
-        );
-        return ExitCode::from(2);
-    };
-    let given = arguments.iter().position(|argument| argument == "--threads");
-    let threads = given.and_then(|i| arguments.get(i + 1)?.parse().ok()).unwrap_or(1);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let Ok(pool) = pool else {
-        eprintln!("could not start {threads} threads; lower --threads");
-        return ExitCode::FAILURE;
-    };
+fn run() -> Result<(), String> {
+    let peer = Peer::from_command_line()?;
     let mut works = DIMS.map(|dims| (dims, Work::new(dims)));
     let mut ours = Ours::default();
-    let mut peer: BTreeMap<String, (u32, f64, Vec<f64>)> = BTreeMap::new();
-    let mut time = |ours: &mut Ours| (0..5).for_each(|_| pool.install(|| ours.time(&mut works)));
-    for _ in 0..2 {
-        time(&mut ours);
-        let output = match Command::new(program).args(arguments).output() {
-            Ok(output) if output.status.success() => output,
-            Ok(output) => {
-                eprintln!("{program} failed: {}", String::from_utf8_lossy(&output.stderr));
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("could not run {program}: {error}; check the command after --");
-                return ExitCode::FAILURE;
-            }
-        };
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            let variant = record["variant"].as_str();
-            let dims = record["dims"].as_u64().and_then(|dims| u32::try_from(dims).ok());
-            let loss = record["loss"].as_f64();
-            let time = record["ns_per_dim_step"]["median"].as_f64();
-            if let (Some(variant), Some(dims), Some(loss), Some(time)) = (variant, dims, loss, time)
-            {
-                let entry = peer.entry(variant.to_owned()).or_insert((dims, loss, Vec::new()));
-                entry.2.push(time);
-            }
+    let printed = peer.beside(2, || ours.time(&mut works))?;
+    let mut variants: BTreeMap<&str, Theirs> = BTreeMap::new();
+    for line in &printed {
+        let variant = line["variant"].as_str();
+        let dims = line["dims"].as_u64().and_then(|dims| u32::try_from(dims).ok());
+        let loss = line["loss"].as_f64();
+        let time = line["ns_per_dim_step"]["median"].as_f64();
+        if let (Some(variant), Some(dims), Some(loss), Some(time)) = (variant, dims, loss, time) {
+            let new = || Theirs { dims, loss, times: Vec::new() };
+            variants.entry(variant).or_insert_with(new).times.push(time);
         }
     }
-    time(&mut ours);
-
-    println!("{threads} threads, {STEPS} steps, ns per direction and step");
+    println!("{} threads, {STEPS} steps, ns per direction and step", peer.threads());
     for ((dims, kind), times) in &ours.times {
         let (_, digest) = ours.outcomes[&(*dims, *kind)];
         let mean = median(times.clone());
         println!("{:<28} {mean:>7.3}, digest {digest:016x}", format!("{kind}, {dims} directions"));
     }
-    for (variant, (dims, loss, times)) in peer {
+    for (variant, Theirs { dims, loss, times }) in variants {
         let Some((kind, _)) = KINDS.iter().find(|(kind, _)| variant.contains(kind)) else {
             continue;
         };
@@ -127,5 +99,15 @@ fn main() -> ExitCode {
         let theirs = median(times);
         println!("{variant:<28} {theirs:>7.3}, {:.1} times ours", theirs / median(mine.clone()));
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
 }

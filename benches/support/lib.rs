@@ -1,13 +1,12 @@
 //! What the benchmarks share: the paper's network on images with MNIST's share of zeros.
 
 pub mod nqm;
+pub mod peer;
 
-use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source, Start};
-use myopia_core::engine::Engine;
+use myopia::problem::{Data, ExampleSet, Source};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
 
 /// 6,000 images of 784 pixels, each pixel non-zero with MNIST's probability of 0.19, and random labels.
 pub fn mnist_like<T: Real>() -> Data<T> {
@@ -38,28 +37,10 @@ pub fn images() -> (Data<f32>, &'static str) {
     }
 }
 
-/// The paper's network, 784-100-100-10, in batches of 100 with momentum 0.9.
-pub fn paper_network<T: Real>(data: &Data<T>) -> Problem<'_, T> {
-    Problem {
-        data,
-        layers: vec![784, 100, 100, 10],
-        batch: 100,
-        momentum: T::from_f64(0.9),
-        objective: ObjectiveSet::Validation,
-        objective_size: None,
-        seed: 1,
-    }
-}
+/// The paper's network.
+pub const PAPER: &[usize] = &[784, 100, 100, 10];
 
 /// The schedule of the timed steps, that of the peers' scripts.
 pub fn schedule<T: Real>() -> InverseTime<T> {
     InverseTime { alpha0: T::from_f64(0.05), time_constant: T::from_f64(100.0), beta: T::ONE }
-}
-
-/// Initial weights.
-pub fn start<T: Real, G>(problem: &Problem<'_, T>, engine: G) -> Start<T>
-where
-    G: Engine<Vector: Vector<Scalar = T>>,
-{
-    problem.start(engine, 0, T::ZERO).expect("no step was taken")
 }

@@ -2,7 +2,7 @@
 
 use myopia::descent::{Descent, Record};
 use myopia::engine::{Isa, Precision, Work};
-use myopia::problem::{Problem, Run, Start};
+use myopia::problem::{Problem, Run, Start, Together};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::engine::{Engine, Plain};
@@ -214,14 +214,15 @@ fn runs_trained_together_have_the_bits_of_runs_trained_alone() {
     // The third diverges.
     let schedules = [0.1f32, 0.02, 1e20, 0.3].map(|alpha0| InverseTime { alpha0, ..SCHEDULE });
     let with_tangents = schedules.map(|schedule| schedule.with_tangents(PARAMETERS));
-    let mut together = schedules.map(|_| problem.run::<_, 3>(F32, &start));
+    let mut together = Together::new(&problem, F32, &start, with_tangents);
     let mut alone = schedules.map(|_| problem.run::<_, 3>(F32, &start));
     for steps in [0..5, 5..30, 30..47] {
         let mut losses = vec![Vec::new(); 4];
         let seen = |run: usize, k: u32, rate: f32, loss: f32| {
             losses[run].push((k, rate.to_bits(), loss.to_bits()));
         };
-        let ended = Run::train_together(&mut together, &with_tangents, steps.clone(), seen);
+        together.train(steps.clone(), seen);
+        let ended = together.ended().to_vec();
         for (place, run) in alone.iter_mut().enumerate() {
             if place == 2 && steps.start > 0 {
                 continue;
@@ -232,7 +233,7 @@ fn runs_trained_together_have_the_bits_of_runs_trained_alone() {
             assert_eq!(seen, losses[place], "losses of run {place}");
             assert_eq!(ended[place].is_err(), place == 2);
             if place != 2 {
-                assert_eq!(run.digests(), together[place].digests(), "run {place}");
+                assert_eq!(run.digests(), together.digests(place), "run {place}");
             }
         }
     }

@@ -4,19 +4,38 @@ use super::mask::{BITS, Mask, Tile, ones};
 use super::matrix::Matrix;
 use super::sparse::{Entry, Lists};
 use crate::dual::Dual;
-use crate::engine::Task;
+use crate::engine::{Engine, Task};
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// Marks the active units of each example, and lists for each unit the examples in which it is active.
-pub struct Activity<'a, 'r, V: Vector, const P: usize> {
+/// Marks the active units of each example, and lists for each unit the examples in which it is active: factors of the gradient.
+pub struct Activity<'a, V: Vector, const P: usize> {
     pub examples: usize,
     pub values: Matrix<'a, V, P>,
-    pub by_example: &'a mut Mask<'r>,
-    pub by_unit: &'a mut Lists<'r, Dual<V::Scalar, P>>,
+    pub by_example: Mask<'a>,
+    pub by_unit: Option<Lists<'a, Dual<V::Scalar, P>>>,
 }
 
-impl<V: Vector, const P: usize> Task for Activity<'_, '_, V, P> {
+impl<V: Vector, const P: usize> Activity<'_, V, P> {
+    /// Does it on `engine`, over at most `threads` threads.
+    pub fn on<E: Engine<Vector = V>>(self, engine: E, threads: usize) {
+        let words = self.by_example.width();
+        if threads < 2 || words < 2 {
+            return engine.run(self);
+        }
+        let (here, there) = (threads.div_ceil(2), threads / 2);
+        let before = words.div_ceil(2);
+        let (values, of_others) = self.values.split(before * BITS / V::LANES);
+        let (by_example, others) = self.by_example.split(before);
+        let (by_unit, other_lists) = self.by_unit.map(|lists| lists.split(before * BITS)).unzip();
+        let first = Activity { values, by_example, by_unit, ..self };
+        let second =
+            Activity { values: of_others, by_example: others, by_unit: other_lists, ..first };
+        engine.join(|| first.on(engine, here), || second.on(engine, there));
+    }
+}
+
+impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
     type Output = ();
 
     fn name(&self) -> &'static str {
@@ -26,8 +45,10 @@ impl<V: Vector, const P: usize> Task for Activity<'_, '_, V, P> {
     #[inline(always)]
     fn run(self) {
         const { assert!(V::LANES <= MOST_LANES && BITS.is_multiple_of(V::LANES)) };
-        let Self { examples, values, by_example, by_unit } = self;
-        by_unit.clear();
+        let Self { examples, values, mut by_example, mut by_unit } = self;
+        if let Some(by_unit) = &mut by_unit {
+            by_unit.clear();
+        }
         let blocks = values.elements.len() / values.rows.max(1);
         for (word, first) in (0..blocks).step_by(BITS / V::LANES).enumerate() {
             let some = blocks.min(first + BITS / V::LANES) - first;
@@ -46,6 +67,7 @@ impl<V: Vector, const P: usize> Task for Activity<'_, '_, V, P> {
                     }
                     for (lane, (unit, found)) in units.iter_mut().zip(found).enumerate() {
                         *unit = found;
+                        let Some(by_unit) = &mut by_unit else { continue };
                         let entries = ones(0, found).map_while(|example| {
                             let factor = column.get(example)?.lane(lane);
                             Some(Entry { position: (start + example) as u16, factor })

@@ -8,56 +8,66 @@ pub const fn words(bits: usize) -> usize {
     bits.div_ceil(BITS)
 }
 
-/// Rows of bits, each of which begins a word.
+/// Rows of bits, each of which begins a word: first word 0 of every row, then word 1 of every row, …
 #[derive(Debug, Default)]
 pub struct Mask<'a> {
     words: &'a mut [usize],
-    /// Words of a row.
-    width: usize,
+    rows: usize,
 }
 
 impl<'a> Mask<'a> {
-    /// Rows of `bits` over as many words as they take.
-    pub fn new(words: &'a mut [usize], bits: usize) -> Self {
-        Self { words, width: self::words(bits) }
+    /// `rows` rows over `rows` times as many words as each takes.
+    pub fn new(words: &'a mut [usize], rows: usize) -> Self {
+        Self { words, rows }
+    }
+
+    /// The same mask, to be given away for a while.
+    pub fn reborrow(&mut self) -> Mask<'_> {
+        Mask { words: self.words, rows: self.rows }
+    }
+
+    /// The first `words` words of each row, and the others.
+    pub fn split(self, words: usize) -> (Self, Self) {
+        let Self { words: all, rows } = self;
+        let (first, second) = all.split_at_mut_checked(words * rows).unwrap_or_default();
+        (Self { words: first, rows }, Self { words: second, rows })
     }
 
     /// How many bits of the first `rows` rows are set.
     pub fn count(&self, rows: usize) -> u64 {
-        let words = self.words.iter().take(rows * self.width);
-        words.fold(0, |sum, word| sum + u64::from(word.count_ones()))
+        let columns = self.words.chunks_exact(self.rows.max(1));
+        columns
+            .flat_map(|c| c.iter().take(rows))
+            .fold(0, |n, word| n + u64::from(word.count_ones()))
     }
 
     /// How many words a row has.
     #[inline(always)]
     pub fn width(&self) -> usize {
-        self.width
+        self.words.len() / self.rows.max(1)
     }
 
     /// Word `n` of row `r`; zero when there is none.
     #[inline(always)]
     pub fn word(&self, r: usize, n: usize) -> usize {
-        self.words.get(r * self.width + n).copied().unwrap_or(0)
+        self.words.get(n * self.rows + r).copied().unwrap_or(0)
     }
 
     /// Sets the first `bits` bits of every row.
     pub fn fill(&mut self, bits: usize) {
-        for row in self.words.chunks_exact_mut(self.width.max(1)) {
-            for (n, word) in row.iter_mut().enumerate() {
-                let here = bits.saturating_sub(n * BITS);
-                *word = if here < BITS { (1 << here) - 1 } else { usize::MAX };
-            }
+        for (n, column) in self.words.chunks_exact_mut(self.rows.max(1)).enumerate() {
+            let here = bits.saturating_sub(n * BITS);
+            column.fill(if here < BITS { (1 << here) - 1 } else { usize::MAX });
         }
     }
 
     /// Makes the rows of `tile` word `n` of row `start` and of those after it, as far as there are rows.
     #[inline(always)]
     pub fn put(&mut self, start: usize, n: usize, tile: &Tile) {
-        let rows = self.words.chunks_exact_mut(self.width.max(1)).skip(start);
-        for (row, found) in rows.zip(tile.rows) {
-            if let Some(word) = row.get_mut(n) {
-                *word = found;
-            }
+        let column = self.words.get_mut(n * self.rows..(n + 1) * self.rows).unwrap_or_default();
+        let column = column.get_mut(start..).unwrap_or_default();
+        for (word, found) in column.iter_mut().zip(tile.rows) {
+            *word = found;
         }
     }
 }
@@ -120,7 +130,7 @@ mod tests {
     fn what_is_put_into_a_row_is_listed_in_order() {
         let set = [(0, [0, 31]), (1, [0, BITS - 1]), (2, [1, 1])];
         let mut storage = [0; 3 * words(2 * BITS + 2)];
-        let mut mask = Mask::new(&mut storage, 2 * BITS + 2);
+        let mut mask = Mask::new(&mut storage, 3);
         for (n, bits) in set {
             let mut tile = Tile::default();
             for bit in bits {
@@ -155,7 +165,7 @@ mod tests {
     fn a_filled_row_ends_where_it_is_told() {
         for bits in [0, 1, BITS - 1, BITS, BITS + 1, 130] {
             let mut storage = [7; 2 * words(130)];
-            let mut mask = Mask::new(&mut storage, 130);
+            let mut mask = Mask::new(&mut storage, 2);
             mask.fill(bits);
             assert!(positions(&mask, 1).eq(0..bits), "{bits}");
         }

@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::factor::Coefficient;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
-use super::panels::panels;
+use super::panels::{both, panels};
 use super::product::{Active, Product};
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
@@ -108,7 +108,7 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
 }
 
 /// Fewer products than this are done before a second thread has woken up.
-const SPREAD: usize = 16_000_000;
+const SPREAD: usize = 4_000_000;
 
 /// A multilayer perceptron of P tangents on engine `G`.
 #[derive(Debug)]
@@ -244,6 +244,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                 listed: self.buffers.listed,
                 lengths: self.buffers.lengths,
             },
+            with_first: true,
             with_output: true,
         }
     }
@@ -271,18 +272,30 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                         terms: below.active(),
                         target: Forward { weights, rows, out },
                     };
-                    panels(engine, threads, view.blocks, layer);
+                    let transpose = Transpose {
+                        inputs: view.layer.inputs,
+                        outputs: view.layer.outputs,
+                        weights,
+                        out: view.transposed,
+                    };
+                    both(
+                        engine,
+                        threads,
+                        || panels(engine, threads, view.blocks, layer),
+                        || errors.then(|| engine.run(transpose)),
+                    );
                 }
             }
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
-                engine.run(Activity {
+                let activity = Activity {
                     examples,
                     values: Matrix { elements: view.activations, rows: view.batch },
-                    by_example: &mut view.by_example,
-                    by_unit: &mut view.by_unit,
-                });
+                    by_example: view.by_example.reborrow(),
+                    by_unit: errors.then_some(view.by_unit.reborrow()),
+                };
+                activity.on(engine, threads);
             }
             below = Some(view);
         }
@@ -313,15 +326,6 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let mut above = views.highest();
         while let Some(view) = above {
             let mut below = views.highest();
-            let transposed = &mut *views.buffers.transposed;
-            if below.is_some() {
-                engine.run(Transpose {
-                    inputs: view.layer.inputs,
-                    outputs: view.layer.outputs,
-                    weights: view.weights(),
-                    out: transposed,
-                });
-            }
             let errors = Matrix { elements: &*view.activations, rows: view.batch };
             let descent = Descent {
                 learning_rate: Dual::splat(learning_rate),
@@ -340,13 +344,15 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             // The gradient of this layer and the errors of the one below need the same numbers and not each other.
             let (rows, terms) = (view.layer.inputs, &lower.by_unit);
             let gradient = Product { rows, matrix: errors, terms, target: descent };
-            let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
+            let matrix = Matrix { elements: view.transposed, rows: view.layer.outputs };
             let terms = Active { mask: &view.by_example, values: errors };
             let target = Backward { rows: lower.batch, activations: &mut *lower.activations };
             let back = Product { rows: examples, matrix, terms, target };
-            let (found, _) = engine.join(
+            let (found, ()) = both(
+                engine,
+                threads,
                 || panels(engine, threads.div_ceil(2), view.blocks, gradient),
-                || panels(engine, threads / 2, lower.blocks, back),
+                || _ = panels(engine, threads / 2, lower.blocks, back),
             );
             poison = poison + total(found);
             above = below;

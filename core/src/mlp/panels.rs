@@ -46,6 +46,16 @@ pub fn panels<E: Engine, W: Panel<E::Vector, P>, const P: usize>(
     a + b
 }
 
+/// Does `a` and `b` on `engine`, at the same time if there is more than one of the `threads`.
+pub fn both<E: Engine, A: Send, B: Send>(
+    engine: E,
+    threads: usize,
+    a: impl FnOnce() -> A + Send,
+    b: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if threads < 2 { (a(), b()) } else { engine.join(a, b) }
+}
+
 struct Panels<W, E, const P: usize> {
     columns: usize,
     work: W,

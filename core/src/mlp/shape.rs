@@ -108,7 +108,7 @@ pub struct Lengths {
     pub parameters: usize,
     /// Pre-activations, later errors, of every layer for every example of a batch.
     pub activations: usize,
-    /// The largest transposed weight matrix above the first layer.
+    /// The transposed weight matrices above the first layer.
     pub transposed: usize,
     /// Words that hold a bit for each example and unit: whether it is active.
     pub active: usize,
@@ -149,8 +149,8 @@ impl Lengths {
             let [outputs, above @ ..] = others else { break };
             l.parameters += (*inputs + 1) * outputs.div_ceil(lanes);
             l.activations += batch * outputs.div_ceil(lanes);
-            if !first && *outputs * inputs.div_ceil(lanes) > l.transposed {
-                l.transposed = *outputs * inputs.div_ceil(lanes);
+            if !first {
+                l.transposed += *outputs * inputs.div_ceil(lanes);
             }
             l.active += batch * words(*outputs);
             if !above.is_empty() {

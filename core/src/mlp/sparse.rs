@@ -115,6 +115,23 @@ impl<'a, F: Copy> Lists<'a, F> {
         self.lengths.is_empty()
     }
 
+    /// The same lists, to be given away for a while.
+    pub fn reborrow(&mut self) -> Lists<'_, F> {
+        Lists { entries: self.entries, lengths: self.lengths, distance: self.distance }
+    }
+
+    /// The first `count` lists, and the others; where there are fewer, all and none.
+    pub fn split(self, count: usize) -> (Self, Self) {
+        let Self { entries, lengths, distance } = self;
+        let count = count.min(lengths.len());
+        let (first, second) = entries.split_at_mut_checked(count * distance).unwrap_or_default();
+        let (of_first, of_second) = lengths.split_at_mut_checked(count).unwrap_or_default();
+        (
+            Self { entries: first, lengths: of_first, distance },
+            Self { entries: second, lengths: of_second, distance },
+        )
+    }
+
     /// Empties every list.
     #[inline(always)]
     pub fn clear(&mut self) {

@@ -19,6 +19,8 @@ pub struct View<'a, V: Vector, const P: usize> {
     pub parameters: &'a mut [Dual<V, P>],
     pub velocity: &'a mut [Dual<V, P>],
     pub activations: &'a mut [Dual<V, P>],
+    /// The transposed weights; none of the lowest layer's.
+    pub transposed: &'a mut [Dual<V, P>],
     /// The active units of each example; of the output layer every class.
     pub by_example: Mask<'a>,
     /// For each hidden unit the examples in which it is active.
@@ -26,11 +28,6 @@ pub struct View<'a, V: Vector, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> View<'_, V, P> {
-    /// The weights and, in one more row, the biases.
-    pub fn weights(&self) -> Matrix<'_, V, P> {
-        Matrix { elements: self.parameters, rows: self.layer.inputs + 1 }
-    }
-
     /// The active units of each example and their activations.
     pub fn active(&self) -> Active<'_, V, P> {
         let values = Matrix { elements: &*self.activations, rows: self.batch };
@@ -43,14 +40,17 @@ pub struct Views<'a, V: Vector, const P: usize> {
     pub layers: &'a [usize],
     pub batch: usize,
     pub buffers: Buffers<'a, V, P>,
+    /// The first layer has no layer below; it is still among `layers`.
+    pub with_first: bool,
     /// The output layer has no ReLU; it is still among `layers`.
     pub with_output: bool,
 }
 
 impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
-    fn part(&mut self, layer: Layer, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
+    fn part(&mut self, layer: Layer, first: bool, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
         let blocks = layer.outputs.div_ceil(V::LANES);
         let parameters = (layer.inputs + 1) * blocks;
+        let transposed = if first { 0 } else { layer.outputs * layer.inputs.div_ceil(V::LANES) };
         let units = if hidden { layer.outputs } else { 0 };
         let active = cut.cut(&mut self.buffers.active, self.batch * words(layer.outputs));
         let listed = cut.cut(&mut self.buffers.listed, self.batch * units);
@@ -62,7 +62,8 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
             parameters: cut.cut(&mut self.buffers.parameters, parameters),
             velocity: cut.cut(&mut self.buffers.velocity, parameters),
             activations: cut.cut(&mut self.buffers.activations, self.batch * blocks),
-            by_example: Mask::new(active, layer.outputs),
+            transposed: cut.cut(&mut self.buffers.transposed, transposed),
+            by_example: Mask::new(active, self.batch),
             by_unit: Lists::new(listed, lengths, self.batch),
         }
     }
@@ -73,7 +74,8 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
         let [outputs, above @ ..] = rest else { return None };
         self.layers = rest;
         let hidden = !above.is_empty() || !self.with_output;
-        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Front))
+        let first = take(&mut self.with_first);
+        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, first, hidden, Front))
     }
 
     /// The highest layer that is left.
@@ -83,7 +85,8 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
         self.layers = rest;
         let hidden = !self.with_output;
         self.with_output = false;
-        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, hidden, Back))
+        let first = self.with_first && rest.len() == 1;
+        Some(self.part(Layer { inputs: *inputs, outputs: *outputs }, first, hidden, Back))
     }
 }
 

@@ -217,6 +217,9 @@ impl Options {
     }
 }
 
+/// How many schedules are trained side by side.
+const TOGETHER: usize = 4;
+
 struct Training<'a, T> {
     options: &'a Options,
     common: &'a Common,
@@ -238,12 +241,15 @@ impl<T: Precision> Work<T> for Training<'_, T> {
         let done = (cells.len() - open.len()) as u64 * longest;
         let bar: ProgressBar =
             progress::bar_from(common, done, cells.len() as u64 * longest, "surface");
-        let ended = open.par_iter().with_max_len(1).try_for_each(|&unit| {
-            let rows = surface::train(engine, problem, &start, cells[unit], horizons, |steps| {
-                bar.inc(steps.into());
+        // As many side by side as share a batch, and no fewer groups than threads.
+        let group = open.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
+        let ended = open.par_chunks(group).with_max_len(1).try_for_each(|units| {
+            let these: Vec<_> = units.iter().map(|&unit| cells[unit]).collect();
+            let rows = surface::train(engine, problem, &start, &these, horizons, |steps| {
+                bar.inc(steps);
                 ledger.check()
             })?;
-            ledger.unit(unit).leave(rows)
+            units.iter().zip(rows).try_for_each(|(&unit, rows)| ledger.unit(unit).leave(rows))
         });
         bar.finish_and_clear();
         ended

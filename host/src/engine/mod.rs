@@ -90,7 +90,7 @@ pub trait Precision: Real + Serialize + DeserializeOwned {
 
     /// The same where there is nothing else to do at the same time: each step is spread over the threads there are.
     fn spread<W: Work<Self, Output: Send> + Send>(isa: Isa, work: W) -> W::Output {
-        rayon::scope(|_| Self::run(isa, work))
+        threads::awake(|| Self::run(isa, work))
     }
 }
 

@@ -3,11 +3,46 @@
 //! Where all threads have runs of their own, nobody steals and a step stays where it is; where there is one run, its halves are
 //! taken by whoever is idle. Outside rayon's threads there is one thread: waking others up from there costs more than it brings.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::Yield;
+
 /// How many pieces of work can be under way at a time.
 pub fn count() -> usize {
     match rayon::current_thread_index() {
         Some(_) => rayon::current_num_threads(),
         None => 1,
+    }
+}
+
+/// More threads than this find nothing to do in a step.
+const MOST: usize = 8;
+
+/// Does `work` on one of rayon's threads and keeps others awake while it lasts: one that has gone to sleep between two pieces of
+/// a step takes longer to wake up than most pieces take.
+pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let over = &AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let here = rayon::current_thread_index();
+        scope.spawn_broadcast(move |_, thread| {
+            let helps = Some(thread.index()) != here && thread.index() <= MOST;
+            while helps && !over.load(Ordering::Relaxed) {
+                if rayon::yield_now() != Some(Yield::Executed) {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        // Also when the work panics: the scope ends only when they have gone.
+        let _release = Release(over);
+        work()
+    })
+}
+
+struct Release<'a>(&'a AtomicBool);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

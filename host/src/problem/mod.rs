@@ -18,8 +18,9 @@ mod source;
 mod together;
 
 pub use examples::ExampleSet;
-pub use run::{Run, Snapshot};
+pub use run::{Run, STRIDE, Snapshot};
 pub use source::{Data, Source};
+pub use together::Together;
 
 /// What the schedule is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -168,7 +169,7 @@ impl<T: Real> Problem<'_, T> {
         start: &Start<T>,
         schedule: InverseTime<T>,
         horizon: u32,
-        tick: impl Fn(),
+        tick: impl Fn() + Sync,
     ) -> Result<Outlook<T>, Diverged>
     where
         G: Engine<Vector: Vector<Scalar = T>>,

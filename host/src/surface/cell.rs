@@ -1,4 +1,4 @@
-//! One schedule of a surface, trained once and judged at every horizon.
+//! Schedules of a surface, each trained once and judged at every horizon.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::output::csv;
-use crate::problem::{Problem, Start};
+use crate::problem::{Problem, STRIDE, Start, Together};
 
 /// One line of `surface.csv`: a schedule at a horizon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,8 +62,8 @@ impl Row {
     }
 }
 
-/// Trains `schedule`, rounded to the working precision, from `start` and judges it at each of `horizons`, ascending. `tick` is
-/// told how many steps more are done, and may end it.
+/// Trains the schedules of `cells`, rounded to the working precision, side by side from `start` and judges them at each of
+/// `horizons`, ascending; the rows of each cell. `tick` is told how many steps more are done, all cells together, and may end it.
 ///
 /// # Errors
 /// What `tick` returns. A run that diverges is no error: its rows say so.
@@ -71,57 +71,52 @@ pub fn train<T, G>(
     engine: G,
     problem: &Problem<'_, T>,
     start: &Start<T>,
-    (cell, schedule): (u32, InverseTime<f64>),
+    cells: &[(u32, InverseTime<f64>)],
     horizons: &[u32],
-    tick: impl Fn(u32) -> Result<(), Failure>,
-) -> Result<Vec<Row>, Failure>
+    tick: impl Fn(u64) -> Result<(), Failure>,
+) -> Result<Vec<Vec<Row>>, Failure>
 where
     T: Real,
     G: Engine<Vector: Vector<Scalar = T>>,
 {
-    let InverseTime { alpha0, time_constant, beta } = schedule;
-    let rounded = InverseTime {
-        alpha0: T::from_f64(alpha0),
-        time_constant: T::from_f64(time_constant),
-        beta: T::from_f64(beta),
-    };
-    let rounded = rounded.with_tangents([]);
+    let rounded = cells.iter().map(|(_, schedule)| {
+        let InverseTime { alpha0, time_constant, beta } = *schedule;
+        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
+        InverseTime { alpha0, time_constant, beta }.with_tangents([])
+    });
+    let mut runs = Together::<G, 0>::new(problem, engine, start, rounded);
     let objective_set = problem.objective_indices();
-    let mut run = problem.run::<G, 0>(engine, start);
-    let mut lost = None;
-    let mut rows = Vec::new();
+    let mut rows = vec![Vec::new(); cells.len()];
+    let mut step = 0;
     for &horizon in horizons {
-        let mut row = Row {
-            cell,
-            alpha0,
-            time_constant,
-            beta,
-            horizon,
-            loss: None,
-            accuracy: None,
-            diverged_at: None,
-            digest: None,
-        };
-        while lost.is_none() && run.steps() < horizon {
-            let step = run.steps();
-            lost = run.train(&rounded, step..step + 1, |_, _, _| {}).err().map(|_| step);
-            tick(1)?;
-        }
-        let found = match lost {
-            None => run.judge(&problem.data.training, &objective_set).ok(),
-            Some(_) => None,
-        };
-        match found {
-            Some(found) => {
-                row.loss = Some(found.loss.value.to_f64());
-                row.accuracy = Some(found.accuracy.to_f64());
-                row.digest = Some(format!("{:016x}", run.digests().0));
+        while step < horizon {
+            let next = horizon.min(step + STRIDE);
+            if runs.ended().iter().any(Result::is_ok) {
+                runs.train(step..next, |_, _, _, _| {});
             }
-            None => row.diverged_at = Some(lost.unwrap_or(horizon)),
+            tick(u64::from(next - step) * cells.len() as u64)?;
+            step = next;
         }
-        rows.push(row);
+        for (place, ((cell, schedule), rows)) in cells.iter().zip(&mut rows).enumerate() {
+            let lost = runs.ended()[place].err().and_then(|diverged| diverged.step);
+            let found = match lost {
+                None => runs.judge(place, &objective_set).ok(),
+                Some(_) => None,
+            };
+            let digest = found.map(|_| format!("{:016x}", runs.digests(place).0));
+            let InverseTime { alpha0, time_constant, beta } = *schedule;
+            rows.push(Row {
+                cell: *cell,
+                alpha0,
+                time_constant,
+                beta,
+                horizon,
+                loss: found.map(|found| found.loss.value.to_f64()),
+                accuracy: found.map(|found| found.accuracy.to_f64()),
+                diverged_at: found.is_none().then(|| lost.unwrap_or(horizon)),
+                digest,
+            });
+        }
     }
-    let longest = horizons.last().copied().unwrap_or(0);
-    tick(longest - run.steps())?;
     Ok(rows)
 }
