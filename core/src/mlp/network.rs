@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use super::activity::{Activity, Transpose};
 use super::batch::Batch;
 use super::factor::Coefficient;
+use super::fold::Fold;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
 use super::panels::{both, panels};
@@ -262,7 +263,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             match &below {
                 None => {
                     let pairs = batch.by_pair();
-                    let layer = Spread { examples, pairs, weights, rows, out };
+                    let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
+                    let layer = Spread { examples, pairs, weights, rows, out, fold };
                     panels(engine, threads, view.blocks, layer);
                 }
                 Some(below) => {

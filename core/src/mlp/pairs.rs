@@ -1,6 +1,7 @@
 //! The products of the first layer, whose factors are pairs of inputs.
 
-use super::factor::{Constant, Factor};
+use super::factor::Factor;
+use super::fold::Fold;
 use super::matrix::{Matrix, across, columns_mut, split_mut};
 use super::panels::Panel;
 use super::sparse::Rows;
@@ -21,6 +22,8 @@ pub struct Spread<'a, V: Vector, const P: usize> {
     /// Rows of the pre-activations.
     pub rows: usize,
     pub out: &'a mut [Dual<V, P>],
+    /// How the last column is folded.
+    pub fold: Option<Fold>,
 }
 
 impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
@@ -28,14 +31,16 @@ impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
     const NAME: &'static str = "inputs forward";
 
     fn operations(&self, columns: usize) -> u64 {
-        let lanes = (columns * V::LANES) as u64;
-        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
+        operations::<V, P>(self.pairs, columns, self.fold)
     }
 
     fn split(self, column: usize) -> (Self, Self) {
         let (first, second) = split_mut(self.out, self.rows, column);
         let (weights, others) = self.weights.split(column);
-        (Self { weights, out: first, ..self }, Self { weights: others, out: second, ..self })
+        (
+            Self { weights, out: first, fold: None, ..self },
+            Self { weights: others, out: second, ..self },
+        )
     }
 
     #[inline(always)]
@@ -45,7 +50,12 @@ impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
 
     #[inline(always)]
     fn panel<const U: usize>(&mut self, column: usize) -> Dual<V, P> {
-        self.spread::<U>(column);
+        match self.fold {
+            Some(fold) if U == 1 && (column + 1) * self.rows == self.out.len() => {
+                self.folded(column, fold);
+            }
+            _ => self.spread::<U>(column),
+        }
         Dual::default()
     }
 }
@@ -78,6 +88,40 @@ impl<V: Vector, const P: usize> Spread<'_, V, P> {
             }
         }
     }
+
+    /// The same for one column, its planes folded into one.
+    #[inline(always)]
+    fn folded(&mut self, column: usize, fold: Fold) {
+        let Some([weights]) = self.weights.columns::<1>(column) else { return };
+        let Some([out]) = columns_mut::<V, P, 1>(self.out, self.rows, column) else { return };
+        let (Some(out), Some(bias)) = (out.get_mut(..self.examples), weights.last()) else {
+            return;
+        };
+        let bias = fold.fold(bias);
+        out.iter_mut().for_each(|out| out.value = bias);
+        for (pair, rows) in weights.chunks(2).enumerate().take(self.pairs.len()) {
+            let [first, second] = match rows {
+                [first, second, ..] => [first, second].map(|row| fold.fold(row)),
+                _ => return,
+            };
+            for entry in self.pairs.row(pair) {
+                let [a, b] = entry.factor.map(V::splat);
+                let Some(sum) = out.get_mut(usize::from(entry.position)) else { return };
+                sum.value = sum.value + first * a + second * b;
+            }
+        }
+        out.iter_mut().for_each(|out| *out = fold.unfold(out.value));
+    }
+}
+
+/// A multiplication and an addition for each input of each pair, and each lane: of a folded column those of one plane.
+fn operations<V: Vector, const P: usize>(
+    pairs: &Rows<'_, [V::Scalar; 2]>,
+    columns: usize,
+    fold: Option<Fold>,
+) -> u64 {
+    let vectors = columns * (P + 1) - if fold.is_some() { P } else { 0 };
+    pairs.entries(pairs.len()) * 4 * (vectors * V::LANES) as u64
 }
 
 /// The gradient Σ input × error of each weight, and the descent along it.
@@ -95,9 +139,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Panel<V, P> for Gradient<'_, V,
     const NAME: &'static str = "inputs gradient and update";
 
     fn operations(&self, columns: usize) -> u64 {
-        let lanes = (columns * V::LANES) as u64;
-        self.pairs.entries(self.pairs.len()) * lanes * 2 * <Constant<V> as Factor<V, P>>::OPERATIONS
-            + self.descent.operations(columns)
+        operations::<V, P>(self.pairs, columns, None) + self.descent.operations(columns)
     }
 
     fn split(self, column: usize) -> (Self, Self) {
