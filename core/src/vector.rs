@@ -100,8 +100,10 @@ macro_rules! lanes {
             #[inline(always)]
             fn gated(self, gate: Self) -> Self {
                 let mut out = self.0;
+                // By masks: a choice between two floats the compiler takes apart lane by lane.
                 for lane in 0..$lanes {
-                    out[lane] = if gate.0[lane] > 0.0 { out[lane] } else { 0.0 };
+                    let open = if gate.0[lane] > 0.0 { !0 } else { 0 };
+                    out[lane] = $t::from_bits(out[lane].to_bits() & open);
                 }
                 Self(out)
             }

@@ -62,7 +62,7 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
                     for (example, z) in column.iter().enumerate() {
                         for (lane, found) in found.iter_mut().enumerate().take(V::LANES) {
                             let above = z.value.lane(lane) > V::Scalar::ZERO;
-                            *found |= usize::from(above) << example;
+                            *found |= if above { 1 << example } else { 0 };
                         }
                     }
                     for (lane, (unit, found)) in units.iter_mut().zip(found).enumerate() {
