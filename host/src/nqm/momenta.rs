@@ -16,15 +16,17 @@ use super::optimum::{Optimum, SCOUTING};
 use super::quadratic::{Quadratic, Schedule, State};
 
 /// The largest momenta that are tried; where evaluations are dear only the first few.
-const REACHES: [f64; 8] = [0.7, 0.6, 1.0, 1.5, 3.0, 10.0, 100.0, 1000.0];
+const REACHES: [f64; 9] = [0.6, 0.7, 0.85, 1.0, 1.5, 3.0, 10.0, 100.0, 1000.0];
 /// What a search may spend, in steps times directions times evaluations.
-const AFFORDABLE: usize = 10_000_000_000;
+const AFFORDABLE: usize = 15_000_000_000;
 /// What an evaluation costs at least.
-const LEAST_COST: usize = 25_000;
+const LEAST_COST: usize = 37_500;
 /// Evaluations for each step that a descent may take, if that can be afforded.
 const EACH: usize = 400;
 /// Ends of scouting within each reach that are descended from.
 const DESCENTS: usize = 5;
+/// Where evaluations are dear, the longer reaches into which the best end is taken further.
+const FURTHER: usize = 2;
 /// Batches of descents from shaken optima without progress after which the search ends.
 const STALE: usize = 20;
 /// Descents from shaken optima before the best are chosen again.
@@ -109,8 +111,8 @@ pub fn of_any_sign(quadratic: &Quadratic, state: &State, starts: Vec<Schedule>) 
     let pairs = scouts.iter().flat_map(|&reach| starts.iter().map(move |s| (reach, s.clone())));
     let scouted = search.all(pairs.collect(), |search, (reach, start)| search.scout(reach, start));
     let left = affordable.saturating_sub(search.spent as usize);
-    let descents = (left / (EACH / 4 * steps)).clamp(2, REACHES.len() * DESCENTS);
-    let reaches = &REACHES[..(descents / 2).clamp(2, REACHES.len())];
+    let descents = (left / (EACH / 2 * steps)).clamp(1, REACHES.len() * DESCENTS);
+    let reaches = &REACHES[..(descents / 2).clamp(1, REACHES.len())];
     let best = |&reach: &f64| {
         let scout = if dear { REACHES[0] } else { reach };
         let mut best: Vec<&Arrival> = scouted.iter().filter(|a| a.reach == scout).collect();
@@ -119,8 +121,19 @@ pub fn of_any_sign(quadratic: &Quadratic, state: &State, starts: Vec<Schedule>) 
         best.map(move |arrival| (reach, arrival.found.schedule.clone())).collect::<Vec<_>>()
     };
     let pairs: Vec<(f64, Schedule)> = reaches.iter().flat_map(best).collect();
-    let each = (EACH * steps).min(left / pairs.len().max(1));
+    let further = if dear { FURTHER } else { REACHES.len() };
+    let each = (EACH * steps).min(left / (pairs.len() + further));
     let mut ends = search.all(pairs, |search, (reach, start)| search.descend(reach, start, each));
+    ends.dedup_by(|b, a| alike(a, b));
+
+    // From the best end as far as it goes: where steps are many, straight into a long reach leads astray.
+    let onward = |best: &Arrival| {
+        let longer = REACHES.into_iter().filter(move |reach| *reach > best.reach).take(further);
+        longer.map(|reach| (reach, best.found.schedule.clone())).collect::<Vec<_>>()
+    };
+    let pairs = ends.first().map(onward).unwrap_or_default();
+    ends.extend(search.all(pairs, |search, (reach, start)| search.descend(reach, start, each)));
+    ends.sort_by(Arrival::order);
     ends.dedup_by(|b, a| alike(a, b));
 
     let mut batch = 0;

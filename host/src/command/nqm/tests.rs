@@ -93,7 +93,6 @@ fn free_momenta_end_below_what_other_optimisers_find() {
             0.33370344,
         ),
         ("--dim 5 --steps 5", 0.33348466),
-        ("--dim 100 --steps 50", 0.63836012),
         ("--dim 30 --spectrum uniform:0.1,1 --mean0 3 --steps 50", 0.38152974),
     ] {
         let found = nqm(&format!("{setting} --cool 0 --schedule optimal-momentum")).unwrap();
