@@ -18,8 +18,9 @@ pub struct HeapNetwork<V: Vector, const P: usize> {
     velocity: Vec<Dual<V, P>>,
     activations: Vec<Dual<V, P>>,
     transposed: Vec<Dual<V, P>>,
-    active: Vec<Entry<Dual<V::Scalar, P>>>,
-    ends: Vec<u32>,
+    active: Vec<usize>,
+    listed: Vec<Entry<Dual<V::Scalar, P>>>,
+    lengths: Vec<u32>,
     examples: HeapBatch<V::Scalar>,
 }
 
@@ -65,8 +66,9 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             velocity: zeros(lengths.parameters),
             activations: zeros(lengths.activations),
             transposed: zeros(lengths.transposed),
-            active: vec![Entry::default(); lengths.active],
-            ends: vec![0; lengths.ends],
+            active: vec![0; lengths.active],
+            listed: vec![Entry::default(); lengths.listed],
+            lengths: vec![0; lengths.lengths],
             examples: HeapBatch::new(sizes, batch),
         })
     }
@@ -83,7 +85,8 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             activations: &mut self.activations,
             transposed: &mut self.transposed,
             active: &mut self.active,
-            ends: &mut self.ends,
+            listed: &mut self.listed,
+            lengths: &mut self.lengths,
         };
         let network = Network::new(engine, shape, self.batch, buffers)
             .expect("storage was made with the lengths that a network asks for");

@@ -1,81 +1,67 @@
-//! What is prepared between two products: the lists of active units, and transposed weights.
+//! What is prepared between two products: which units are active, and transposed weights.
 
+use super::mask::{BITS, Mask, Tile, ones};
 use super::matrix::Matrix;
-use super::sparse::Rows;
+use super::sparse::{Entry, Lists};
 use crate::dual::Dual;
 use crate::engine::Task;
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// Lists the active units of each example, and for each unit the examples in which it is active.
+/// Marks the active units of each example, and lists for each unit the examples in which it is active.
 pub struct Activity<'a, 'r, V: Vector, const P: usize> {
     pub examples: usize,
-    pub units: usize,
     pub values: Matrix<'a, V, P>,
-    pub by_example: &'a mut Rows<'r, Dual<V::Scalar, P>>,
-    pub by_unit: &'a mut Rows<'r, Dual<V::Scalar, P>>,
+    pub by_example: &'a mut Mask<'r>,
+    pub by_unit: &'a mut Lists<'r, Dual<V::Scalar, P>>,
 }
 
 impl<V: Vector, const P: usize> Task for Activity<'_, '_, V, P> {
     type Output = ();
 
     fn name(&self) -> &'static str {
-        "lists of active units"
+        "active units"
     }
 
     #[inline(always)]
     fn run(self) {
-        let Self { examples, units, values, by_example, by_unit } = self;
-        for example in 0..examples {
-            let column = values.elements.iter().skip(example).step_by(values.rows.max(1));
-            let mut list = by_example.filling(example);
-            for (first, block) in (0..units).step_by(V::LANES).zip(column) {
-                for lane in 0..V::LANES {
-                    list.offer((first + lane) as u16, block.value.lane(lane) > V::Scalar::ZERO);
+        const { assert!(V::LANES <= MOST_LANES && BITS.is_multiple_of(V::LANES)) };
+        let Self { examples, values, by_example, by_unit } = self;
+        by_unit.clear();
+        let blocks = values.elements.len() / values.rows.max(1);
+        for (word, first) in (0..blocks).step_by(BITS / V::LANES).enumerate() {
+            let some = blocks.min(first + BITS / V::LANES) - first;
+            for start in (0..examples).step_by(BITS) {
+                let mut tile = Tile::default();
+                for (block, units) in (first..).zip(tile.rows.chunks_mut(V::LANES)).take(some) {
+                    let column = values.elements.get(block * values.rows + start..);
+                    let column = column.unwrap_or_default();
+                    let column = column.get(..BITS.min(examples - start)).unwrap_or_default();
+                    let mut found = [0; MOST_LANES];
+                    for (example, z) in column.iter().enumerate() {
+                        for (lane, found) in found.iter_mut().enumerate().take(V::LANES) {
+                            let above = z.value.lane(lane) > V::Scalar::ZERO;
+                            *found |= usize::from(above) << example;
+                        }
+                    }
+                    for (lane, (unit, found)) in units.iter_mut().zip(found).enumerate() {
+                        *unit = found;
+                        let entries = ones(0, found).map_while(|example| {
+                            let factor = column.get(example)?.lane(lane);
+                            Some(Entry { position: (start + example) as u16, factor })
+                        });
+                        by_unit.extend(block * V::LANES + lane, entries);
+                    }
                 }
+                tile.transpose();
+                by_example.put(start, word, &tile);
             }
-            list.end();
-            copy(example, values, by_example);
-        }
-        by_unit.transpose(by_example, examples);
-    }
-}
-
-/// Puts the errors of each example's listed units into its list, in the place of their activations.
-pub struct Errors<'a, 'r, V: Vector, const P: usize> {
-    pub examples: usize,
-    pub errors: Matrix<'a, V, P>,
-    pub by_example: &'a mut Rows<'r, Dual<V::Scalar, P>>,
-}
-
-impl<V: Vector, const P: usize> Task for Errors<'_, '_, V, P> {
-    type Output = ();
-
-    fn name(&self) -> &'static str {
-        "lists of errors"
-    }
-
-    #[inline(always)]
-    fn run(self) {
-        for example in 0..self.examples {
-            copy(example, self.errors, self.by_example);
         }
     }
 }
 
-/// Gives the listed units of `example` their values.
-#[inline(always)]
-fn copy<V: Vector, const P: usize>(
-    example: usize,
-    values: Matrix<'_, V, P>,
-    by_example: &mut Rows<'_, Dual<V::Scalar, P>>,
-) {
-    for entry in by_example.row_mut(example) {
-        if let Some(value) = values.at(example, entry.position.into()) {
-            entry.factor = value;
-        }
-    }
-}
+/// As many lanes as any vector has.
+const MOST_LANES: usize = 16;
 
 /// The transpose of the first `inputs` rows of a weight matrix of `outputs` columns.
 pub struct Transpose<'a, V, const P: usize> {

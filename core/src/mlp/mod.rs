@@ -21,6 +21,7 @@
 mod activity;
 mod batch;
 mod factor;
+mod mask;
 mod matrix;
 mod network;
 mod pairs;

@@ -2,13 +2,13 @@
 
 use core::marker::PhantomData;
 
-use super::activity::{Activity, Errors, Transpose};
+use super::activity::{Activity, Transpose};
 use super::batch::Batch;
 use super::factor::Coefficient;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
 use super::panels::panels;
-use super::product::Product;
+use super::product::{Active, Product};
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
 use super::sparse::Entry;
@@ -33,10 +33,12 @@ pub struct Buffers<'a, V: Vector, const P: usize> {
     pub activations: &'a mut [Dual<V, P>],
     /// `Lengths::transposed` blocks.
     pub transposed: &'a mut [Dual<V, P>],
-    /// `Lengths::active` entries.
-    pub active: &'a mut [Entry<Dual<V::Scalar, P>>],
-    /// `Lengths::ends` ends.
-    pub ends: &'a mut [u32],
+    /// `Lengths::active` words.
+    pub active: &'a mut [usize],
+    /// `Lengths::listed` entries.
+    pub listed: &'a mut [Entry<Dual<V::Scalar, P>>],
+    /// `Lengths::lengths` lengths.
+    pub lengths: &'a mut [u32],
 }
 
 /// Why there can be no such network.
@@ -134,7 +136,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             && buffers.activations.len() == lengths.activations
             && buffers.transposed.len() == lengths.transposed
             && buffers.active.len() == lengths.active
-            && buffers.ends.len() == lengths.ends;
+            && buffers.listed.len() == lengths.listed
+            && buffers.lengths.len() == lengths.lengths;
         if fits { Ok(Self { engine, shape, batch, buffers }) } else { Err(InvalidNetwork::Length) }
     }
 
@@ -238,7 +241,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                 activations: self.buffers.activations,
                 transposed: self.buffers.transposed,
                 active: self.buffers.active,
-                ends: self.buffers.ends,
+                listed: self.buffers.listed,
+                lengths: self.buffers.lengths,
             },
             with_output: true,
         }
@@ -261,16 +265,20 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
                     panels(engine, threads, view.blocks, layer);
                 }
                 Some(below) => {
-                    let target = Forward { weights, rows, out };
-                    let terms = &below.by_example;
-                    let layer = Product { rows: examples, matrix: weights, terms, target };
+                    let layer = Product {
+                        rows: examples,
+                        matrix: weights,
+                        terms: below.active(),
+                        target: Forward { weights, rows, out },
+                    };
                     panels(engine, threads, view.blocks, layer);
                 }
             }
-            if !view.by_unit.is_empty() {
+            if view.by_unit.is_empty() {
+                view.by_example.fill(view.layer.outputs);
+            } else {
                 engine.run(Activity {
                     examples,
-                    units: view.layer.outputs,
                     values: Matrix { elements: view.activations, rows: view.batch },
                     by_example: &mut view.by_example,
                     by_unit: &mut view.by_unit,
@@ -278,13 +286,13 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             }
             below = Some(view);
         }
-        let Some(mut top) = below else { return Evaluation { loss: Dual::default(), correct: 0 } };
+        let Some(top) = below else { return Evaluation { loss: Dual::default(), correct: 0 } };
         engine.run(Softmax {
             classes: top.layer.outputs,
             logits: top.activations,
             rows: top.batch,
             labels: batch.labels().get(..examples).unwrap_or_default(),
-            errors: errors.then_some(&mut top.by_example),
+            errors,
             elementary: PhantomData::<G::Elementary>,
         })
     }
@@ -333,20 +341,14 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             let (rows, terms) = (view.layer.inputs, &lower.by_unit);
             let gradient = Product { rows, matrix: errors, terms, target: descent };
             let matrix = Matrix { elements: transposed, rows: view.layer.outputs };
+            let terms = Active { mask: &view.by_example, values: errors };
             let target = Backward { rows: lower.batch, activations: &mut *lower.activations };
-            let back = Product { rows: examples, matrix, terms: &view.by_example, target };
+            let back = Product { rows: examples, matrix, terms, target };
             let (found, _) = engine.join(
                 || panels(engine, threads.div_ceil(2), view.blocks, gradient),
                 || panels(engine, threads / 2, lower.blocks, back),
             );
             poison = poison + total(found);
-            if views.layers.len() > 1 {
-                engine.run(Errors {
-                    examples,
-                    errors: Matrix { elements: lower.activations, rows: lower.batch },
-                    by_example: &mut lower.by_example,
-                });
-            }
             above = below;
         }
         poison

@@ -23,7 +23,7 @@ pub trait Panel<V, const P: usize>: Send + Sized {
 }
 
 /// What the nearest cache holds.
-const NEAR: usize = 48 << 10;
+pub const NEAR: usize = 48 << 10;
 
 /// Does `work` for `columns` columns on `engine`, over at most `threads` threads; returns 0·(sum of every parameter it
 /// updated), NaN when one of them is not finite.

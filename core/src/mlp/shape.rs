@@ -1,6 +1,7 @@
 //! The sizes of a network and the lengths of the buffers it needs.
 
 use super::batch::pairs;
+use super::mask::words;
 
 /// The sizes of the layers, from inputs to classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +110,12 @@ pub struct Lengths {
     pub activations: usize,
     /// The largest transposed weight matrix above the first layer.
     pub transposed: usize,
-    /// Entries of active units: by example and, but for the output layer, again by unit.
+    /// Words that hold a bit for each example and unit: whether it is active.
     pub active: usize,
-    /// Ends of the rows of those entries: by example, and by unit.
-    pub ends: usize,
+    /// Entries for each hidden unit and example.
+    pub listed: usize,
+    /// Lengths of those lists, one for each hidden unit.
+    pub lengths: usize,
     /// Pairs of inputs of a batch: by example, and as many again by pair.
     pub inputs: usize,
     /// Ends of the rows of those: by example, and by pair.
@@ -129,7 +132,8 @@ impl Lengths {
             activations: 0,
             transposed: 0,
             active: 0,
-            ends: 0,
+            listed: 0,
+            lengths: 0,
             inputs: 0,
             input_ends: 0,
             labels: batch,
@@ -148,11 +152,10 @@ impl Lengths {
             if !first && *outputs * inputs.div_ceil(lanes) > l.transposed {
                 l.transposed = *outputs * inputs.div_ceil(lanes);
             }
-            l.active += batch * *outputs;
-            l.ends += batch;
+            l.active += batch * words(*outputs);
             if !above.is_empty() {
-                l.active += batch * *outputs;
-                l.ends += *outputs;
+                l.listed += batch * *outputs;
+                l.lengths += *outputs;
             }
             first = false;
         }

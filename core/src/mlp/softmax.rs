@@ -2,7 +2,6 @@
 
 use core::marker::PhantomData;
 
-use super::sparse::{Entry, Rows};
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::engine::Task;
@@ -19,19 +18,19 @@ pub struct Evaluation<T, const P: usize> {
     pub correct: u32,
 }
 
-/// Scores the logits of each example against its label, and turns them into errors where a list for them is given.
-pub struct Softmax<'a, 'r, V: Vector, E, const P: usize> {
+/// Scores the logits of each example against its label, and may turn them into errors.
+pub struct Softmax<'a, V, E, const P: usize> {
     pub classes: usize,
     /// As a [`Matrix`](super::matrix::Matrix) is stored.
     pub logits: &'a mut [Dual<V, P>],
     pub rows: usize,
     pub labels: &'a [u16],
-    /// Takes the error of every class of each example.
-    pub errors: Option<&'a mut Rows<'r, Dual<V::Scalar, P>>>,
+    /// Whether errors shall take the place of the logits.
+    pub errors: bool,
     pub elementary: PhantomData<E>,
 }
 
-impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, '_, V, E, P> {
+impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, V, E, P> {
     type Output = Evaluation<V::Scalar, P>;
 
     fn name(&self) -> &'static str {
@@ -46,28 +45,15 @@ impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, '
         for (example, &label) in self.labels.iter().enumerate() {
             let label = usize::from(label);
             let total = self.score(example, label, &mut losses, &mut correct);
-            if self.errors.is_some() {
+            if self.errors {
                 self.error(example, label, total, count);
-            }
-        }
-        if let Some(errors) = self.errors {
-            let mut list = errors.filling(0);
-            for example in 0..self.labels.len() {
-                let blocks = self.logits.iter().skip(example).step_by(self.rows.max(1));
-                for (first, block) in (0..self.classes).step_by(V::LANES).zip(blocks) {
-                    for lane in 0..V::LANES.min(self.classes - first) {
-                        let position = (first + lane) as u16;
-                        list.push(Entry { position, factor: block.lane(lane) });
-                    }
-                }
-                list.end();
             }
         }
         Evaluation { loss: losses.total(), correct }
     }
 }
 
-impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, '_, V, E, P> {
+impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, V, E, P> {
     /// The blocks of `example`, each with the number of its first class.
     #[inline(always)]
     fn blocks(&mut self, example: usize) -> impl Iterator<Item = (usize, &mut Dual<V, P>)> {

@@ -3,7 +3,7 @@
 /// A term of a sum: which matrix row is multiplied, and by what.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Entry<F> {
-    /// The row: a unit or a pair of inputs in a list that belongs to an example, an example in one that belongs to those.
+    /// The row: a pair of inputs in a list that belongs to an example, an example in one that belongs to a pair.
     pub position: u16,
     /// What its elements are multiplied by.
     pub factor: F,
@@ -42,14 +42,6 @@ impl<'a, F: Copy> Rows<'a, F> {
     pub fn row(&self, r: usize) -> &[Entry<F>] {
         let end = self.ends.get(r).copied().unwrap_or(0) as usize;
         self.entries.get(self.start(r)..end).unwrap_or(&[])
-    }
-
-    /// The same, to be changed.
-    #[inline(always)]
-    pub fn row_mut(&mut self, r: usize) -> &mut [Entry<F>] {
-        let end = self.ends.get(r).copied().unwrap_or(0) as usize;
-        let start = self.start(r);
-        self.entries.get_mut(start..end).unwrap_or_default()
     }
 
     /// Where row `r` starts.
@@ -104,6 +96,55 @@ impl<'a, F: Copy> Rows<'a, F> {
     }
 }
 
+/// Lists of entries that begin at a fixed distance, so that each can grow while the others do.
+#[derive(Debug, Default)]
+pub struct Lists<'a, F> {
+    entries: &'a mut [Entry<F>],
+    lengths: &'a mut [u32],
+    distance: usize,
+}
+
+impl<'a, F: Copy> Lists<'a, F> {
+    /// `lengths.len()` lists with room for `distance` entries each.
+    pub fn new(entries: &'a mut [Entry<F>], lengths: &'a mut [u32], distance: usize) -> Self {
+        Self { entries, lengths, distance }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// Empties every list.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        self.lengths.fill(0);
+    }
+
+    /// The entries of list `r`; none when there is no such list.
+    #[inline(always)]
+    pub fn list(&self, r: usize) -> &[Entry<F>] {
+        let length = self.lengths.get(r).copied().unwrap_or(0) as usize;
+        let start = r * self.distance;
+        self.entries.get(start..start + length).unwrap_or(&[])
+    }
+
+    /// Puts `more` at the end of list `r`, as far as there is room.
+    #[inline(always)]
+    pub fn extend(&mut self, r: usize, more: impl Iterator<Item = Entry<F>>) {
+        let Some(length) = self.lengths.get_mut(r) else { return };
+        let room = self.entries.get_mut(r * self.distance..(r + 1) * self.distance);
+        let room = room.unwrap_or_default().get_mut(*length as usize..).unwrap_or_default();
+        // Counted in a register: in memory each addition would wait for the last.
+        let mut taken = 0;
+        for (room, entry) in room.iter_mut().zip(more) {
+            *room = entry;
+            taken += 1;
+        }
+        *length += taken;
+    }
+}
+
 /// Rows that are being filled, one after another.
 pub struct Filling<'a, F> {
     entries: &'a mut [Entry<F>],
@@ -118,16 +159,6 @@ impl<F: Copy> Filling<'_, F> {
         if let Some(room) = self.entries.get_mut(self.length) {
             *room = entry;
             self.length += 1;
-        }
-    }
-
-    /// Takes `position` if `wanted`, for whatever factor is there. Written always, kept when wanted: a branch would be
-    /// mispredicted every other time.
-    #[inline(always)]
-    pub fn offer(&mut self, position: u16, wanted: bool) {
-        if let Some(room) = self.entries.get_mut(self.length) {
-            room.position = position;
-            self.length += wanted as usize;
         }
     }
 

@@ -27,11 +27,12 @@ macro_rules! fixed_network {
             velocity: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.parameters],
             activations: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.activations],
             transposed: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.transposed],
-            active: [
+            active: [usize; $name::LENGTHS.active],
+            listed: [
                 $crate::mlp::Entry<$crate::dual::Dual<<$vector as $crate::vector::Vector>::Scalar, { $tangents }>>;
-                $name::LENGTHS.active
+                $name::LENGTHS.listed
             ],
-            ends: [u32; $name::LENGTHS.ends],
+            lengths: [u32; $name::LENGTHS.lengths],
             inputs: [$crate::mlp::Pair<<$vector as $crate::vector::Vector>::Scalar>; 2 * $name::LENGTHS.inputs],
             input_ends: [u32; $name::LENGTHS.input_ends],
             labels: [u16; $name::LENGTHS.labels],
@@ -55,11 +56,12 @@ macro_rules! fixed_network {
                     velocity: [ZERO; Self::LENGTHS.parameters],
                     activations: [ZERO; Self::LENGTHS.activations],
                     transposed: [ZERO; Self::LENGTHS.transposed],
-                    active: [$crate::mlp::Entry {
+                    active: [0; Self::LENGTHS.active],
+                    listed: [$crate::mlp::Entry {
                         position: 0,
                         factor: $crate::dual::Dual { value: 0.0, tangents: [0.0; { $tangents }] },
-                    }; Self::LENGTHS.active],
-                    ends: [0; Self::LENGTHS.ends],
+                    }; Self::LENGTHS.listed],
+                    lengths: [0; Self::LENGTHS.lengths],
                     inputs: [$crate::mlp::Entry { position: 0, factor: [0.0; 2] }; 2 * Self::LENGTHS.inputs],
                     input_ends: [0; Self::LENGTHS.input_ends],
                     labels: [0; Self::LENGTHS.labels],
@@ -89,7 +91,8 @@ macro_rules! fixed_network {
                     activations: &mut self.activations,
                     transposed: &mut self.transposed,
                     active: &mut self.active,
-                    ends: &mut self.ends,
+                    listed: &mut self.listed,
+                    lengths: &mut self.lengths,
                 };
                 let network = $crate::mlp::Network::new(engine, shape, $batch, buffers)?;
                 let batch = $crate::mlp::Batch::new(

@@ -18,6 +18,16 @@ pub trait Target<V, const P: usize>: Send + Sized {
     fn split(self, column: usize) -> (Self, Self);
     /// What the `U` blocks of `row` from block `column` on start from.
     fn start<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U];
+    /// Whether sums that are not finished can wait in it: [`pause`](Self::pause) and [`resume`](Self::resume).
+    const PATIENT: bool = false;
+    /// Takes sums that are not finished.
+    #[inline(always)]
+    fn pause<const U: usize>(&mut self, _row: usize, _column: usize, _sums: [Dual<V, P>; U]) {}
+    /// What `pause` took.
+    #[inline(always)]
+    fn resume<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U] {
+        self.start(row, column)
+    }
     /// Takes the finished sums. To `poison` it adds 0·(every parameter it updates): zero as long as all of them are finite,
     /// NaN from then on. The sum is the caller's, so that it stays in registers; in memory each addition would wait for the last.
     fn finish<const U: usize>(
@@ -64,6 +74,15 @@ impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
         }
         out
     }
+    const PATIENT: bool = true;
+    #[inline(always)]
+    fn pause<const U: usize>(&mut self, row: usize, column: usize, sums: [Dual<V, P>; U]) {
+        put(self.out, column * self.rows + row, self.rows, sums);
+    }
+    #[inline(always)]
+    fn resume<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U] {
+        taken(self.out, column * self.rows + row, self.rows)
+    }
     #[inline(always)]
     fn finish<const U: usize>(
         &mut self,
@@ -72,11 +91,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
         sums: [Dual<V, P>; U],
         _: &mut Dual<V, P>,
     ) {
-        for (u, sum) in sums.into_iter().enumerate() {
-            if let Some(out) = self.out.get_mut((column + u) * self.rows + row) {
-                *out = sum;
-            }
-        }
+        self.pause(row, column, sums);
     }
 }
 
@@ -104,13 +119,47 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
         sums: [Dual<V, P>; U],
         _: &mut Dual<V, P>,
     ) {
-        for (u, sum) in sums.into_iter().enumerate() {
+        for (u, mut sum) in sums.into_iter().enumerate() {
             if let Some(z) = self.activations.get_mut((column + u) * self.rows + row) {
-                let gate = z.value;
-                *z = sum.map(|plane| plane.gated(gate));
+                sum.value = sum.value.gated(z.value);
+                for tangent in &mut sum.tangents {
+                    *tangent = tangent.gated(z.value);
+                }
+                *z = sum;
             }
         }
     }
+}
+
+/// Puts `sums` into one row of columns of `rows` blocks, the first at `at`.
+#[inline(always)]
+fn put<V: Vector, const P: usize, const U: usize>(
+    out: &mut [Dual<V, P>],
+    at: usize,
+    rows: usize,
+    sums: [Dual<V, P>; U],
+) {
+    for (u, sum) in sums.into_iter().enumerate() {
+        if let Some(out) = out.get_mut(at + u * rows) {
+            *out = sum;
+        }
+    }
+}
+
+/// What [`put`] has put there.
+#[inline(always)]
+fn taken<V: Vector, const P: usize, const U: usize>(
+    out: &[Dual<V, P>],
+    at: usize,
+    rows: usize,
+) -> [Dual<V, P>; U] {
+    let mut sums = zeros();
+    for (u, sum) in sums.iter_mut().enumerate() {
+        if let Some(out) = out.get(at + u * rows) {
+            *sum = *out;
+        }
+    }
+    sums
 }
 
 /// SGD with momentum on the gradient while it is in registers: v ← μ v − α g, θ ← θ + v.

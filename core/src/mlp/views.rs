@@ -2,10 +2,12 @@
 
 use core::mem::take;
 
+use super::mask::{Mask, words};
 use super::matrix::Matrix;
 use super::network::Buffers;
+use super::product::Active;
 use super::shape::Layer;
-use super::sparse::Rows;
+use super::sparse::Lists;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -18,15 +20,21 @@ pub struct View<'a, V: Vector, const P: usize> {
     pub velocity: &'a mut [Dual<V, P>],
     pub activations: &'a mut [Dual<V, P>],
     /// The active units of each example; of the output layer every class.
-    pub by_example: Rows<'a, Dual<V::Scalar, P>>,
+    pub by_example: Mask<'a>,
     /// For each hidden unit the examples in which it is active.
-    pub by_unit: Rows<'a, Dual<V::Scalar, P>>,
+    pub by_unit: Lists<'a, Dual<V::Scalar, P>>,
 }
 
 impl<V: Vector, const P: usize> View<'_, V, P> {
     /// The weights and, in one more row, the biases.
     pub fn weights(&self) -> Matrix<'_, V, P> {
         Matrix { elements: self.parameters, rows: self.layer.inputs + 1 }
+    }
+
+    /// The active units of each example and their activations.
+    pub fn active(&self) -> Active<'_, V, P> {
+        let values = Matrix { elements: &*self.activations, rows: self.batch };
+        Active { mask: &self.by_example, values }
     }
 }
 
@@ -43,12 +51,10 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
     fn part(&mut self, layer: Layer, hidden: bool, cut: impl Cut) -> View<'a, V, P> {
         let blocks = layer.outputs.div_ceil(V::LANES);
         let parameters = (layer.inputs + 1) * blocks;
-        let active = self.batch * layer.outputs;
-        let (listings, unit_ends) = if hidden { (2, layer.outputs) } else { (1, 0) };
-        let both = cut.cut(&mut self.buffers.active, listings * active);
-        let (example, unit) = both.split_at_mut_checked(active).unwrap_or_default();
-        let ends = cut.cut(&mut self.buffers.ends, self.batch + unit_ends);
-        let (example_ends, unit_ends) = ends.split_at_mut_checked(self.batch).unwrap_or_default();
+        let units = if hidden { layer.outputs } else { 0 };
+        let active = cut.cut(&mut self.buffers.active, self.batch * words(layer.outputs));
+        let listed = cut.cut(&mut self.buffers.listed, self.batch * units);
+        let lengths = cut.cut(&mut self.buffers.lengths, units);
         View {
             layer,
             blocks,
@@ -56,8 +62,8 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
             parameters: cut.cut(&mut self.buffers.parameters, parameters),
             velocity: cut.cut(&mut self.buffers.velocity, parameters),
             activations: cut.cut(&mut self.buffers.activations, self.batch * blocks),
-            by_example: Rows::new(example, example_ends),
-            by_unit: Rows::new(unit, unit_ends),
+            by_example: Mask::new(active, layer.outputs),
+            by_unit: Lists::new(listed, lengths, self.batch),
         }
     }
 
