@@ -20,7 +20,7 @@ const REACHES: [f64; 9] = [0.6, 0.7, 0.85, 1.0, 1.5, 3.0, 10.0, 100.0, 1000.0];
 /// What a search may spend, in steps times directions times evaluations.
 const AFFORDABLE: usize = 15_000_000_000;
 /// What an evaluation costs at least.
-const LEAST_COST: usize = 37_500;
+const LEAST_COST: usize = 25_000;
 /// Evaluations for each step that a descent may take, if that can be afforded.
 const EACH: usize = 400;
 /// Ends of scouting within each reach that are descended from.

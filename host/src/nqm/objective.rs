@@ -88,7 +88,7 @@ const SAME: [f64; 2] = [1e-3, 5e-6];
 const LITTLE: f64 = 0.2;
 /// How far when one step's do.
 const FAR: f64 = 2.0;
-/// By how much the first of two gathered steps is smaller.
+/// By how much gathered steps are smaller before the last.
 const GATHERED: f64 = 50.0;
 /// Newton steps after a descent through frames, at most.
 const NEWTON_STEPS: u64 = 100;
@@ -250,8 +250,8 @@ impl<'a> Objective<'a> {
         found
     }
 
-    /// A schedule near that of `found`: at random all its coordinates are moved a little, or those of one step far, or one step's
-    /// gradient is taken where the step before took its own, for one move by both.
+    /// A schedule near that of `found`: at random all its coordinates are moved a little, or those of one step far, or some
+    /// steps' gradients are gathered at one place, for one move by all of them.
     pub fn shaken(&self, found: &Candidate, rng: &mut Pcg32) -> Schedule {
         let steps = found.schedule.len();
         let kind = rng.below(3);
@@ -265,12 +265,14 @@ impl<'a> Objective<'a> {
         let moved: Vec<f64> =
             moved.map(|(i, x)| x + far(i % steps) * rng.normal::<f64>()).collect();
         let mut schedule = self.chart.schedule(&moved);
-        if let (2, [first, second]) = (kind, &mut schedule[one..(one + 2).min(steps)]) {
+        let end = steps.min(one + 2 + rng.below(4) as usize);
+        if let (2, [first, between @ .., last]) = (kind, &mut schedule[one..end]) {
             let share = 1.0 / GATHERED;
-            second.learning_rate *= 0.5;
-            first.learning_rate = share * second.learning_rate;
-            first.momentum *= share;
-            second.momentum = GATHERED;
+            last.learning_rate /= 2.0 + between.len() as f64;
+            last.momentum = GATHERED;
+            let learning_rate = share * last.learning_rate;
+            *first = Step { learning_rate, momentum: share * first.momentum };
+            between.fill(Step { learning_rate, momentum: 1.0 });
         }
         schedule
     }

@@ -1,5 +1,6 @@
 //! Schedules that are best for the loss at their end: L-BFGS and Newton's method on exact derivatives, from several starts.
 
+use myopia_core::nqm::Step;
 use myopia_core::real::Real;
 
 use super::chart::{Chart, Freedom};
@@ -68,6 +69,12 @@ pub fn optimal(quadratic: &Quadratic, state: &State, steps: usize, freedom: Free
     }
     let mut starts = starts(quadratic, state, steps, freedom);
     starts.push(found.schedule.clone());
+    for momentum in [0.0, 0.5, 0.9] {
+        let learning_rate = 0.5 * (1.0 - momentum) / quadratic.largest_gain();
+        if learning_rate.is_finite() {
+            starts.push(vec![Step { learning_rate, momentum }; steps]);
+        }
+    }
     let other = of_any_sign(quadratic, state, starts);
     let iterations = found.iterations + other.as_ref().map_or(0, |other| other.iterations);
     let lower =
