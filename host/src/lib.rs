@@ -11,6 +11,7 @@ pub mod failure;
 pub mod figure;
 pub mod horizons;
 pub mod interrupt;
+pub mod memory;
 pub mod network;
 pub mod nqm;
 pub mod online;

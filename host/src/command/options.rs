@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::checkpoint::{Experiment, Opening};
 use crate::engine::{Isa, Precision, Work};
 use crate::failure::Failure;
+use crate::memory::afford;
 use crate::output::OutputFolder;
 use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
 
@@ -223,23 +224,8 @@ pub fn positive<T: Real>(name: &str, x: f64) -> Result<T, Failure> {
 
 /// Refuses what the system could only answer by ending the process.
 fn fits_in_memory<T: Real>(problem: &Problem<'_, T>) -> Result<(), Failure> {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let free = system.available_memory();
-    let free = system.cgroup_limits().map_or(free, |limits| limits.free_memory.min(free));
-    let bytes = problem.bytes();
-    // Zero: the system does not say.
-    if free > 0 && bytes > free {
-        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        return Err(Failure::usage(format!(
-            "--layers {} --batch {} takes about {:.1} GiB of memory and {:.1} GiB are free; make one of them smaller",
-            comma(&problem.layers),
-            problem.batch,
-            gibibytes(bytes),
-            gibibytes(free)
-        )));
-    }
-    Ok(())
+    let what = format!("--layers {} --batch {}", comma(&problem.layers), problem.batch);
+    afford(&what, problem.bytes().into(), "make one of them smaller")
 }
 
 impl ProblemOptions {

@@ -3,7 +3,9 @@
 pub mod bands;
 pub mod chart;
 mod engine;
+mod frame;
 pub mod greedy;
+mod momenta;
 mod newton;
 mod objective;
 pub mod optimum;

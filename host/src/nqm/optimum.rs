@@ -1,10 +1,12 @@
 //! Schedules that are best for the loss at their end: L-BFGS and Newton's method on exact derivatives, from several starts.
 
+use myopia_core::nqm::Step;
 use myopia_core::real::Real;
-use myopia_core::rng::Pcg32;
 
 use super::chart::{Chart, Freedom};
-use super::objective::{Candidate, Objective};
+use super::momenta::of_any_sign;
+pub use super::objective::STATIONARY;
+use super::objective::{Candidate, MEMORY, Objective};
 use super::quadratic::{Quadratic, Schedule, State};
 use super::starts::starts;
 
@@ -20,56 +22,44 @@ pub struct Optimum {
     pub gradient_norm: f64,
     /// How often loss and gradient were evaluated, all starting points together.
     pub iterations: u64,
-    /// Whether no small change of the schedule would lower the loss: its gradient norm is at most [`STATIONARY`], or is
-    /// rounding (see [`Objective::measured`]).
+    /// Whether no small change of the schedule would lower the loss, as far as rounding lets see (see [`Objective::measured`]).
     pub stationary: bool,
 }
 
-/// The gradient norm below which a schedule counts as stationary.
-pub const STATIONARY: f64 = 1e-5;
-/// What is spent on a search.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// Starting points that are taken further.
-    finalists: usize,
-    /// How often a finalist is taken further by all methods in turn, unless it has arrived.
-    refinements: usize,
-    /// How often an optimum is shaken and descended from again.
-    shakes: usize,
-}
-
-impl Effort {
-    /// Enough where most starts lead to the same optimum.
-    pub const USUAL: Self = Self { finalists: 4, refinements: 1, shakes: 0 };
-
-    /// For landscapes with many optima: what can be afforded when a gradient costs so many steps times directions.
-    fn great(cost: usize) -> Self {
-        let evaluations = AFFORDABLE / cost.max(1);
-        let polished = evaluations / POLISHING as usize;
-        Self {
-            finalists: polished.clamp(2, 10),
-            refinements: polished.clamp(1, 8),
-            shakes: (evaluations / SCOUTING as usize).min(200),
-        }
-    }
-}
-
-/// How far an optimum is shaken, in the chart's coordinates, by turns.
-const FAR: [f64; 3] = [0.1, 0.3, 1.0];
-/// How many of the best optima are shaken by turns.
-const SHAKEN: usize = 4;
+/// Starting points that are taken further.
+const FINALISTS: usize = 4;
 /// Evaluations for each starting point before the best are taken further.
-const SCOUTING: u64 = 120;
+pub const SCOUTING: u64 = 120;
 /// Evaluations spent on each finalist.
 const POLISHING: u64 = 3000;
 /// Newton steps after those, at most.
 const NEWTON_STEPS: usize = 300;
-/// What all Hessians of a finalist may cost, in schedule entries times steps times directions; and what great efforts may,
-/// in steps times directions times evaluations.
-const AFFORDABLE: usize = 500_000_000;
+/// What all Hessians of a finalist may cost, in schedule entries times steps times directions.
+const AFFORDABLE: usize = 1_000_000_000;
+
+/// Bytes that a search for so many steps takes, at most.
+///
+/// A gradient tapes four blocks of eight directions at a time, 40 bytes for each and step, and L-BFGS keeps pairs of
+/// steps and gradients; a Hessian tapes one block in five numbers, and is there three times: as it is, scaled, and
+/// factorised. With momenta each thread has all of it, and there are twice as many coordinates. Once there are the
+/// vectors from which the Ritz values come, one for each step or direction, and the starts and what they lead to.
+pub fn bytes(directions: usize, steps: usize, freedom: Freedom) -> u128 {
+    let [directions, steps] = [directions as u128, steps as u128];
+    let (coordinates, threads) = match freedom {
+        Freedom::LearningRate(_) => (steps, 1),
+        _ => (2 * steps, rayon::current_num_threads() as u128),
+    };
+    let tapes = (4 + 5) * 8 * 40 * steps;
+    let pairs = 2 * MEMORY as u128 * 8 * coordinates;
+    let hessians = 3 * 8 * coordinates * coordinates;
+    let lanczos = 8 * directions * directions.min(steps);
+    let candidates = 256 * (16 * steps + 8 * coordinates);
+    threads * (tapes + pairs + hessians) + lanczos + candidates
+}
+
 /// The schedule of `steps` steps from `state` on that has the least excess loss at its end.
 ///
-/// If momenta are free they may be any numbers, as long as that leads to a stationary point lower than with momenta from
+/// If momenta are free they may be of any sign, as long as that leads to a stationary point lower than with momenta from
 /// zero up, and otherwise are from zero up. The greedy schedule is among the starting points, so that the result is
 /// never worse.
 pub fn optimal(quadratic: &Quadratic, state: &State, steps: usize, freedom: Freedom) -> Optimum {
@@ -77,13 +67,19 @@ pub fn optimal(quadratic: &Quadratic, state: &State, steps: usize, freedom: Free
     if freedom != Freedom::Both {
         return found;
     }
-    let mut starts = starts(quadratic, state, steps, Freedom::Unbounded);
+    let mut starts = starts(quadratic, state, steps, freedom);
     starts.push(found.schedule.clone());
-    let effort = Effort::great(steps * quadratic.directions().len());
-    let other = best_of(quadratic, state, Freedom::Unbounded, effort, starts);
-    let iterations = found.iterations + other.iterations;
-    let lower = other.stationary && (other.excess < found.excess || !found.stationary);
-    let mut best = if lower { other } else { found };
+    for momentum in [0.0, 0.5, 0.9] {
+        let learning_rate = 0.5 * (1.0 - momentum) / quadratic.largest_gain();
+        if learning_rate.is_finite() {
+            starts.push(vec![Step { learning_rate, momentum }; steps]);
+        }
+    }
+    let other = of_any_sign(quadratic, state, starts);
+    let iterations = found.iterations + other.as_ref().map_or(0, |other| other.iterations);
+    let lower =
+        |other: &Optimum| other.stationary && (other.excess < found.excess || !found.stationary);
+    let mut best = other.filter(lower).unwrap_or(found);
     // Where nothing moves yet momentum does nothing, and the search has left it anywhere.
     let moving = quadratic.advance(&mut state.clone(), None).drive > 0.0;
     if let Some(first) = best.schedule.first_mut().filter(|_| !moving) {
@@ -106,7 +102,7 @@ pub fn constrained(
         before = without.iterations;
         starts.push(without.schedule);
     }
-    let found = best_of(quadratic, state, freedom, Effort::USUAL, starts);
+    let found = best_of(quadratic, state, freedom, starts);
     Optimum { iterations: before + found.iterations, ..found }
 }
 
@@ -116,7 +112,6 @@ pub fn best_of(
     quadratic: &Quadratic,
     state: &State,
     freedom: Freedom,
-    effort: Effort,
     starts: Vec<Schedule>,
 ) -> Optimum {
     let momenta = starts[0].iter().map(|step| step.momentum);
@@ -140,25 +135,18 @@ pub fn best_of(
         found.extend(end);
     }
     sort(&mut found);
-    let mut rng = Pcg32::new(0, 0);
-    for round in 0..effort.shakes {
-        let Some(best) = found.get(round % SHAKEN % found.len().max(1)) else { break };
-        let start = objective.shaken(best, FAR[round % FAR.len()], &mut rng);
-        found.extend(objective.descend(start, SCOUTING).1);
-        sort(&mut found);
-    }
-    let finalists = found.into_iter().take(effort.finalists).map(|candidate| {
+    let finalists = found.into_iter().take(FINALISTS).flat_map(|candidate| {
         let steps = candidate.schedule.len();
         let affordable = AFFORDABLE / objective.hessian_cost(steps).max(1);
-        let mut refined = candidate;
-        for _ in 0..effort.refinements {
-            refined = objective.polish(refined, POLISHING);
-            refined = objective.refine(refined, affordable.clamp(1, NEWTON_STEPS));
-        }
-        let (measured, rounding) = objective.measured(refined);
-        let norm = measured.gradient_norm;
-        (measured, norm <= STATIONARY || norm <= rounding)
+        let polished = objective.polish(candidate, POLISHING);
+        let newton_steps = affordable.clamp(1, NEWTON_STEPS) as u64;
+        let evaluations = newton_steps * polished.point.len() as u64;
+        let refined = objective.follow(polished.clone(), evaluations);
+        // On the way to a flatter place the last bits of the loss may have risen, above that of a start even.
+        let risen = refined.excess > polished.excess;
+        [Some(refined), risen.then_some(polished)].into_iter().flatten()
     });
+    let finalists = finalists.map(|candidate| objective.measured(candidate));
     let failed = |(found, stationary): &(Candidate, bool)| !(*stationary && found.excess <= bar);
     let (best, stationary) = finalists
         .min_by(|a, b| failed(a).cmp(&failed(b)).then(a.0.excess.total_cmp(&b.0.excess)))

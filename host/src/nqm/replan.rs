@@ -2,7 +2,7 @@
 
 use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
-use super::optimum::{Effort, Optimum, best_of, constrained, optimal};
+use super::optimum::{Optimum, best_of, constrained, optimal};
 use super::quadratic::{Quadratic, Schedule};
 
 /// A schedule that was searched for, and how the search went.
@@ -37,7 +37,7 @@ pub fn replan(quadratic: &Quadratic, steps: usize, horizon: usize, freedom: Free
     let mut state = quadratic.start();
     let greedy = |state, steps| match freedom {
         Freedom::LearningRate(momentum) => greedy_rates(quadratic, state, steps, momentum),
-        Freedom::Both | Freedom::Unbounded => greedy_steps(quadratic, state, steps),
+        Freedom::Both | Freedom::Within(_) => greedy_steps(quadratic, state, steps),
     };
     if horizon == 1 {
         let schedule = greedy(state, steps);
@@ -61,7 +61,7 @@ pub fn replan(quadratic: &Quadratic, steps: usize, horizon: usize, freedom: Free
         }
         rest.extend(greedy(end, 1));
         let starts = vec![rest, greedy(state.clone(), horizon)];
-        let next = Plan::from(best_of(quadratic, &state, freedom, Effort::USUAL, starts));
+        let next = Plan::from(best_of(quadratic, &state, freedom, starts));
         plan = Plan {
             gradient_norm: if next.gradient_norm > plan.gradient_norm {
                 next.gradient_norm

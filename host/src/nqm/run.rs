@@ -8,12 +8,13 @@ use super::chart::Freedom;
 use super::greedy::{greedy_rates, greedy_steps};
 #[cfg(doc)]
 use super::optimum::Optimum;
-use super::optimum::{STATIONARY, optimal};
+use super::optimum::{STATIONARY, bytes, optimal};
 use super::policy::{DEFAULT_STEPS, Policy};
 use super::quadratic::{Quadratic, Schedule};
 use super::replan::{Plan, replan};
 use super::tuning::{Tuning, tune};
 use crate::failure::Failure;
+use crate::memory::afford;
 
 /// A schedule and what it does.
 #[derive(Clone, Debug, Serialize)]
@@ -134,6 +135,18 @@ fn choose(quadratic: &Quadratic, policy: &Policy, settings: Settings) -> Result<
     let steps = steps.unwrap_or(DEFAULT_STEPS);
     let start = quadratic.start();
     let freedom = Freedom::LearningRate(momentum);
+    let searched = match policy {
+        Policy::Optimal => Some((steps, freedom)),
+        Policy::OptimalMomentum => Some((steps, Freedom::Both)),
+        Policy::Replan(horizon) => Some((steps.min(*horizon), freedom)),
+        Policy::ReplanMomentum(horizon) => Some((steps.min(*horizon), Freedom::Both)),
+        _ => None,
+    };
+    if let Some((ahead, freedom)) = searched {
+        let bytes = bytes(quadratic.directions().len(), ahead, freedom);
+        let what = format!("{policy}: a search {ahead} steps ahead");
+        afford(&what, bytes, "look fewer steps ahead")?;
+    }
     let plan = match policy {
         Policy::GreedyMomentum => return Ok((greedy_steps(quadratic, start, steps), None)),
         Policy::Tuned(horizon) => {
@@ -149,7 +162,7 @@ fn choose(quadratic: &Quadratic, policy: &Policy, settings: Settings) -> Result<
     };
     if !plan.stationary {
         return Err(Failure::run(format!(
-            "{policy}: the search ended at a gradient norm of {:.1e}, above {STATIONARY:e}, which is not an optimum; \
+            "{policy}: the search ended at a gradient norm of {:.1e}, above {STATIONARY:e} and above rounding, which is not an optimum; \
              give fewer --steps, or more noise",
             plan.gradient_norm
         )));

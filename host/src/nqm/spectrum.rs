@@ -9,6 +9,7 @@ use myopia_core::nqm::{Direction, Preconditioner};
 use super::quadratic::Quadratic;
 use super::table;
 use crate::failure::Failure;
+use crate::memory::afford;
 
 /// The columns of a spectrum file; the last two may be missing.
 pub const COLUMNS: [&str; 4] = ["curvature", "noise_variance", "initial_mean", "initial_variance"];
@@ -129,6 +130,8 @@ impl Setting {
         if dim == 0 {
             return Err(Failure::usage("--dim is 0; a quadratic needs at least one direction"));
         }
+        // What a quadratic and a state keep for each direction, and as much again for what steps on it need.
+        afford(&format!("--dim {dim}"), 200 * dim as u128, "give fewer directions")?;
         let noise = |curvature: f64| match self.noise {
             Noise::Inverse => 1.0 / curvature,
             Noise::None => 0.0,

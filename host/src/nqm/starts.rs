@@ -20,7 +20,7 @@ pub fn starts(
         Freedom::LearningRate(momentum) => {
             (greedy_rates(quadratic, state.clone(), steps, momentum), &[momentum])
         }
-        Freedom::Both | Freedom::Unbounded => {
+        Freedom::Both | Freedom::Within(_) => {
             (greedy_steps(quadratic, state.clone(), steps), &[0.0, 0.5, 0.9])
         }
     };
@@ -29,7 +29,7 @@ pub fn starts(
     let seen = Tridiagonal::new(quadratic, state, steps);
     for first in iter::successors(Some(steps), |first| Some(first / 2)).take_while(|&n| n > 0) {
         let seen = seen.first(first);
-        if let Freedom::Both | Freedom::Unbounded = freedom {
+        if let Freedom::Both | Freedom::Within(_) = freedom {
             starts.push(continued(quadratic, state, steps, seen.schedule(), freedom));
         }
         let mut roots: Vec<f64> = seen.ritz_values().iter().map(|h| 1.0 / h).collect();
@@ -77,7 +77,7 @@ fn continued(
     let left = steps - schedule.len();
     schedule.extend(match freedom {
         Freedom::LearningRate(momentum) => greedy_rates(quadratic, end, left, momentum),
-        Freedom::Both | Freedom::Unbounded => greedy_steps(quadratic, end, left),
+        Freedom::Both | Freedom::Within(_) => greedy_steps(quadratic, end, left),
     });
     schedule
 }

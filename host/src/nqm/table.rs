@@ -1,5 +1,7 @@
 //! CSV tables of numbers, read with the line number of whatever is wrong.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
@@ -13,6 +15,9 @@ use crate::failure::Failure;
 pub fn read(path: &Path, columns: &[&str], required: usize) -> Result<Table, Failure> {
     let name = path.display();
     let wrong = |e: csv::Error| match e.kind() {
+        csv::ErrorKind::Io(io) if io.kind() == io::ErrorKind::InvalidData => {
+            Failure::run(format!("{name}: not text, it has a zero byte; give a CSV file in UTF-8"))
+        }
         csv::ErrorKind::Io(io) => Failure::io("read", path, io),
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => Failure::run(format!(
             "{name}, line {}: {len} values where the header has {expected_len}; give one value for each column",
@@ -24,8 +29,8 @@ pub fn read(path: &Path, columns: &[&str], required: usize) -> Result<Table, Fai
         )),
         _ => Failure::run(format!("{name} is not a CSV file: {e}")),
     };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(wrong)?;
+    let file = File::open(path).map_err(|e| Failure::io("read", path, &e))?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Text(file));
     let header = reader.headers().map_err(wrong)?;
     let known = header.len() >= required && header.len() <= columns.len();
     if !known || header.iter().zip(columns).any(|(have, want)| have != *want) {
@@ -57,6 +62,20 @@ pub fn read(path: &Path, columns: &[&str], required: usize) -> Result<Table, Fai
         rows.push(row);
     }
     Ok(Table { rows, columns: present })
+}
+
+/// The bytes of a file that must be text.
+struct Text(File);
+
+impl Read for Text {
+    /// A zero byte is an error: a device full of them would otherwise be one value without an end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        if buffer[..read].contains(&0) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(read)
+    }
 }
 
 /// A table of numbers.

@@ -108,3 +108,29 @@ fn the_derivative_by_the_damping_agrees_with_differences() {
         assert_eq!(last.to_bits(), at(damping).value.to_bits());
     }
 }
+
+/// Beyond [`myopia_core::nqm::CHUNK`] directions chunks are spread over the threads, and their sums are added up in order.
+#[test]
+fn threads_do_not_change_a_bit() {
+    let quadratic = inverse(9_001);
+    let schedule: Schedule = (0..9)
+        .map(|k| Step { learning_rate: 0.4 / f64::from(1 + k), momentum: 0.1 * f64::from(k) })
+        .collect();
+    let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
+    let bits = |threads: usize| -> Vec<u64> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let losses = quadratic.losses(&numbers).unwrap();
+            let mut scratch = Scratch::default();
+            let (last, gradient) = quadratic.gradient(&quadratic.start(), &schedule, &mut scratch);
+            let gradient = gradient.flat_map(|step| [step.learning_rate, step.momentum]);
+            let all = losses.iter().map(|loss| loss.value).chain([last]).chain(gradient);
+            all.map(f64::to_bits).collect()
+        })
+    };
+    let one = bits(1);
+    assert_eq!(one.len(), 10 + 1 + 18);
+    assert_eq!(one[9], one[10], "the last loss and the gradient's");
+    assert_eq!(one, bits(2));
+    assert_eq!(one, bits(3));
+}

@@ -6,7 +6,7 @@ use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{QuadraticOptions, at_most};
+use super::options::{QuadraticOptions, at_most, check_momentum};
 use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
@@ -146,12 +146,7 @@ impl Options {
         for &horizon in &self.horizons {
             at_most("horizons", horizon, MOST_STEPS)?;
         }
-        if !self.momentum.is_finite() {
-            return Err(Failure::usage(format!(
-                "--momentum is {}; give a finite number",
-                self.momentum
-            )));
-        }
+        check_momentum(self.momentum)?;
         if !(self.meta_lr > 0.0 && self.meta_lr.is_finite()) {
             return Err(Failure::usage(format!(
                 "--meta-lr is {}; give a positive finite number",

@@ -43,8 +43,8 @@ struct One {
     #[command(flatten)]
     run: RunOptions,
     /// greedy, greedy-momentum, optimal, optimal-momentum, replan:H, replan-momentum:H, tuned:H, constant:RATE,
-    /// decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum. optimal-momentum tries any momentum,
-    /// also below zero and above one
+    /// decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum. optimal-momentum tries momenta of any
+    /// sign up to 1000
     #[arg(long, required = true)]
     schedule: Option<Policy>,
 }

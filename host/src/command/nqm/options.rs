@@ -67,13 +67,23 @@ pub fn at_most(option: &str, number: usize, most: usize) -> Result<(), Failure> 
     }
 }
 
+/// Refuses a constant momentum with which velocities grow or gradients are followed backwards.
+pub fn check_momentum(momentum: f64) -> Result<(), Failure> {
+    match (0.0..1.0).contains(&momentum) {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "--momentum is {momentum}; give a number from 0 up to but not including 1 (a schedule's file may have any)"
+        ))),
+    }
+}
+
 /// How long a run is, and what it is told besides its schedule.
 #[derive(Args, Clone, Debug)]
 pub struct RunOptions {
     /// Training steps [default: 250, or as many as the schedule's file has]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub steps: Option<usize>,
-    /// Momentum, where the schedule does not choose its own
+    /// Momentum, where the schedule does not choose its own: from 0 up to but not including 1
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "MU")]
     pub momentum: f64,
     /// Steps of cooling: the cooled loss is what as many more steps at the best learning rates would reach
@@ -85,9 +95,7 @@ impl RunOptions {
     /// What a run is told.
     pub fn settings(&self) -> Result<crate::nqm::run::Settings, Failure> {
         let Self { steps, momentum, cool } = *self;
-        if !momentum.is_finite() {
-            return Err(Failure::usage(format!("--momentum is {momentum}; give a finite number")));
-        }
+        check_momentum(momentum)?;
         if steps == Some(0) {
             return Err(Failure::usage("--steps is 0; give at least one step"));
         }
