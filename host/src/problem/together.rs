@@ -22,7 +22,9 @@ pub struct Together<'a, G: Engine, const P: usize> {
     sampler: Sampler<Vec<u32>>,
     /// The batches to come.
     room: Vec<HeapBatch<Scalar<G>>>,
-    runs: Vec<(Run<'a, G, P>, InverseTime<Dual<Scalar<G>, P>>)>,
+    runs: Vec<Run<'a, G, P>>,
+    /// Of each run.
+    schedules: Vec<InverseTime<Dual<Scalar<G>, P>>>,
     /// How each run's last step ended.
     ended: Vec<Result<(), Diverged>>,
 }
@@ -35,14 +37,15 @@ impl<'a, G: Engine, const P: usize> Together<'a, G, P> {
         start: &Start<Scalar<G>>,
         schedules: impl IntoIterator<Item = InverseTime<Dual<Scalar<G>, P>>>,
     ) -> Self {
-        let runs: Vec<_> =
-            schedules.into_iter().map(|schedule| (problem.run(engine, start), schedule)).collect();
+        let schedules: Vec<_> = schedules.into_iter().collect();
+        let runs: Vec<_> = schedules.iter().map(|_| problem.run(engine, start)).collect();
         Self {
             problem,
             sampler: problem.sampler(super::Stream::Batches),
             room: (0..BATCHES).map(|_| HeapBatch::new(&problem.layers, problem.batch)).collect(),
             ended: vec![Ok(()); runs.len()],
             runs,
+            schedules,
         }
     }
 
@@ -53,14 +56,15 @@ impl<'a, G: Engine, const P: usize> Together<'a, G, P> {
         steps: Range<u32>,
         mut observe: impl FnMut(usize, u32, Scalar<G>, Scalar<G>),
     ) {
-        let Self { problem, sampler, room, runs, ended } = self;
+        let Self { problem, sampler, room, runs, schedules, ended } = self;
         let mut batches: Vec<Batch<'_, _>> = room.iter_mut().map(HeapBatch::batch).collect();
         for k in steps.clone().step_by(BATCHES) {
             let these = k..steps.end.min(k.saturating_add(BATCHES as u32));
             for batch in batches.iter_mut().take(these.len()) {
                 batch.fill(&problem.data.training, sampler.next_batch(problem.batch));
             }
-            for (place, ((run, schedule), ended)) in runs.iter_mut().zip(&mut *ended).enumerate() {
+            let each = runs.iter_mut().zip(&*schedules).zip(&mut *ended);
+            for (place, ((run, schedule), ended)) in each.enumerate() {
                 let (mut network, _) = run.storage.network(run.engine);
                 let (schedule, momentum) = (*schedule, problem.momentum);
                 let training = Training { schedule, momentum, batch: problem.batch };
@@ -85,11 +89,11 @@ impl<'a, G: Engine, const P: usize> Together<'a, G, P> {
         place: usize,
         indices: &[u32],
     ) -> Result<Objective<Scalar<G>, P>, Diverged> {
-        self.runs[place].0.judge(&self.problem.data.training, indices)
+        self.runs[place].judge(&self.problem.data.training, indices)
     }
 
     /// [`Run::digests`] of the run at `place`.
     pub fn digests(&mut self, place: usize) -> (u64, u64) {
-        self.runs[place].0.digests()
+        self.runs[place].digests()
     }
 }
