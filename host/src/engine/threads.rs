@@ -21,14 +21,17 @@ const MOST: usize = 8;
 /// Does `work` on one of rayon's threads and keeps others awake while it lasts: one that has gone to sleep between two pieces of
 /// a step takes longer to wake up than most pieces take.
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let awake = if cores < MOST { cores } else { MOST };
     let over = &AtomicBool::new(false);
     rayon::scope(|scope| {
         let here = rayon::current_thread_index();
         scope.spawn_broadcast(move |_, thread| {
-            let helps = Some(thread.index()) != here && thread.index() <= MOST;
+            let helps = Some(thread.index()) != here && thread.index() < awake;
             while helps && !over.load(Ordering::Relaxed) {
                 if rayon::yield_now() != Some(Yield::Executed) {
-                    std::hint::spin_loop();
+                    // To whoever else wants the core: a helper that has used up its time would keep the step waiting.
+                    std::thread::yield_now();
                 }
             }
         });
