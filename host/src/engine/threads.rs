@@ -19,7 +19,7 @@ pub fn count() -> usize {
 const MOST: usize = 8;
 
 /// Does `work` on one of rayon's threads and keeps others awake while it lasts: one that has gone to sleep between two pieces of
-/// a step takes longer to wake up than most pieces take.
+/// a step takes longer to wake up than most pieces take. No more of them than there are cores: they wait busily.
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let awake = if cores < MOST { cores } else { MOST };
@@ -30,8 +30,8 @@ pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
             let helps = Some(thread.index()) != here && thread.index() < awake;
             while helps && !over.load(Ordering::Relaxed) {
                 if rayon::yield_now() != Some(Yield::Executed) {
-                    // To whoever else wants the core: a helper that has used up its time would keep the step waiting.
-                    std::thread::yield_now();
+                    // Not a yield to the system: helper and helped then end up on one core.
+                    std::hint::spin_loop();
                 }
             }
         });
