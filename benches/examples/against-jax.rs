@@ -15,7 +15,7 @@ use myopia::bench::{digests, step};
 use myopia::engine::{Isa, Precision, Work};
 use myopia::network::{HeapBatch, HeapNetwork};
 use myopia::problem::ExampleSet;
-use myopia_benches::peer::{Peer, median};
+use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
 use myopia_core::engine::Engine;
 use myopia_core::rng::Pcg32;
@@ -117,11 +117,5 @@ fn run() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    told(run())
 }

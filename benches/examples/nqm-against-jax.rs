@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use myopia_benches::nqm::{STEPS, Work};
-use myopia_benches::peer::{Peer, median};
+use myopia_benches::peer::{Peer, median, told};
 
 /// Directions, as the peer has them by default.
 const DIMS: [u32; 2] = [1_000, 100_000];
@@ -103,11 +103,5 @@ fn run() -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    told(run())
 }

@@ -1,6 +1,6 @@
 //! A peer's script that is timed beside ours, in turn.
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::Value;
@@ -68,4 +68,15 @@ impl Peer {
 pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// How a program ends: with the sentence of its failure, if there was one.
+pub fn told(ended: Result<(), String>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
 }
