@@ -23,12 +23,12 @@ const MOST: usize = 8;
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let awake = if cores < MOST { cores } else { MOST };
-    let over = &AtomicBool::new(false);
+    let over = &Apart(AtomicBool::new(false));
     rayon::scope(|scope| {
         let here = rayon::current_thread_index();
         scope.spawn_broadcast(move |_, thread| {
             let helps = Some(thread.index()) != here && thread.index() < awake;
-            while helps && !over.load(Ordering::Relaxed) {
+            while helps && !over.0.load(Ordering::Relaxed) {
                 if rayon::yield_now() != Some(Yield::Executed) {
                     // Not a yield to the system: helper and helped then end up on one core.
                     std::hint::spin_loop();
@@ -41,11 +41,15 @@ pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-struct Release<'a>(&'a AtomicBool);
+/// Apart from everything else in the cache: helpers look at it all the time, and whatever lay beside it would be slow to write.
+#[repr(align(128))]
+struct Apart(AtomicBool);
+
+struct Release<'a>(&'a Apart);
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,20 +1,19 @@
 //! One training run, which can be left and taken up again.
 
 use std::iter::{from_fn, once};
-use std::mem::swap;
 use std::ops::Range;
 
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::engine::{Engine, Scalar};
 use myopia_core::lookahead::{Diverged, Objective, Training, objective};
-use myopia_core::mlp::{Batch, Network};
+use myopia_core::mlp::Network;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::InverseTime;
 use serde::{Deserialize, Serialize};
 
 use super::{ExampleSet, Problem, Start, Stream};
-use crate::network::{HeapBatch, HeapNetwork};
+use crate::network::HeapNetwork;
 
 /// Steps that are taken between two looks at whether to stop.
 pub const STRIDE: u32 = 8;
@@ -24,8 +23,6 @@ pub struct Run<'a, G: Engine, const P: usize> {
     pub(super) problem: &'a Problem<'a, Scalar<G>>,
     pub(super) engine: G,
     pub(super) storage: HeapNetwork<G::Vector, P>,
-    /// Room for the batch after the present one.
-    ahead: HeapBatch<Scalar<G>>,
     pub(super) sampler: Sampler<Vec<u32>>,
     /// Steps trained.
     pub(super) done: u32,
@@ -52,8 +49,7 @@ impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
         let mut storage = storage.expect("a problem's layers and batch were checked");
         let (mut network, _) = storage.network(engine);
         network.load(start.0.iter().map(|&x| Dual::constant(x)), []);
-        let ahead = HeapBatch::new(&problem.layers, problem.batch);
-        Self { problem, engine, storage, ahead, sampler: problem.sampler(stream), done: 0 }
+        Self { problem, engine, storage, sampler: problem.sampler(stream), done: 0 }
     }
 
     pub(super) fn restore(
@@ -94,40 +90,22 @@ impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
     }
 
     /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's number, its
-    /// learning rate and the mean loss of its batch. While one step is taken the next one's batch is made, where there is a
-    /// thread to spare.
+    /// learning rate and the mean loss of its batch.
     pub fn train(
         &mut self,
         schedule: &InverseTime<Dual<Scalar<G>, P>>,
         steps: Range<u32>,
-        mut observe: impl FnMut(u32, Scalar<G>, Scalar<G>) + Send,
+        observe: impl FnMut(u32, Scalar<G>, Scalar<G>),
     ) -> Result<(), Diverged> {
-        let Self { problem, engine, storage, ahead, sampler, done } = self;
-        let (mut network, mut batch) = storage.network(*engine);
-        let mut next = ahead.batch();
-        let training =
-            Training { schedule: *schedule, momentum: problem.momentum, batch: problem.batch };
-        *done = steps.end;
-        let mut fill = |batch: &mut Batch<'_, _>| {
-            batch.fill(&problem.data.training, sampler.next_batch(problem.batch));
+        let (mut network, mut batch) = self.storage.network(self.engine);
+        let training = Training {
+            schedule: *schedule,
+            momentum: self.problem.momentum,
+            batch: self.problem.batch,
         };
-        if !steps.is_empty() {
-            fill(&mut batch);
-        }
-        for k in steps.clone() {
-            let more = k + 1 < steps.end;
-            let (ended, ()) = engine.join(
-                || training.step(&mut network, &batch, k, &mut observe),
-                || {
-                    if more {
-                        fill(&mut next)
-                    }
-                },
-            );
-            ended?;
-            swap(&mut batch, &mut next);
-        }
-        Ok(())
+        let examples = &self.problem.data.training;
+        self.done = steps.end;
+        training.run(&mut network, &mut batch, &mut self.sampler, examples, steps, observe)
     }
 
     /// One step at this learning rate and momentum, on the next batch.
