@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Keeper;
 use crate::failure::Failure;
 use crate::output::csv;
-use crate::problem::{Problem, STRIDE, Snapshot, Start};
+use crate::problem::{Problem, Snapshot, Start};
 
 /// One line of `trajectory.csv`: a schedule, the objective it reaches, and the derivatives there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,7 +177,7 @@ impl<T: Real> Descent<T> {
         engine: G,
         problem: &Problem<'_, T>,
         start: &Start<T>,
-        tick: impl Fn() + Sync,
+        tick: impl Fn(),
         observe: impl FnMut(&Record),
     ) -> Result<(), Ended>
     where
@@ -196,7 +196,7 @@ impl<T: Real> Descent<T> {
         start: &Start<T>,
         progress: &mut Progress<T>,
         keeper: &impl Keeper<Progress<T>>,
-        tick: impl Fn() + Sync,
+        tick: impl Fn(),
         mut observe: impl FnMut(&Record),
     ) -> Result<(), Ended>
     where
@@ -218,10 +218,8 @@ impl<T: Real> Descent<T> {
                 None => problem.run::<G, 3>(engine, start),
             };
             let schedule = self.schedule.with_tangents(PARAMETERS);
-            while run.steps() < self.horizon {
-                let (k, left) = (run.steps(), self.horizon - run.steps());
-                run.train(&schedule, k..k + left.min(STRIDE), |_, _, _| tick())
-                    .map_err(diverged)?;
+            for k in run.steps()..self.horizon {
+                run.train(&schedule, k..k + 1, |_, _, _| tick()).map_err(diverged)?;
                 keeper.pause(|| Progress {
                     records: records.clone(),
                     look_ahead: Some(run.snapshot()),

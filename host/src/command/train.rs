@@ -13,7 +13,7 @@ use crate::checkpoint::{Keeper, Ledger};
 use crate::engine::{Precision, Work};
 use crate::failure::Failure;
 use crate::output::{csv, json, standard};
-use crate::problem::{Problem, STRIDE, Snapshot};
+use crate::problem::{Problem, Snapshot};
 
 /// Options of `myopia train`.
 #[derive(Args, Debug, Serialize)]
@@ -175,8 +175,8 @@ impl<T: Precision> Work<T> for Training<'_, T> {
         let schedule = schedule.with_tangents([]);
         let mut interrupted = None;
         while run.steps() < options.steps && interrupted.is_none() {
-            let (k, left) = (run.steps(), options.steps - run.steps());
-            run.train(&schedule, k..k + left.min(STRIDE), |step, rate, loss| {
+            let step = run.steps()..run.steps() + 1;
+            run.train(&schedule, step, |step, rate, loss| {
                 bar.inc(1);
                 steps.push(Step { step, learning_rate: rate.to_f64(), loss: loss.to_f64() });
             })

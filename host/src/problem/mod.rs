@@ -18,7 +18,7 @@ mod source;
 mod together;
 
 pub use examples::ExampleSet;
-pub use run::{Run, STRIDE, Snapshot};
+pub use run::{Run, Snapshot};
 pub use source::{Data, Source};
 pub use together::Together;
 
@@ -169,7 +169,7 @@ impl<T: Real> Problem<'_, T> {
         start: &Start<T>,
         schedule: InverseTime<T>,
         horizon: u32,
-        tick: impl Fn() + Sync,
+        tick: impl Fn(),
     ) -> Result<Outlook<T>, Diverged>
     where
         G: Engine<Vector: Vector<Scalar = T>>,

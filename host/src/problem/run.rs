@@ -15,9 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::{ExampleSet, Problem, Start, Stream};
 use crate::network::HeapNetwork;
 
-/// Steps that are taken between two looks at whether to stop.
-pub const STRIDE: u32 = 8;
-
 /// One training run of a problem, with P tangents.
 pub struct Run<'a, G: Engine, const P: usize> {
     pub(super) problem: &'a Problem<'a, Scalar<G>>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::output::csv;
-use crate::problem::{Problem, STRIDE, Start, Together};
+use crate::problem::{Problem, Start, Together};
 
 /// One line of `surface.csv`: a schedule at a horizon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,9 @@ impl Row {
         csv::read(from)
     }
 }
+
+/// Steps between two ticks.
+const STRIDE: u32 = 8;
 
 /// Trains the schedules of `cells`, rounded to the working precision, side by side from `start` and judges them at each of
 /// `horizons`, ascending; the rows of each cell. `tick` is told how many steps more are done, all cells together, and may end it.
