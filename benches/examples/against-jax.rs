@@ -80,8 +80,8 @@ fn run() -> Result<(), String> {
     let mut found = Vec::new();
     let printed = peer.beside(3, || {
         for (room, times) in rooms.iter_mut().zip(&mut times) {
-            let plain = f32::run(isa, Timed { examples, room, directions: [] });
-            let three = f32::run(isa, Timed { examples, room, directions: PARAMETERS });
+            let plain = f32::spread(isa, Timed { examples, room, directions: [] });
+            let three = f32::spread(isa, Timed { examples, room, directions: PARAMETERS });
             for ((time, digest), times) in [plain, three].into_iter().zip(times) {
                 times.push(time);
                 found.push(digest);

@@ -38,6 +38,9 @@ pub trait Engine: Copy + Send + Sync {
     /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition, few enough to leave
     /// registers for operands and to let a tile of the matrix stay in the nearest cache.
     const SUMS: usize;
+    /// Whether a plain network multiplies by all hidden units, several examples at a time, and does not look for those that
+    /// are active: faster where registers are many and wide.
+    const DENSE: bool;
 
     /// Runs `task` with this engine's instructions.
     fn run<K: Task>(self, task: K) -> K::Output;
@@ -90,6 +93,7 @@ impl<V: Vector, E: Elementary<V::Scalar>> Engine for Plain<V, E> {
     type Vector = V;
     type Elementary = E;
     const SUMS: usize = 8;
+    const DENSE: bool = false;
 
     #[inline(always)]
     fn run<K: Task>(self, task: K) -> K::Output {

@@ -33,6 +33,8 @@ pub trait Vector:
     fn set_lane(&mut self, lane: usize, x: Self::Scalar);
     /// `self` in the lanes in which `gate` is above zero, +0 in the others; a NaN gate is shut.
     fn gated(self, gate: Self) -> Self;
+    /// Bit l is set where lane l is above zero.
+    fn above_zero(self) -> usize;
 }
 
 macro_rules! scalar {
@@ -56,6 +58,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn gated(self, gate: Self) -> Self {
                 if gate > 0.0 { self } else { 0.0 }
+            }
+            #[inline(always)]
+            fn above_zero(self) -> usize {
+                usize::from(self > 0.0)
             }
         }
     };
@@ -106,6 +112,14 @@ macro_rules! lanes {
                     out[lane] = $t::from_bits(out[lane].to_bits() & open);
                 }
                 Self(out)
+            }
+            #[inline(always)]
+            fn above_zero(self) -> usize {
+                let mut bits = 0;
+                for lane in 0..$lanes {
+                    bits |= if self.0[lane] > 0.0 { 1 << lane } else { 0 };
+                }
+                bits
             }
         }
     };

@@ -5,7 +5,6 @@ use super::matrix::Matrix;
 use super::sparse::{Entry, Lists};
 use crate::dual::Dual;
 use crate::engine::{Engine, Task};
-use crate::real::Real;
 use crate::vector::Vector;
 
 /// Marks the active units of each example, and lists for each unit the examples in which it is active: factors of the gradient.
@@ -44,7 +43,7 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
 
     #[inline(always)]
     fn run(self) {
-        const { assert!(V::LANES <= MOST_LANES && BITS.is_multiple_of(V::LANES)) };
+        const { assert!(BITS.is_multiple_of(V::LANES)) };
         let Self { examples, values, mut by_example, mut by_unit } = self;
         if let Some(by_unit) = &mut by_unit {
             by_unit.clear();
@@ -53,37 +52,66 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
         for (word, first) in (0..blocks).step_by(BITS / V::LANES).enumerate() {
             let some = blocks.min(first + BITS / V::LANES) - first;
             for start in (0..examples).step_by(BITS) {
-                let mut tile = Tile::default();
-                for (block, units) in (first..).zip(tile.rows.chunks_mut(V::LANES)).take(some) {
-                    let column = values.elements.get(block * values.rows + start..);
+                let column = |block: usize| {
+                    let column = values.elements.get((first + block) * values.rows + start..);
                     let column = column.unwrap_or_default();
-                    let column = column.get(..BITS.min(examples - start)).unwrap_or_default();
-                    let mut found = [0; MOST_LANES];
-                    for (example, z) in column.iter().enumerate() {
-                        for (lane, found) in found.iter_mut().enumerate().take(V::LANES) {
-                            let above = z.value.lane(lane) > V::Scalar::ZERO;
-                            *found |= if above { 1 << example } else { 0 };
-                        }
+                    column.get(..BITS.min(examples - start)).unwrap_or_default()
+                };
+                let mut tile = Tile::default();
+                for block in 0..some {
+                    let column = column(block);
+                    for (example, active) in tile.rows.iter_mut().enumerate() {
+                        let Some(z) = column.get(single(example)) else { break };
+                        *active |= z.value.above_zero() << (block * V::LANES);
                     }
-                    for (lane, (unit, found)) in units.iter_mut().zip(found).enumerate() {
-                        *unit = found;
-                        let Some(by_unit) = &mut by_unit else { continue };
-                        let entries = ones(0, found).map_while(|example| {
+                }
+                by_example.put(start, word, &tile);
+                let Some(by_unit) = &mut by_unit else { continue };
+                tile.transpose();
+                for (block, units) in tile.rows.chunks(V::LANES).enumerate().take(some) {
+                    let column = column(block);
+                    for (lane, found) in units.iter().enumerate() {
+                        let entries = ones(0, *found).map_while(|example| {
                             let factor = column.get(example)?.lane(lane);
                             Some(Entry { position: (start + example) as u16, factor })
                         });
-                        by_unit.extend(block * V::LANES + lane, entries);
+                        by_unit.extend((first + block) * V::LANES + lane, entries);
                     }
                 }
-                tile.transpose();
-                by_example.put(start, word, &tile);
             }
         }
     }
 }
 
-/// As many lanes as any vector has.
-const MOST_LANES: usize = 16;
+/// `n`, of which the compiler knows nothing: a loop over blocks stays one. Of a plain one it makes a loop over the same lane of
+/// several blocks, whose elements it gathers and scatters.
+#[inline(always)]
+fn single(n: usize) -> usize {
+    core::hint::black_box(n)
+}
+
+/// Puts zeros in the place of what ReLU switches off.
+pub struct Rectified<'a, V, const P: usize> {
+    /// Pre-activations.
+    pub values: &'a mut [Dual<V, P>],
+}
+
+impl<V: Vector, const P: usize> Task for Rectified<'_, V, P> {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "ReLU"
+    }
+
+    #[inline(always)]
+    fn run(self) {
+        for n in 0..self.values.len() {
+            if let Some(z) = self.values.get_mut(single(n)) {
+                *z = z.map(|plane| plane.gated(z.value));
+            }
+        }
+    }
+}
 
 /// The transpose of the first `inputs` rows of a weight matrix of `outputs` columns.
 pub struct Transpose<'a, V, const P: usize> {

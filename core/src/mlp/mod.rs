@@ -22,6 +22,7 @@ mod activity;
 mod batch;
 mod factor;
 mod fold;
+mod hidden;
 mod mask;
 mod matrix;
 mod network;
@@ -33,6 +34,7 @@ mod softmax;
 mod sparse;
 mod storage;
 mod target;
+mod terms;
 mod views;
 
 pub use batch::{Batch, Examples, Pair, paired};

@@ -2,18 +2,17 @@
 
 use core::marker::PhantomData;
 
-use super::activity::{Activity, Transpose};
 use super::batch::Batch;
 use super::factor::Coefficient;
 use super::fold::Fold;
+use super::hidden::Hidden;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
-use super::panels::{both, panels};
-use super::product::{Active, Product};
+use super::panels::panels;
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
 use super::sparse::Entry;
-use super::target::{Backward, Descent, Forward};
+use super::target::{Descent, Rates};
 use super::views::{View, Views, front};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
@@ -255,49 +254,24 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
+        let hidden = Hidden { engine, threads, examples, errors };
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
-            let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
-            let (rows, out) = (view.batch, &mut *view.activations);
-            match &below {
-                None => {
-                    let pairs = batch.by_pair();
-                    let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
-                    let layer = Spread { examples, pairs, weights, rows, out, fold };
-                    panels(engine, threads, view.blocks, layer);
-                }
-                Some(below) => {
-                    let layer = Product {
-                        rows: examples,
-                        matrix: weights,
-                        terms: below.active(),
-                        target: Forward { weights, rows, out },
-                    };
-                    let transpose = Transpose {
-                        inputs: view.layer.inputs,
-                        outputs: view.layer.outputs,
-                        weights,
-                        out: view.transposed,
-                    };
-                    both(
-                        engine,
-                        threads,
-                        || panels(engine, threads, view.blocks, layer),
-                        || errors.then(|| engine.run(transpose)),
-                    );
-                }
+            if let Some(below) = &below {
+                hidden.forward(below, &mut view);
+            } else {
+                let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+                let (rows, out) = (view.batch, &mut *view.activations);
+                let pairs = batch.by_pair();
+                let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
+                let layer = Spread { examples, pairs, weights, rows, out, fold };
+                panels(engine, threads, view.blocks, layer);
             }
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
-                let activity = Activity {
-                    examples,
-                    values: Matrix { elements: view.activations, rows: view.batch },
-                    by_example: view.by_example.reborrow(),
-                    by_unit: errors.then_some(view.by_unit.reborrow()),
-                };
-                activity.on(engine, threads);
+                hidden.rectify(&mut view);
             }
             below = Some(view);
         }
@@ -323,39 +297,25 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
+        let hidden = Hidden { engine, threads, examples, errors: true };
+        let learning_rate = Dual::splat(learning_rate);
+        let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();
         let mut poison = Dual::default();
         let mut above = views.highest();
         while let Some(view) = above {
             let mut below = views.highest();
-            let errors = Matrix { elements: &*view.activations, rows: view.batch };
-            let descent = Descent {
-                learning_rate: Dual::splat(learning_rate),
-                momentum: momentum.factor(),
-                examples,
-                rows: view.layer.inputs + 1,
-                parameters: view.parameters,
-                velocity: view.velocity,
+            let found = match &mut below {
+                Some(below) => hidden.backward(view, below, rates),
+                None => {
+                    let View { layer, blocks, parameters, velocity, .. } = view;
+                    let errors = Matrix { elements: view.activations, rows: view.batch };
+                    let rows = layer.inputs + 1;
+                    let descent = Descent { rates, examples, rows, parameters, velocity };
+                    let (pairs, inputs) = (batch.by_pair(), layer.inputs);
+                    panels(engine, threads, blocks, Gradient { pairs, inputs, errors, descent })
+                }
             };
-            let Some(lower) = &mut below else {
-                let (pairs, inputs) = (batch.by_pair(), view.layer.inputs);
-                let layer = Gradient { pairs, inputs, errors, descent };
-                poison = poison + total(panels(engine, threads, view.blocks, layer));
-                break;
-            };
-            // The gradient of this layer and the errors of the one below need the same numbers and not each other.
-            let (rows, terms) = (view.layer.inputs, &lower.by_unit);
-            let gradient = Product { rows, matrix: errors, terms, target: descent };
-            let matrix = Matrix { elements: view.transposed, rows: view.layer.outputs };
-            let terms = Active { mask: &view.by_example, values: errors };
-            let target = Backward { rows: lower.batch, activations: &mut *lower.activations };
-            let back = Product { rows: examples, matrix, terms, target };
-            let (found, ()) = both(
-                engine,
-                threads,
-                || panels(engine, threads.div_ceil(2), view.blocks, gradient),
-                || _ = panels(engine, threads / 2, lower.blocks, back),
-            );
             poison = poison + total(found);
             above = below;
         }

@@ -1,76 +1,37 @@
 //! Sums of factor × matrix row, in registers: the products of hidden units.
 
+use core::ops::Range;
+
 use super::factor::Factor;
-use super::mask::{BITS, Mask, ones};
+use super::mask::BITS;
 use super::matrix::{Matrix, across};
 use super::panels::{NEAR, Panel};
-use super::sparse::Lists;
 use super::target::Target;
+use super::terms::Together;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
-/// Which rows of a matrix a row of a product is made of, and what they are multiplied by.
-pub trait Terms<V: Vector, const P: usize>: Copy + Send {
-    /// How many terms the first `rows` rows have.
-    fn count(&self, rows: usize) -> u64;
-    /// How many groups the terms of a row are in; those of a group lie within `BITS` positions if there is more than one.
-    fn groups(&self) -> usize;
-    /// The position and the factor of each term in group `n` of row `row`, in ascending order of positions.
-    fn group(&self, row: usize, n: usize) -> impl Iterator<Item = (usize, Dual<V::Scalar, P>)>;
+/// For each of `rows` rows: `target` = start + Σ factor × row of `matrix`, in the order of `terms`; `R` rows at a time.
+pub struct Product<'a, V, F, G, const P: usize, const R: usize> {
+    rows: usize,
+    matrix: Matrix<'a, V, P>,
+    terms: F,
+    target: G,
 }
 
-/// For each example its active units.
-#[derive(Clone, Copy)]
-pub struct Active<'a, V, const P: usize> {
-    pub mask: &'a Mask<'a>,
-    /// Activations or errors.
-    pub values: Matrix<'a, V, P>,
-}
-
-impl<V: Vector, const P: usize> Terms<V, P> for Active<'_, V, P> {
-    fn count(&self, rows: usize) -> u64 {
-        self.mask.count(rows)
-    }
-    #[inline(always)]
-    fn groups(&self) -> usize {
-        self.mask.width()
-    }
-    #[inline(always)]
-    fn group(&self, example: usize, n: usize) -> impl Iterator<Item = (usize, Dual<V::Scalar, P>)> {
-        let value = move |unit| self.values.at(example, unit).map(|value| (unit, value));
-        ones(n, self.mask.word(example, n)).map_while(value)
+impl<'a, V, F, G, const P: usize, const R: usize> Product<'a, V, F, G, P, R> {
+    pub fn new(rows: usize, matrix: Matrix<'a, V, P>, terms: F, target: G) -> Self {
+        Self { rows, matrix, terms, target }
     }
 }
 
-impl<V: Vector, const P: usize> Terms<V, P> for &Lists<'_, Dual<V::Scalar, P>> {
-    fn count(&self, rows: usize) -> u64 {
-        (0..rows).fold(0, |sum, r| sum + self.list(r).len() as u64)
-    }
-    #[inline(always)]
-    fn groups(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn group(&self, row: usize, _: usize) -> impl Iterator<Item = (usize, Dual<V::Scalar, P>)> {
-        self.list(row).iter().map(|entry| (entry.position.into(), entry.factor))
-    }
-}
-
-/// For each of `rows` rows: `target` = start + Σ factor × row of `matrix`, in the order of `terms`.
-pub struct Product<'a, V, F, G, const P: usize> {
-    pub rows: usize,
-    pub matrix: Matrix<'a, V, P>,
-    pub terms: F,
-    pub target: G,
-}
-
-impl<V, F, G, const P: usize> Panel<V, P> for Product<'_, V, F, G, P>
+impl<V, F, G, const P: usize, const R: usize> Panel<V, P> for Product<'_, V, F, G, P, R>
 where
     V: Vector,
-    F: Terms<V, P>,
+    F: Together<V, P, R> + Together<V, P, 1>,
     G: Target<V, P>,
 {
-    const SUMS: usize = P + 1;
+    const SUMS: usize = (P + 1) * R;
     const NAME: &'static str = G::NAME;
 
     fn operations(&self, columns: usize) -> u64 {
@@ -101,33 +62,67 @@ where
         let Some(columns) = self.matrix.columns::<U>(column) else { return poison };
         let groups = self.terms.groups();
         let near = NEAR / (U * size_of::<Dual<V, P>>());
-        let all = !G::PATIENT || self.matrix.rows <= near;
-        let some = if all { groups } else { (near / BITS).max(1) };
+        let all = !G::PATIENT || self.matrix.rows <= near || R > 1;
+        let some = if all { groups } else { (near / F::SPAN).max(1) };
         for first in (0..groups).step_by(some.max(1)) {
             let last = groups - first <= some;
-            let end = if last { groups } else { first + some };
-            for row in 0..self.rows {
-                let mut sums = match first {
-                    0 => self.target.start::<U>(row, column),
-                    _ => self.target.resume::<U>(row, column),
-                };
-                for n in first..end {
-                    for (position, factor) in self.terms.group(row, n) {
-                        let Some(blocks) = across(&columns, position) else { break };
-                        let factor = Dual::splat(factor);
-                        for (sum, block) in sums.iter_mut().zip(blocks) {
-                            *sum = *sum + *block * factor;
-                        }
-                    }
-                }
-                if last {
-                    self.target.finish(row, column, sums, &mut poison);
-                } else {
-                    self.target.pause(row, column, sums);
-                }
+            let stretch = Stretch { groups: first..if last { groups } else { first + some }, last };
+            let tiled = self.rows - self.rows % R;
+            for row in (0..tiled).step_by(R) {
+                self.tile::<U, R>(&columns, row, column, stretch.clone(), &mut poison);
+            }
+            for row in tiled..self.rows {
+                self.tile::<U, 1>(&columns, row, column, stretch.clone(), &mut poison);
             }
         }
         self.target.end(&columns, column, &mut poison);
         poison
+    }
+}
+
+/// Groups of terms that follow one another.
+#[derive(Clone)]
+struct Stretch {
+    groups: Range<usize>,
+    /// Whether no group follows.
+    last: bool,
+}
+
+impl<V: Vector, F, G: Target<V, P>, const P: usize, const R: usize> Product<'_, V, F, G, P, R> {
+    /// The sums of `N` rows over a stretch of their terms.
+    #[inline(always)]
+    fn tile<const U: usize, const N: usize>(
+        &mut self,
+        columns: &[&[Dual<V, P>]; U],
+        row: usize,
+        column: usize,
+        Stretch { groups, last }: Stretch,
+        poison: &mut Dual<V, P>,
+    ) where
+        F: Together<V, P, N>,
+    {
+        let start: [_; U] = match groups.start {
+            0 => self.target.start(column),
+            _ => self.target.resume(row, column),
+        };
+        let mut tile = [start; N];
+        for n in groups {
+            for (position, factors) in self.terms.group(row, n) {
+                let Some(blocks) = across(columns, position) else { break };
+                for (sums, factor) in tile.iter_mut().zip(factors) {
+                    let factor = Dual::splat(factor);
+                    for (sum, block) in sums.iter_mut().zip(blocks) {
+                        *sum = *sum + *block * factor;
+                    }
+                }
+            }
+        }
+        for (r, sums) in tile.iter().enumerate() {
+            if last || N > 1 {
+                self.target.finish(row + r, column, *sums, poison);
+            } else {
+                self.target.pause(row + r, column, *sums);
+            }
+        }
     }
 }

@@ -16,8 +16,8 @@ pub trait Target<V, const P: usize>: Send + Sized {
     }
     /// The target of the first `column` columns, and that of the others, which are counted from zero again.
     fn split(self, column: usize) -> (Self, Self);
-    /// What the `U` blocks of `row` from block `column` on start from.
-    fn start<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U];
+    /// What the `U` blocks of each row from block `column` on start from.
+    fn start<const U: usize>(&self, column: usize) -> [Dual<V, P>; U];
     /// Whether sums that are not finished can wait in it: [`pause`](Self::pause) and [`resume`](Self::resume).
     const PATIENT: bool = false;
     /// Takes sums that are not finished.
@@ -25,8 +25,8 @@ pub trait Target<V, const P: usize>: Send + Sized {
     fn pause<const U: usize>(&mut self, _row: usize, _column: usize, _sums: [Dual<V, P>; U]) {}
     /// What `pause` took.
     #[inline(always)]
-    fn resume<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U] {
-        self.start(row, column)
+    fn resume<const U: usize>(&self, _row: usize, column: usize) -> [Dual<V, P>; U] {
+        self.start(column)
     }
     /// Takes the finished sums. To `poison` it adds 0·(every parameter it updates): zero as long as all of them are finite,
     /// NaN from then on. The sum is the caller's, so that it stays in registers; in memory each addition would wait for the last.
@@ -64,7 +64,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
         (Self { weights, out, ..self }, Self { weights: of_others, out: others, ..self })
     }
     #[inline(always)]
-    fn start<const U: usize>(&self, _: usize, column: usize) -> [Dual<V, P>; U] {
+    fn start<const U: usize>(&self, column: usize) -> [Dual<V, P>; U] {
         let mut out = zeros();
         for (u, out) in out.iter_mut().enumerate() {
             if let Some(bias) = self.weights.elements.get((column + u + 1) * self.weights.rows - 1)
@@ -108,7 +108,7 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
         (Self { activations, ..self }, Self { activations: others, ..self })
     }
     #[inline(always)]
-    fn start<const U: usize>(&self, _: usize, _: usize) -> [Dual<V, P>; U] {
+    fn start<const U: usize>(&self, _: usize) -> [Dual<V, P>; U] {
         zeros()
     }
     #[inline(always)]
@@ -162,10 +162,16 @@ fn taken<V: Vector, const P: usize, const U: usize>(
     sums
 }
 
-/// SGD with momentum on the gradient while it is in registers: v ← μ v − α g, θ ← θ + v.
-pub struct Descent<'a, V, M, const P: usize> {
+/// What a gradient is descended with.
+#[derive(Clone, Copy)]
+pub struct Rates<V, M, const P: usize> {
     pub learning_rate: Dual<V, P>,
     pub momentum: M,
+}
+
+/// SGD with momentum on the gradient while it is in registers: v ← μ v − α g, θ ← θ + v.
+pub struct Descent<'a, V, M, const P: usize> {
+    pub rates: Rates<V, M, P>,
     /// How many examples there are.
     pub examples: usize,
     /// Rows of the parameters, the last of them the biases.
@@ -191,7 +197,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V,
         )
     }
     #[inline(always)]
-    fn start<const U: usize>(&self, _: usize, _: usize) -> [Dual<V, P>; U] {
+    fn start<const U: usize>(&self, _: usize) -> [Dual<V, P>; U] {
         zeros()
     }
     #[inline(always)]
@@ -207,7 +213,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V,
             let at = (column + u) * self.rows + row;
             if let (Some(theta), Some(v)) = (self.parameters.get_mut(at), self.velocity.get_mut(at))
             {
-                *v = self.momentum.times(*v) - g * self.learning_rate;
+                *v = self.rates.momentum.times(*v) - g * self.rates.learning_rate;
                 *theta = *theta + *v;
                 *poison = *poison + theta.scaled(zero);
             }

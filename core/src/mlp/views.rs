@@ -5,9 +5,9 @@ use core::mem::take;
 use super::mask::{Mask, words};
 use super::matrix::Matrix;
 use super::network::Buffers;
-use super::product::Active;
 use super::shape::Layer;
 use super::sparse::Lists;
+use super::terms::{Active, Units};
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -28,10 +28,19 @@ pub struct View<'a, V: Vector, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> View<'_, V, P> {
+    /// What was computed for each example and unit.
+    pub fn values(&self) -> Matrix<'_, V, P> {
+        Matrix { elements: &*self.activations, rows: self.batch }
+    }
+
     /// The active units of each example and their activations.
     pub fn active(&self) -> Active<'_, V, P> {
-        let values = Matrix { elements: &*self.activations, rows: self.batch };
-        Active { mask: &self.by_example, values }
+        Active { mask: &self.by_example, values: self.values() }
+    }
+
+    /// All units of each example and their activations.
+    pub fn units(&self) -> Units<'_, V, P> {
+        Units { units: self.layer.outputs, values: self.values() }
     }
 }
 

@@ -29,6 +29,7 @@ impl<G: Engine> Engine for Timed<G> {
     type Vector = G::Vector;
     type Elementary = G::Elementary;
     const SUMS: usize = G::SUMS;
+    const DENSE: bool = G::DENSE;
 
     fn run<K: Task>(self, task: K) -> K::Output {
         let (name, operations) = (task.name(), task.operations() as f64);

@@ -40,6 +40,7 @@ where
     type Vector = V;
     type Elementary = Libm;
     const SUMS: usize = Plain::<V>::SUMS;
+    const DENSE: bool = false;
 
     #[inline(always)]
     fn run<K: Task>(self, task: K) -> K::Output {

@@ -43,6 +43,7 @@ macro_rules! engine {
             type Vector = V;
             type Elementary = Libm;
             const SUMS: usize = $sums;
+            const DENSE: bool = true;
 
             #[inline]
             fn run<K: Task>(self, task: K) -> K::Output {

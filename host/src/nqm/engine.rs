@@ -15,6 +15,7 @@ impl Engine for Native {
     type Vector = F64x8;
     type Elementary = Libm;
     const SUMS: usize = 8;
+    const DENSE: bool = false;
 
     #[inline]
     fn run<K: Task>(self, task: K) -> K::Output {

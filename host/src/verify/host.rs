@@ -55,6 +55,7 @@ impl<G: Engine, V: Vector, E: Elementary<V::Scalar>> Engine for With<G, V, E> {
     type Vector = V;
     type Elementary = E;
     const SUMS: usize = G::SUMS;
+    const DENSE: bool = G::DENSE;
 
     #[inline(always)]
     fn run<K: Task>(self, task: K) -> K::Output {

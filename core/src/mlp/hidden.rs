@@ -1,0 +1,117 @@
+//! The hidden layers: either the active units are looked for and the others left out, or several examples at a time
+//! pass over all of them. The bits are the same (contract 6).
+
+use super::activity::{Activity, Rectified, Transpose};
+use super::factor::Factor;
+use super::matrix::Matrix;
+use super::panels::{both, panels};
+use super::product::Product;
+use super::target::{Backward, Descent, Forward, Rates};
+use super::terms::{Active, Examples, Units};
+use super::views::View;
+use crate::dual::Dual;
+use crate::engine::Engine;
+
+/// How many rows of a dense product share what they load of the matrix.
+const ROWS: usize = 4;
+
+/// Where the layers are computed.
+#[derive(Clone, Copy)]
+pub struct Hidden<G> {
+    pub engine: G,
+    /// Over at most so many threads.
+    pub threads: usize,
+    /// How many examples there are.
+    pub examples: usize,
+    /// Whether a way back follows.
+    pub errors: bool,
+}
+
+impl<G: Engine> Hidden<G> {
+    /// With tangents a term takes 2 + 4 P operations: it is then worth looking which are zero.
+    const fn dense<const P: usize>() -> bool {
+        G::DENSE && P == 0
+    }
+
+    /// Pre-activations of the layer `view` from the activations of the one `below`.
+    pub fn forward<const P: usize>(
+        self,
+        below: &View<'_, G::Vector, P>,
+        view: &mut View<'_, G::Vector, P>,
+    ) {
+        let Self { engine, threads, examples: rows, errors } = self;
+        let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+        let transpose = Transpose {
+            inputs: view.layer.inputs,
+            outputs: view.layer.outputs,
+            weights: matrix,
+            out: view.transposed,
+        };
+        let target = Forward { weights: matrix, rows: view.batch, out: view.activations };
+        let product = || {
+            if Self::dense::<P>() {
+                let terms = below.units();
+                let layer = Product::<_, _, _, P, ROWS>::new(rows, matrix, terms, target);
+                panels(engine, threads, view.blocks, layer);
+            } else {
+                let terms = below.active();
+                let layer = Product::<_, _, _, P, 1>::new(rows, matrix, terms, target);
+                panels(engine, threads, view.blocks, layer);
+            }
+        };
+        both(engine, threads, product, || errors.then(|| engine.run(transpose)));
+    }
+
+    /// Applies ReLU to the pre-activations of the hidden layer `view`.
+    pub fn rectify<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
+        let Self { engine, threads, examples, errors } = self;
+        if Self::dense::<P>() {
+            return engine.run(Rectified { values: view.activations });
+        }
+        let activity = Activity {
+            examples,
+            values: Matrix { elements: view.activations, rows: view.batch },
+            by_example: view.by_example.reborrow(),
+            by_unit: errors.then_some(view.by_unit.reborrow()),
+        };
+        activity.on(engine, threads);
+    }
+
+    /// The gradient of the layer `view` and the descent along it, and the errors of the layer `below`.
+    /// Returns 0·(sum of everything updated).
+    pub fn backward<M: Factor<G::Vector, P>, const P: usize>(
+        self,
+        view: View<'_, G::Vector, P>,
+        below: &mut View<'_, G::Vector, P>,
+        rates: Rates<G::Vector, M, P>,
+    ) -> Dual<G::Vector, P> {
+        let Self { engine, threads, examples, .. } = self;
+        let View { layer, blocks, parameters, velocity, .. } = view;
+        let values = Matrix { elements: &*view.activations, rows: view.batch };
+        let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
+        let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
+        if Self::dense::<P>() {
+            // One after the other: the errors take the place of the gradient's factors.
+            let terms = Examples { examples, values: below.values() };
+            let gradient = Product::<_, _, _, P, ROWS>::new(layer.inputs, values, terms, descent);
+            let found = panels(engine, threads, blocks, gradient);
+            let target = Backward { rows: below.batch, activations: below.activations };
+            let terms = Units { units: layer.outputs, values };
+            let back = Product::<_, _, _, P, ROWS>::new(examples, transposed, terms, target);
+            panels(engine, threads, below.blocks, back);
+            return found;
+        }
+        // They need the same numbers and not each other.
+        let gradient = Product::<_, _, _, P, 1>::new(layer.inputs, values, &below.by_unit, descent);
+        let target = Backward { rows: below.batch, activations: &mut *below.activations };
+        let terms = Active { mask: &view.by_example, values };
+        let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
+        let (found, _) = both(
+            engine,
+            threads,
+            || panels(engine, threads.div_ceil(2), blocks, gradient),
+            || panels(engine, threads / 2, below.blocks, back),
+        );
+        found
+    }
+}
