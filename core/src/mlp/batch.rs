@@ -109,6 +109,11 @@ impl<'a, T: Real> Batch<'a, T> {
         self.labels.get(..self.length).unwrap_or(&[])
     }
 
+    /// For each example the pairs of its inputs that are not zero.
+    pub(super) fn by_example(&self) -> &Rows<'a, [T; 2]> {
+        &self.by_example
+    }
+
     /// For each pair of inputs the examples in which it is not zero.
     pub fn by_pair(&self) -> &Rows<'a, [T; 2]> {
         &self.by_pair

@@ -22,7 +22,7 @@ mod activity;
 mod batch;
 mod factor;
 mod fold;
-mod hidden;
+mod layers;
 mod mask;
 mod matrix;
 mod network;

@@ -4,15 +4,12 @@ use core::marker::PhantomData;
 
 use super::batch::Batch;
 use super::factor::Coefficient;
-use super::fold::Fold;
-use super::hidden::Hidden;
+use super::layers::Layers;
 use super::matrix::Matrix;
-use super::pairs::{Gradient, Spread};
-use super::panels::panels;
 use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
 use super::sparse::Entry;
-use super::target::{Descent, Rates};
+use super::target::Rates;
 use super::views::{View, Views, front};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
@@ -254,24 +251,18 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let hidden = Hidden { engine, threads, examples, errors };
+        let layers = Layers { engine, threads, examples, errors };
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
-            if let Some(below) = &below {
-                hidden.forward(below, &mut view);
-            } else {
-                let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
-                let (rows, out) = (view.batch, &mut *view.activations);
-                let pairs = batch.by_pair();
-                let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
-                let layer = Spread { examples, pairs, weights, rows, out, fold };
-                panels(engine, threads, view.blocks, layer);
+            match &below {
+                Some(below) => layers.forward(below, &mut view),
+                None => layers.first(batch, &mut view),
             }
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
-                hidden.rectify(&mut view);
+                layers.rectify(&mut view);
             }
             below = Some(view);
         }
@@ -297,7 +288,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         let engine = self.engine;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let hidden = Hidden { engine, threads, examples, errors: true };
+        let layers = Layers { engine, threads, examples, errors: true };
         let learning_rate = Dual::splat(learning_rate);
         let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();
@@ -306,15 +297,8 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         while let Some(view) = above {
             let mut below = views.highest();
             let found = match &mut below {
-                Some(below) => hidden.backward(view, below, rates),
-                None => {
-                    let View { layer, blocks, parameters, velocity, .. } = view;
-                    let errors = Matrix { elements: view.activations, rows: view.batch };
-                    let rows = layer.inputs + 1;
-                    let descent = Descent { rates, examples, rows, parameters, velocity };
-                    let (pairs, inputs) = (batch.by_pair(), layer.inputs);
-                    panels(engine, threads, blocks, Gradient { pairs, inputs, errors, descent })
-                }
+                Some(below) => layers.backward(view, below, rates),
+                None => layers.last(batch, view, rates),
             };
             poison = poison + total(found);
             above = below;

@@ -28,7 +28,10 @@ pub struct Spread<'a, V: Vector, const P: usize> {
 
 impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
     const SUMS: usize = P + 1;
-    const NAME: &'static str = "inputs forward";
+
+    fn name(&self) -> &'static str {
+        "inputs forward"
+    }
 
     fn operations(&self, columns: usize) -> u64 {
         operations::<V, P>(self.pairs, columns, self.fold)
@@ -136,7 +139,10 @@ pub struct Gradient<'a, V: Vector, M, const P: usize> {
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Panel<V, P> for Gradient<'_, V, M, P> {
     const SUMS: usize = P + 1;
-    const NAME: &'static str = "inputs gradient and update";
+
+    fn name(&self) -> &'static str {
+        "inputs gradient and update"
+    }
 
     fn operations(&self, columns: usize) -> u64 {
         operations::<V, P>(self.pairs, columns, None) + self.descent.operations(columns)

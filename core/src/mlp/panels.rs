@@ -11,7 +11,7 @@ pub trait Panel<V, const P: usize>: Send + Sized {
     /// How many running sums a column takes.
     const SUMS: usize;
     /// See [`Task::name`].
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
     /// See [`Task::operations`]: for `columns` columns.
     fn operations(&self, columns: usize) -> u64;
     /// How many bytes of a column are passed over again and again.
@@ -66,7 +66,7 @@ impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P>
     type Output = Dual<E::Vector, P>;
 
     fn name(&self) -> &'static str {
-        W::NAME
+        self.work.name()
     }
 
     fn operations(&self) -> u64 {

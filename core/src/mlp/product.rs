@@ -32,7 +32,10 @@ where
     G: Target<V, P>,
 {
     const SUMS: usize = (P + 1) * R;
-    const NAME: &'static str = G::NAME;
+
+    fn name(&self) -> &'static str {
+        self.target.name()
+    }
 
     fn operations(&self, columns: usize) -> u64 {
         let lanes = (columns * V::LANES) as u64;

@@ -9,7 +9,7 @@ use crate::vector::Vector;
 /// Where the sums of a product start and where they go.
 pub trait Target<V, const P: usize>: Send + Sized {
     /// What the work is called in a table of times.
-    const NAME: &'static str;
+    fn name(&self) -> &'static str;
     /// How many operations it does besides the sums, for `columns` columns.
     fn operations(&self, _columns: usize) -> u64 {
         0
@@ -54,10 +54,14 @@ pub struct Forward<'a, V, const P: usize> {
     pub weights: Matrix<'a, V, P>,
     pub rows: usize,
     pub out: &'a mut [Dual<V, P>],
+    /// Whether it is the first layer.
+    pub inputs: bool,
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
-    const NAME: &'static str = "hidden forward";
+    fn name(&self) -> &'static str {
+        if self.inputs { "inputs forward" } else { "hidden forward" }
+    }
     fn split(self, column: usize) -> (Self, Self) {
         let (out, others) = split_mut(self.out, self.rows, column);
         let (weights, of_others) = self.weights.split(column);
@@ -102,7 +106,9 @@ pub struct Backward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
-    const NAME: &'static str = "hidden errors";
+    fn name(&self) -> &'static str {
+        "hidden errors"
+    }
     fn split(self, column: usize) -> (Self, Self) {
         let (activations, others) = split_mut(self.activations, self.rows, column);
         (Self { activations, ..self }, Self { activations: others, ..self })
@@ -181,7 +187,9 @@ pub struct Descent<'a, V, M, const P: usize> {
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V, M, P> {
-    const NAME: &'static str = "hidden gradient and update";
+    fn name(&self) -> &'static str {
+        "hidden gradient and update"
+    }
     /// Of each parameter μ v − α g, θ + v and the check, and of each bias the sum of errors.
     fn operations(&self, columns: usize) -> u64 {
         let planes = P as u64 + 1;

@@ -1,9 +1,10 @@
-//! What the sums of hidden units are made of: active units, or all of them.
+//! What the sums of a layer are made of: active units, or all of them.
 
 use super::mask::{BITS, Mask, ones};
 use super::matrix::{Matrix, across};
-use super::sparse::Lists;
+use super::sparse::{Entry, Lists, Rows};
 use crate::dual::Dual;
+use crate::real::Real;
 use crate::vector::Vector;
 
 /// Which rows of a matrix the rows of a product are made of.
@@ -145,6 +146,44 @@ impl<V: Vector, const P: usize, const R: usize> Together<V, P, R> for Examples<'
                 block.lane(lane - 1)
             });
             Some((example, factors))
+        })
+    }
+}
+
+/// For each example all of its inputs, of a batch in which no pair is left out.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a, T> {
+    /// How many pairs there are.
+    pub pairs: usize,
+    /// All of them for each example.
+    pub by_example: &'a Rows<'a, [T; 2]>,
+}
+
+impl<T: Real> Terms for Inputs<'_, T> {
+    fn count(&self, rows: usize) -> u64 {
+        2 * rows as u64 * self.pairs as u64
+    }
+    #[inline(always)]
+    fn groups(&self) -> usize {
+        1
+    }
+    const SPAN: usize = usize::MAX;
+}
+
+impl<T: Real, V: Vector<Scalar = T>, const P: usize, const R: usize> Together<V, P, R>
+    for Inputs<'_, T>
+{
+    #[inline(always)]
+    fn group(&self, example: usize, _: usize) -> impl Iterator<Item = (usize, [Dual<T, P>; R])> {
+        let mut rows = [[].as_slice(); R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            let entries = self.by_example.row(example + r);
+            *row = entries.get(..self.pairs).unwrap_or_default();
+        }
+        // Of an odd number of inputs the last pair's second row is the biases, and its factor zero.
+        (0..2 * self.pairs).map_while(move |input| {
+            let factor = |entry: &Entry<[T; 2]>| Dual::constant(entry.factor[input % 2]);
+            Some((input, across(&rows, input / 2)?.map(factor)))
         })
     }
 }

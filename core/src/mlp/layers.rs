@@ -1,23 +1,26 @@
-//! The hidden layers: either the active units are looked for and the others left out, or several examples at a time
-//! pass over all of them. The bits are the same (contract 6).
+//! The layers: either inputs and units that are zero are left out, or several examples at a time pass over all of them. The bits
+//! are the same (contract 6).
 
 use super::activity::{Activity, Rectified, Transpose};
+use super::batch::Batch;
 use super::factor::Factor;
+use super::fold::Fold;
 use super::matrix::Matrix;
+use super::pairs::{Gradient, Spread};
 use super::panels::{both, panels};
 use super::product::Product;
 use super::target::{Backward, Descent, Forward, Rates};
-use super::terms::{Active, Examples, Units};
+use super::terms::{Active, Examples, Inputs, Units};
 use super::views::View;
 use crate::dual::Dual;
-use crate::engine::Engine;
+use crate::engine::{Engine, Scalar};
 
 /// How many rows of a dense product share what they load of the matrix.
 const ROWS: usize = 4;
 
-/// Where the layers are computed.
+/// How and where layers are computed.
 #[derive(Clone, Copy)]
-pub struct Hidden<G> {
+pub struct Layers<G> {
     pub engine: G,
     /// Over at most so many threads.
     pub threads: usize,
@@ -27,10 +30,48 @@ pub struct Hidden<G> {
     pub errors: bool,
 }
 
-impl<G: Engine> Hidden<G> {
+impl<G: Engine> Layers<G> {
     /// With tangents a term takes 2 + 4 P operations: it is then worth looking which are zero.
     const fn dense<const P: usize>() -> bool {
         G::DENSE && P == 0
+    }
+
+    /// Pre-activations of the lowest layer `view` from `batch`.
+    pub fn first<const P: usize>(
+        self,
+        batch: &Batch<'_, Scalar<G>>,
+        view: &mut View<'_, G::Vector, P>,
+    ) {
+        let Self { engine, threads, examples, .. } = self;
+        let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+        let (pairs, rows, out) = (batch.by_pair(), view.batch, &mut *view.activations);
+        let full = pairs.entries(pairs.len()) == examples as u64 * pairs.len() as u64;
+        if Self::dense::<P>() && full {
+            let target = Forward { weights, rows, out, inputs: true };
+            let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };
+            let layer =
+                Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
+            panels(engine, threads, view.blocks, layer);
+        } else {
+            let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
+            let layer = Spread { examples, pairs, weights, rows, out, fold };
+            panels(engine, threads, view.blocks, layer);
+        }
+    }
+
+    /// The gradient of the lowest layer `view` and the descent along it. Returns 0·(sum of everything updated).
+    pub fn last<M: Factor<G::Vector, P>, const P: usize>(
+        self,
+        batch: &Batch<'_, Scalar<G>>,
+        view: View<'_, G::Vector, P>,
+        rates: Rates<G::Vector, M, P>,
+    ) -> Dual<G::Vector, P> {
+        let Self { engine, threads, examples, .. } = self;
+        let View { layer, blocks, parameters, velocity, .. } = view;
+        let errors = Matrix { elements: view.activations, rows: view.batch };
+        let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
+        let (pairs, inputs) = (batch.by_pair(), layer.inputs);
+        panels(engine, threads, blocks, Gradient { pairs, inputs, errors, descent })
     }
 
     /// Pre-activations of the layer `view` from the activations of the one `below`.
@@ -47,7 +88,8 @@ impl<G: Engine> Hidden<G> {
             weights: matrix,
             out: view.transposed,
         };
-        let target = Forward { weights: matrix, rows: view.batch, out: view.activations };
+        let (weights, out) = (matrix, &mut *view.activations);
+        let target = Forward { weights, rows: view.batch, out, inputs: false };
         let product = || {
             if Self::dense::<P>() {
                 let terms = below.units();
