@@ -49,8 +49,7 @@ impl<G: Engine> Layers<G> {
         if Self::dense::<P>() && full {
             let target = Forward { weights, rows, out, inputs: true };
             let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };
-            let layer =
-                Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
+            let layer = Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
             panels(engine, threads, view.blocks, layer);
         } else {
             let fold = Fold::of::<G::Vector, P>(view.layer.outputs);

@@ -20,11 +20,8 @@ pub trait Terms: Copy + Send {
 /// Terms that `R` rows have at the same positions.
 pub trait Together<V: Vector, const P: usize, const R: usize>: Terms {
     /// The position of each term in group `n` of the `R` rows from `row` on, in ascending order, and each row's factor.
-    fn group(
-        &self,
-        row: usize,
-        n: usize,
-    ) -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; R])>;
+    fn group(&self, row: usize, n: usize)
+    -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; R])>;
 }
 
 /// For each example its active units.
@@ -71,7 +68,11 @@ impl<F: Copy + Send + Sync> Terms for &Lists<'_, F> {
 
 impl<V: Vector, const P: usize> Together<V, P, 1> for &Lists<'_, Dual<V::Scalar, P>> {
     #[inline(always)]
-    fn group(&self, row: usize, _: usize) -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; 1])> {
+    fn group(
+        &self,
+        row: usize,
+        _: usize,
+    ) -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; 1])> {
         self.list(row).iter().map(|entry| (entry.position.into(), [entry.factor]))
     }
 }
@@ -133,7 +134,11 @@ impl<V: Vector, const P: usize> Terms for Examples<'_, V, P> {
 
 impl<V: Vector, const P: usize, const R: usize> Together<V, P, R> for Examples<'_, V, P> {
     #[inline(always)]
-    fn group(&self, unit: usize, _: usize) -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; R])> {
+    fn group(
+        &self,
+        unit: usize,
+        _: usize,
+    ) -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; R])> {
         let mut columns = [[].as_slice(); R];
         for (r, column) in columns.iter_mut().enumerate() {
             let start = (unit + r) / V::LANES * self.values.rows;

@@ -221,6 +221,9 @@ impl Vector for Counting {
     fn gated(self, gate: Self) -> Self {
         Self(self.0.gated(gate.0))
     }
+    fn above_zero(self) -> usize {
+        self.0.above_zero()
+    }
 }
 
 /// The multiply-accumulates of the work that the firmware counts instructions of.
