@@ -1,11 +1,33 @@
-//! What the tests share: problems made from a seed, and derivatives by differences.
+//! What the tests share: problems made from a seed, an engine, and derivatives by differences.
+
+use std::marker::PhantomData;
 
 use myopia::engine::Precision;
 use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source};
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::engine::{Engine, Task};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
+use myopia_core::vector::Vector;
+
+/// The instructions the tests were compiled for, with products over zeros too: what instruction sets with wide registers do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dense<V>(PhantomData<V>);
+
+impl<V: Vector> Engine for Dense<V>
+where
+    Libm: Elementary<V::Scalar>,
+{
+    type Vector = V;
+    type Elementary = Libm;
+    const SUMS: usize = 16;
+    const DENSE: bool = true;
+
+    fn run<K: Task>(self, task: K) -> K::Output {
+        task.run()
+    }
+}
 
 /// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982), begun at step `step`, and
 /// an estimate of its error.
@@ -45,8 +67,14 @@ pub fn with_parameter(schedule: InverseTime<f64>, which: usize, value: f64) -> I
     InverseTime { alpha0, time_constant, beta }
 }
 
-/// `count` examples of `inputs` numbers: noise around a centre for each class, about a third of the numbers zero.
-pub fn clusters<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Data<T> {
+/// `count` examples of `inputs` numbers: noise around a centre for each class, one number in `zeros` being zero, or none.
+pub fn clusters<T: Real>(
+    seed: u64,
+    count: usize,
+    inputs: usize,
+    classes: usize,
+    zeros: Option<u32>,
+) -> Data<T> {
     let mut rng = Pcg32::new(seed, 77);
     let centres: Vec<f32> = (0..inputs * classes).map(|_| rng.normal()).collect();
     let mut examples = |count: usize| {
@@ -55,7 +83,7 @@ pub fn clusters<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize)
             let mut example = Vec::new();
             for input in 0..inputs {
                 let x = centres[label * inputs + input] + rng.normal::<f32>();
-                if rng.below(3) > 0 {
+                if zeros.is_none_or(|zeros| rng.below(zeros) > 0) {
                     example.push((input as u16, T::from_f32(x / Libm::sqrt(inputs as f32))));
                 }
             }

@@ -9,7 +9,7 @@ use myopia_core::engine::{Engine, Plain};
 use myopia_core::meta::{MetaDescent, Rule};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
-use myopia_tests::{clusters, glyphs, problem};
+use myopia_tests::{Dense, clusters, glyphs, problem};
 use proptest::prelude::*;
 
 const SCHEDULE: InverseTime<f32> = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };
@@ -44,6 +44,17 @@ where
     let loss = outlook.objective.loss;
     let numbers = [loss.value].into_iter().chain(loss.tangents).chain(outlook.parameters);
     (numbers.map(T::bits).collect(), (outlook.digest_values, outlook.digest_tangents))
+}
+
+/// The digest of the values of the same run without tangents.
+fn plain_digest<G>(engine: G, problem: &Problem<'_, f32>, schedule: InverseTime<f32>) -> u64
+where
+    G: Engine<Vector: Vector<Scalar = f32>>,
+{
+    let start = problem.start(engine, 3, 0.05).unwrap();
+    let mut run = problem.run::<_, 0>(engine, &start);
+    run.train(&schedule.with_tangents([]), 0..25, |_, _, _| {}).unwrap();
+    run.digests().0
 }
 
 #[test]
@@ -116,6 +127,9 @@ fn every_instruction_set_of_this_processor_gives_the_bits_of_the_plain_engine() 
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         assert_eq!(f32::run(isa, OnHost(&problem)), plain, "{isa:?}");
     }
+    // Also where the processor has none of those that are dense.
+    let dense = plain_digest(Dense::<F32x8>::default(), &problem, SCHEDULE);
+    assert_eq!(dense, plain.1.0);
 }
 
 #[test]
@@ -288,17 +302,18 @@ proptest! {
         alpha0 in 0.0001f32..0.05,
         time_constant in 0.5f32..100.0,
         beta in 0.0f32..3.0,
+        zeros in prop::option::of(2u32..5),
         seed: u64,
     ) {
-        let data = clusters(seed, 40, inputs, classes);
+        let data = clusters(seed, 40, inputs, classes, zeros);
         let problem = problem(&data, &hidden, batch, seed);
         let schedule = InverseTime { alpha0, time_constant, beta };
         let narrow = trace(Plain::<f32>::new(), &problem, schedule);
         prop_assert_eq!(&narrow, &trace(Plain::<F32x4>::new(), &problem, schedule));
         prop_assert_eq!(&narrow, &trace(Plain::<F32x16>::new(), &problem, schedule));
-        let start = problem.start(F32, 3, 0.05).unwrap();
-        let mut plain = problem.run::<_, 0>(F32, &start);
-        plain.train(&schedule.with_tangents([]), 0..25, |_, _, _| {}).unwrap();
-        prop_assert_eq!(plain.digests().0, narrow.1.0);
+        prop_assert_eq!(plain_digest(F32, &problem, schedule), narrow.1.0);
+        prop_assert_eq!(plain_digest(Dense::<f32>::default(), &problem, schedule), narrow.1.0);
+        prop_assert_eq!(plain_digest(Dense::<F32x4>::default(), &problem, schedule), narrow.1.0);
+        prop_assert_eq!(plain_digest(Dense::<F32x16>::default(), &problem, schedule), narrow.1.0);
     }
 }
