@@ -46,7 +46,7 @@ impl<G: Engine> Layers<G> {
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
         let (pairs, rows, out) = (batch.by_pair(), view.batch, &mut *view.activations);
         let full = pairs.entries(pairs.len()) == examples as u64 * pairs.len() as u64;
-        if Self::dense::<P>() && full {
+        if const { Self::dense::<P>() } && full {
             let target = Forward { weights, rows, out, inputs: true };
             let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };
             let layer = Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
@@ -90,7 +90,7 @@ impl<G: Engine> Layers<G> {
         let (weights, out) = (matrix, &mut *view.activations);
         let target = Forward { weights, rows: view.batch, out, inputs: false };
         let product = || {
-            if Self::dense::<P>() {
+            if const { Self::dense::<P>() } {
                 let terms = below.units();
                 let layer = Product::<_, _, _, P, ROWS>::new(rows, matrix, terms, target);
                 panels(engine, threads, view.blocks, layer);
@@ -106,7 +106,7 @@ impl<G: Engine> Layers<G> {
     /// Applies ReLU to the pre-activations of the hidden layer `view`.
     pub fn rectify<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
         let Self { engine, threads, examples, errors } = self;
-        if Self::dense::<P>() {
+        if const { Self::dense::<P>() } {
             return engine.run(Rectified { values: view.activations });
         }
         let activity = Activity {
@@ -131,7 +131,7 @@ impl<G: Engine> Layers<G> {
         let values = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
         let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
-        if Self::dense::<P>() {
+        if const { Self::dense::<P>() } {
             // One after the other: the errors take the place of the gradient's factors.
             let terms = Examples { examples, values: below.values() };
             let gradient = Product::<_, _, _, P, ROWS>::new(layer.inputs, values, terms, descent);

@@ -62,6 +62,11 @@ struct Panels<W, E, const P: usize> {
     engine: PhantomData<E>,
 }
 
+impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Panels<W, E, P> {
+    /// As many columns as there is room for running sums; what takes more is not compiled.
+    const WIDEST: usize = E::SUMS / W::SUMS;
+}
+
 impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P> {
     type Output = Dual<E::Vector, P>;
 
@@ -76,18 +81,17 @@ impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P>
     #[inline(always)]
     fn run(mut self) -> Self::Output {
         let near = NEAR / self.work.bytes().max(1);
-        let widest = const { E::SUMS / W::SUMS };
-        let widest = if near < widest { near } else { widest };
+        let widest = if near < Self::WIDEST { near } else { Self::WIDEST };
         let mut poison = Dual::default();
         let mut column = 0;
         while column < self.columns {
             let left = self.columns - column;
             let (width, found) = match if left < widest { left } else { widest } {
-                8.. => (8, self.work.panel::<8>(column)),
-                7 => (7, self.work.panel::<7>(column)),
-                4.. => (4, self.work.panel::<4>(column)),
-                3 => (3, self.work.panel::<3>(column)),
-                2 => (2, self.work.panel::<2>(column)),
+                8.. if const { Self::WIDEST >= 8 } => (8, self.work.panel::<8>(column)),
+                7 if const { Self::WIDEST >= 7 } => (7, self.work.panel::<7>(column)),
+                4.. if const { Self::WIDEST >= 4 } => (4, self.work.panel::<4>(column)),
+                3 if const { Self::WIDEST >= 3 } => (3, self.work.panel::<3>(column)),
+                2.. if const { Self::WIDEST >= 2 } => (2, self.work.panel::<2>(column)),
                 _ => (1, self.work.panel::<1>(column)),
             };
             poison = poison + found;
