@@ -35,6 +35,8 @@ pub trait Vector:
     fn gated(self, gate: Self) -> Self;
     /// Bit l is set where lane l is above zero.
     fn above_zero(self) -> usize;
+    /// One in the lanes whose bits are set, +0 in the others.
+    fn of_bits(bits: usize) -> Self;
 }
 
 macro_rules! scalar {
@@ -62,6 +64,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn above_zero(self) -> usize {
                 usize::from(self > 0.0)
+            }
+            #[inline(always)]
+            fn of_bits(bits: usize) -> Self {
+                if bits & 1 == 1 { 1.0 } else { 0.0 }
             }
         }
     };
@@ -120,6 +126,14 @@ macro_rules! lanes {
                     bits |= if self.0[lane] > 0.0 { 1 << lane } else { 0 };
                 }
                 bits
+            }
+            #[inline(always)]
+            fn of_bits(bits: usize) -> Self {
+                let mut out = [0.0; $lanes];
+                for lane in 0..$lanes {
+                    out[lane] = (bits >> lane & 1) as $t;
+                }
+                Self(out)
             }
         }
     };

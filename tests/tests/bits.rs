@@ -95,14 +95,16 @@ fn each_tangent_of_three_is_the_one_of_a_run_that_carries_it_alone() {
 
 #[test]
 fn the_number_of_lanes_changes_no_bit() {
-    // Widths that fill no vector, one that fills several, and one unit.
-    for hidden in [&[33, 7, 1][..], &[16], &[5, 40], &[]] {
+    // Widths that fill no vector, one that fills several, one unit, and more units than pass through the nearest cache at once.
+    for hidden in [&[33, 7, 1][..], &[16], &[5, 40], &[], &[150, 140]] {
         let data = glyphs();
         let single = problem(&data, hidden, 7, 2);
         let one = trace(Plain::<f32>::new(), &single, SCHEDULE);
         assert_eq!(one, trace(Plain::<F32x4>::new(), &single, SCHEDULE), "{hidden:?}");
         assert_eq!(one, trace(Plain::<F32x8>::new(), &single, SCHEDULE), "{hidden:?}");
         assert_eq!(one, trace(Plain::<F32x16>::new(), &single, SCHEDULE), "{hidden:?}");
+        let dense = plain_digest(Dense::<F32x16>::default(), &single, SCHEDULE);
+        assert_eq!(dense, one.1.0, "{hidden:?}");
         let data = glyphs();
         let double = problem(&data, hidden, 7, 2);
         let schedule = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };

@@ -1,7 +1,7 @@
 //! What is prepared between two products: which units are active, and transposed weights.
 
 use super::mask::{BITS, Mask, Tile, ones};
-use super::matrix::Matrix;
+use super::matrix::{Matrix, single};
 use super::sparse::{Entry, Lists};
 use crate::dual::Dual;
 use crate::engine::{Engine, Task};
@@ -81,13 +81,6 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
             }
         }
     }
-}
-
-/// `n`, of which the compiler knows nothing: a loop over blocks stays one. Of a plain one it makes a loop over the same lane of
-/// several blocks, whose elements it gathers and scatters.
-#[inline(always)]
-fn single(n: usize) -> usize {
-    core::hint::black_box(n)
 }
 
 /// Puts zeros in the place of what ReLU switches off.

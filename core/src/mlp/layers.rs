@@ -5,6 +5,7 @@ use super::activity::{Activity, Rectified, Transpose};
 use super::batch::Batch;
 use super::factor::Factor;
 use super::fold::Fold;
+use super::mask::BITS;
 use super::matrix::Matrix;
 use super::pairs::{Gradient, Spread};
 use super::panels::{both, panels};
@@ -136,7 +137,8 @@ impl<G: Engine> Layers<G> {
             let terms = Examples { examples, values: below.values() };
             let gradient = Product::<_, _, _, P, ROWS>::new(layer.inputs, values, terms, descent);
             let found = panels(engine, threads, blocks, gradient);
-            let target = Backward { rows: below.batch, activations: below.activations };
+            let (rows, active) = (below.batch, &below.by_example);
+            let target = Backward::<_, P, false>::new(rows, below.activations, active);
             let terms = Units { units: layer.outputs, values };
             let back = Product::<_, _, _, P, ROWS>::new(examples, transposed, terms, target);
             panels(engine, threads, below.blocks, back);
@@ -144,15 +146,21 @@ impl<G: Engine> Layers<G> {
         }
         // They need the same numbers and not each other.
         let gradient = Product::<_, _, _, P, 1>::new(layer.inputs, values, &below.by_unit, descent);
-        let target = Backward { rows: below.batch, activations: &mut *below.activations };
-        let terms = Active { mask: &view.by_example, values };
-        let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
-        let (found, _) = both(
-            engine,
-            threads,
-            || panels(engine, threads.div_ceil(2), blocks, gradient),
-            || panels(engine, threads / 2, below.blocks, back),
-        );
-        found
+        let (rows, activations, active) = (below.batch, &mut *below.activations, &below.by_example);
+        let (terms, columns) = (Active { mask: &view.by_example, values }, below.blocks);
+        let back = || {
+            // So many rows do not stay in the nearest cache: sums wait.
+            if layer.outputs > 2 * BITS {
+                let target = Backward::<_, P, true>::new(rows, activations, active);
+                let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
+                panels(engine, threads / 2, columns, back)
+            } else {
+                let target = Backward::<_, P, false>::new(rows, activations, active);
+                let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
+                panels(engine, threads / 2, columns, back)
+            }
+        };
+        let descend = || panels(engine, threads.div_ceil(2), blocks, gradient);
+        both(engine, threads, descend, back).0
     }
 }

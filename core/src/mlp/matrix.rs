@@ -72,3 +72,10 @@ pub fn across<'a, B, const U: usize>(columns: &[&'a [B]; U], at: usize) -> Optio
     }
     Some(row)
 }
+
+/// `n`, of which the compiler knows nothing: a loop over blocks stays one. Of a plain one it makes a loop over the same lane of
+/// several blocks, whose elements it gathers and scatters.
+#[inline(always)]
+pub fn single(n: usize) -> usize {
+    core::hint::black_box(n)
+}

@@ -1,7 +1,8 @@
 //! Where sums start and where they go.
 
 use super::factor::Factor;
-use super::matrix::{Matrix, split_mut};
+use super::mask::{BITS, Mask};
+use super::matrix::{Matrix, single, split_mut};
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
@@ -99,23 +100,44 @@ impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
     }
 }
 
-/// Errors of the layer below: kept where its pre-activation, which they replace, is above zero.
-pub struct Backward<'a, V, const P: usize> {
-    pub rows: usize,
-    pub activations: &'a mut [Dual<V, P>],
+/// Errors of the layer below: kept where its unit is active. They take the place of its activations: at once, and gated by them,
+/// or so that sums can wait there, and gated by the `MASK` when all are finished.
+pub struct Backward<'a, V, const P: usize, const MASK: bool> {
+    rows: usize,
+    activations: &'a mut [Dual<V, P>],
+    /// Which units are active.
+    active: &'a Mask<'a>,
+    /// The unit with which the first column begins.
+    first: usize,
 }
 
-impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
+impl<'a, V, const P: usize, const MASK: bool> Backward<'a, V, P, MASK> {
+    pub fn new(rows: usize, activations: &'a mut [Dual<V, P>], active: &'a Mask<'a>) -> Self {
+        Self { rows, activations, active, first: 0 }
+    }
+}
+
+impl<V: Vector, const P: usize, const MASK: bool> Target<V, P> for Backward<'_, V, P, MASK> {
     fn name(&self) -> &'static str {
         "hidden errors"
     }
     fn split(self, column: usize) -> (Self, Self) {
         let (activations, others) = split_mut(self.activations, self.rows, column);
-        (Self { activations, ..self }, Self { activations: others, ..self })
+        let first = self.first + column * V::LANES;
+        (Self { activations, ..self }, Self { activations: others, first, ..self })
     }
     #[inline(always)]
     fn start<const U: usize>(&self, _: usize) -> [Dual<V, P>; U] {
         zeros()
+    }
+    const PATIENT: bool = MASK;
+    #[inline(always)]
+    fn pause<const U: usize>(&mut self, row: usize, column: usize, sums: [Dual<V, P>; U]) {
+        put(self.activations, column * self.rows + row, self.rows, sums);
+    }
+    #[inline(always)]
+    fn resume<const U: usize>(&self, row: usize, column: usize) -> [Dual<V, P>; U] {
+        taken(self.activations, column * self.rows + row, self.rows)
     }
     #[inline(always)]
     fn finish<const U: usize>(
@@ -125,6 +147,9 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
         sums: [Dual<V, P>; U],
         _: &mut Dual<V, P>,
     ) {
+        if MASK {
+            return self.pause(row, column, sums);
+        }
         for (u, mut sum) in sums.into_iter().enumerate() {
             if let Some(z) = self.activations.get_mut((column + u) * self.rows + row) {
                 sum.value = sum.value.gated(z.value);
@@ -132,6 +157,22 @@ impl<V: Vector, const P: usize> Target<V, P> for Backward<'_, V, P> {
                     *tangent = tangent.gated(z.value);
                 }
                 *z = sum;
+            }
+        }
+    }
+    #[inline(always)]
+    fn end<const U: usize>(&mut self, _: &[&[Dual<V, P>]; U], column: usize, _: &mut Dual<V, P>) {
+        if !MASK {
+            return;
+        }
+        for column in column..column + U {
+            let unit = self.first + column * V::LANES;
+            for row in 0..self.rows {
+                let bits = self.active.word(row, unit / BITS) >> (unit % BITS);
+                let gate = V::of_bits(bits);
+                if let Some(sum) = self.activations.get_mut(single(column * self.rows + row)) {
+                    *sum = sum.map(|plane| plane.gated(gate));
+                }
             }
         }
     }

@@ -224,6 +224,9 @@ impl Vector for Counting {
     fn above_zero(self) -> usize {
         self.0.above_zero()
     }
+    fn of_bits(bits: usize) -> Self {
+        Self(F32x4::of_bits(bits))
+    }
 }
 
 /// The multiply-accumulates of the work that the firmware counts instructions of.
