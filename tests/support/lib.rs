@@ -67,8 +67,13 @@ pub fn with_parameter(schedule: InverseTime<f64>, which: usize, value: f64) -> I
     InverseTime { alpha0, time_constant, beta }
 }
 
-/// `count` examples of `inputs` numbers: noise around a centre for each class, one number in `zeros` being zero, or none.
-pub fn clusters<T: Real>(
+/// `count` examples of `inputs` numbers: noise around a centre for each class, about a third of the numbers zero.
+pub fn clusters<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Data<T> {
+    clusters_with_zeros(seed, count, inputs, classes, Some(3))
+}
+
+/// The same, one number in `zeros` being zero, or none.
+pub fn clusters_with_zeros<T: Real>(
     seed: u64,
     count: usize,
     inputs: usize,

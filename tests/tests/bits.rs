@@ -9,7 +9,7 @@ use myopia_core::engine::{Engine, Plain};
 use myopia_core::meta::{MetaDescent, Rule};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
-use myopia_tests::{Dense, clusters, glyphs, problem};
+use myopia_tests::{Dense, clusters_with_zeros, glyphs, problem};
 use proptest::prelude::*;
 
 const SCHEDULE: InverseTime<f32> = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };
@@ -307,7 +307,7 @@ proptest! {
         zeros in prop::option::of(2u32..5),
         seed: u64,
     ) {
-        let data = clusters(seed, 40, inputs, classes, zeros);
+        let data = clusters_with_zeros(seed, 40, inputs, classes, zeros);
         let problem = problem(&data, &hidden, batch, seed);
         let schedule = InverseTime { alpha0, time_constant, beta };
         let narrow = trace(Plain::<f32>::new(), &problem, schedule);

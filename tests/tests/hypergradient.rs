@@ -91,7 +91,7 @@ fn single_precision_agrees_with_double_after_a_hundred_steps() {
 
 #[test]
 fn nothing_depends_on_the_decay_before_the_second_step() {
-    let data = clusters(3, 40, 5, 3, Some(3));
+    let data = clusters(3, 40, 5, 3);
     let problem = problem(&data, &[4], 4, 3);
     let schedule = InverseTime { alpha0: 0.1, time_constant: 2.0, beta: 1.0 };
     let (_, none) = hypergradient(&problem, schedule, 0);
@@ -116,7 +116,7 @@ proptest! {
         momentum in 0.0f64..0.95,
         seed: u64,
     ) {
-        let data = clusters(seed, 40, inputs, classes, Some(3));
+        let data = clusters(seed, 40, inputs, classes);
         let problem = Problem { momentum, ..problem(&data, &[], batch, seed) };
         assert_linear(&problem, InverseTime { alpha0, time_constant, beta }, horizon);
     }
@@ -132,7 +132,7 @@ proptest! {
         beta in 0.5f64..3.0,
         seed: u64,
     ) {
-        let data = clusters(seed, 40, inputs, 4, Some(3));
+        let data = clusters(seed, 40, inputs, 4);
         let problem = problem(&data, &hidden, batch, seed);
         let schedule = InverseTime { alpha0, time_constant, beta };
         let (start, exact) = hypergradient(&problem, schedule, horizon);
