@@ -61,7 +61,7 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
                 for block in 0..some {
                     let column = column(block);
                     for (example, active) in tile.rows.iter_mut().enumerate() {
-                        let Some(z) = column.get(single(example)) else { break };
+                        let Some(z) = column.get(single::<V>(example)) else { break };
                         *active |= z.value.above_zero() << (block * V::LANES);
                     }
                 }
@@ -99,7 +99,7 @@ impl<V: Vector, const P: usize> Task for Rectified<'_, V, P> {
     #[inline(always)]
     fn run(self) {
         for n in 0..self.values.len() {
-            if let Some(z) = self.values.get_mut(single(n)) {
+            if let Some(z) = self.values.get_mut(single::<V>(n)) {
                 *z = z.map(|plane| plane.gated(z.value));
             }
         }

@@ -73,9 +73,9 @@ pub fn across<'a, B, const U: usize>(columns: &[&'a [B]; U], at: usize) -> Optio
     Some(row)
 }
 
-/// `n`, of which the compiler knows nothing: a loop over blocks stays one. Of a plain one it makes a loop over the same lane of
-/// several blocks, whose elements it gathers and scatters.
+/// `n`, of which the compiler knows nothing where vectors are wide: a loop over blocks stays one. Of a plain one it makes a loop
+/// over the same lane of several blocks, whose elements it gathers and scatters.
 #[inline(always)]
-pub fn single(n: usize) -> usize {
-    core::hint::black_box(n)
+pub fn single<V: Vector>(n: usize) -> usize {
+    if V::LANES > 4 { core::hint::black_box(n) } else { n }
 }

@@ -170,7 +170,7 @@ impl<V: Vector, const P: usize, const MASK: bool> Target<V, P> for Backward<'_, 
             for row in 0..self.rows {
                 let bits = self.active.word(row, unit / BITS) >> (unit % BITS);
                 let gate = V::of_bits(bits);
-                if let Some(sum) = self.activations.get_mut(single(column * self.rows + row)) {
+                if let Some(sum) = self.activations.get_mut(single::<V>(column * self.rows + row)) {
                     *sum = sum.map(|plane| plane.gated(gate));
                 }
             }
