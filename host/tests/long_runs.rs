@@ -1,9 +1,13 @@
 //! Long runs are safe: killed, stopped, short of disk, or asked for the wrong thing, nothing is lost and the bits are the same.
 
+mod shared;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use shared::{contents, names, refuses_in_a_sentence as refuses};
 
 const CHECKPOINT: &str = "checkpoint.myopia";
 
@@ -17,40 +21,16 @@ const LONG: [&str; 5] = [
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
-    command.args(arguments.split_whitespace()).args([
-        "--quiet",
-        "--checkpoint-every",
-        "0",
-        "--out",
-    ]);
-    command.arg(out).env_remove("MYOPIA_MNIST").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = shared::program(arguments);
+    command.args(["--quiet", "--checkpoint-every", "0", "--out"]).arg(out);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Exit status and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    (status.code(), String::from_utf8(stderr).unwrap())
-}
-
-fn refuses(command: &mut Command, status: i32, words: &[&str]) {
-    let (code, stderr) = run(command);
-    assert_eq!(code, Some(status), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "one sentence: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{stderr} does not say {word:?}");
-    }
-}
-
-/// Every file of a folder, by name.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let mut files: Vec<_> = entries
-        .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
+    let (code, _, stderr) = shared::run(command);
+    (code, stderr)
 }
 
 /// Waits until `ready`, and tells whether that came before `child` ended.
@@ -133,7 +113,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
             assert_eq!(status.code(), Some(1), "{stderr}");
             assert!(stderr.contains("stopped before the end"), "{stderr}");
             assert!(stderr.contains("--resume"), "{stderr}");
-            let names: Vec<String> = contents(&torn).into_iter().map(|(name, _)| name).collect();
+            let names = names(&torn);
             assert!(names.contains(&CHECKPOINT.to_owned()), "{names:?}");
             assert!(names.contains(&format!("{partial}.partial.csv")), "{names:?}");
             assert!(!names.contains(&format!("{partial}.csv")), "{names:?}");
@@ -232,7 +212,7 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
     );
     let words = ["could not write", CHECKPOINT, "the last checkpoint is intact", "--resume"];
     refuses(Command::new("sh").args(["-c", &limited]), 1, &words);
-    let names: Vec<String> = contents(&out).into_iter().map(|(name, _)| name).collect();
+    let names = names(&out);
     assert_eq!(names, [CHECKPOINT], "no half-written file");
     assert_eq!(run(program(LONG[0], &out).arg("--resume")), (Some(0), String::new()));
     assert_eq!(contents(&out), contents(&whole));

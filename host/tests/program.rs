@@ -1,35 +1,15 @@
 //! The program as its users meet it: every mistake gets one clear sentence, and nothing is lost.
 
+mod shared;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use shared::{program, refuses, run};
 use tempfile::TempDir;
-
-fn program(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
-    command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
-    command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
-
-/// Runs it and expects this exit status, nothing on standard output, and a sentence with these words.
-fn refuses(command: &mut Command, status: i32, words: &[&str]) {
-    let (code, stdout, stderr) = run(command);
-    assert_eq!(code, Some(status), "{command:?}\n{stderr}");
-    assert_eq!(stdout, "", "{command:?}");
-    assert!(!stderr.contains("panicked"), "{command:?}\n{stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{command:?} does not say {word:?}:\n{stderr}");
-    }
-}
 
 const QUICK: &str = "--quiet --horizon 3 --layers 64,5,10 --batch 10 --objective-size 20";
 

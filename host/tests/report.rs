@@ -1,40 +1,15 @@
 //! `myopia report` and `myopia reproduce` as their users meet them.
 
+mod shared;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use shared::{program, refuses_in_a_sentence as refuses, run, succeeds};
 
 const STUDY: &str = "horizons --horizon 5,20 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 4 --layers 64,8,10 --batch 10 --objective-size 50";
-
-fn program(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
-    command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
-    command
-}
-
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
-
-fn succeeds(command: &mut Command) -> String {
-    let (code, stdout, stderr) = run(command);
-    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command:?}");
-    stdout
-}
-
-fn refuses(command: &mut Command, status: i32, words: &[&str]) {
-    let (code, stdout, stderr) = run(command);
-    assert_eq!((code, stdout.as_str()), (Some(status), ""), "{command:?}\n{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "one sentence: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{command:?} does not say {word:?}:\n{stderr}");
-    }
-}
 
 #[test]
 fn a_comparison_on_the_quadratic_has_a_page() {

@@ -1,31 +1,21 @@
 //! `myopia horizons` and `myopia online` as their users meet them.
 
+mod shared;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
+use shared::{contents, names};
 
 const SMALL: &str = "--layers 64,8,10 --batch 10 --objective-size 100 --quiet";
 
 fn run(arguments: &str, out: Option<&Path>) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
-    command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
+    let mut command = shared::program(arguments);
     if let Some(out) = out {
         command.arg("--out").arg(out);
     }
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
-
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let mut files: Vec<_> = entries
-        .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
-        .collect();
-    files.sort();
-    files
+    shared::run(&mut command)
 }
 
 /// The rows of a CSV file, without its header.
@@ -46,7 +36,7 @@ fn a_study_of_horizons_has_its_files_and_any_number_of_threads_writes_the_same()
     assert_eq!(run(&format!("{study} --threads 5"), Some(&five)), first);
     assert_eq!(contents(&one), contents(&five));
 
-    let names: Vec<String> = contents(&one).into_iter().map(|(name, _)| name).collect();
+    let names = names(&one);
     assert_eq!(
         names,
         [

@@ -1,38 +1,19 @@
 //! Surfaces: their shape, and that no cell is lost whoever computes it.
 
-use std::collections::BTreeMap;
+mod shared;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use myopia::surface::Row;
 use serde_json::Value;
+use shared::{contents, names, refuses, succeeds as run};
 
 fn program(arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
-    command.args(arguments.split_whitespace()).arg("--quiet").env_remove("MYOPIA_MNIST");
+    let mut command = shared::program(arguments);
+    command.arg("--quiet");
     command
-}
-
-fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let stderr = String::from_utf8(stderr).unwrap();
-    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""), "{command:?}");
-    String::from_utf8(stdout).unwrap()
-}
-
-fn refuses(command: &mut Command, status: i32, words: &[&str]) {
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{command:?}\n{stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{command:?} does not say {word:?}:\n{stderr}");
-    }
-}
-
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
 }
 
 fn rows(folder: &Path) -> Vec<Row> {
@@ -69,8 +50,8 @@ fn shards_merge_to_the_bytes_of_one_machine_whatever_their_number() {
     {
         let whole = at(&format!("{kind}-whole"));
         let printed = run(program(&format!("{arguments} --threads 1")).arg("--out").arg(&whole));
+        assert_eq!(names(&whole), FILES);
         let whole = contents(&whole);
-        assert!(whole.keys().eq(&FILES), "{:?}", whole.keys());
         for count in [1, 2, 5, 12] {
             let shard = |number: u32| at(&format!("{kind}-{number}-of-{count}"));
             // The last first: their order does not matter.
@@ -82,7 +63,7 @@ fn shards_merge_to_the_bytes_of_one_machine_whatever_their_number() {
                 );
                 let said = run(program(&part).arg("--out").arg(&out));
                 assert!(said.starts_with(&format!("shard {number}/{count}: ")), "{said}");
-                assert!(contents(&out).keys().eq(["shard.csv", "shard.json"]));
+                assert_eq!(names(&out), ["shard.csv", "shard.json"]);
             }
             let merged = at(&format!("{kind}-merged-{count}"));
             let said = run(program("merge").args(&shards).arg("--out").arg(&merged));

@@ -1,19 +1,17 @@
 //! The instruction sets of the host, chosen at run time. Each gives the bits of every other.
 
-mod baseline;
 mod threads;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
-pub use baseline::Baseline;
-
-use myopia_core::engine::Engine;
+use myopia_core::engine::{Engine, Plain};
 use myopia_core::real::Real;
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use threads::Threaded;
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -103,17 +101,17 @@ macro_rules! precision {
                     if isa == Isa::Avx512
                         && let Some(engine) = x86::Avx512::<$avx512>::detect()
                     {
-                        return work.on(engine);
+                        return work.on(Threaded(engine));
                     }
                     if isa == Isa::Avx2
                         && let Some(engine) = x86::Avx2::<$avx2>::detect()
                     {
-                        return work.on(engine);
+                        return work.on(Threaded(engine));
                     }
                 }
                 #[cfg(not(target_arch = "x86_64"))]
                 let _ = isa;
-                work.on(Baseline::<$baseline>::new())
+                work.on(Threaded(Plain::<$baseline>::new()))
             }
         }
     };

@@ -5,10 +5,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use myopia_core::engine::{Engine, Task};
 use rayon::Yield;
 
 /// How many pieces of work can be under way at a time.
-pub fn count() -> usize {
+fn count() -> usize {
     match rayon::current_thread_index() {
         Some(_) => rayon::current_num_threads(),
         None => 1,
@@ -53,13 +54,33 @@ impl Drop for Release<'_> {
     }
 }
 
-/// Does `a` and `b`.
-pub fn join<A: Send, B: Send>(
-    a: impl FnOnce() -> A + Send,
-    b: impl FnOnce() -> B + Send,
-) -> (A, B) {
-    match count() {
-        1 => (a(), b()),
-        _ => rayon::join(a, b),
+/// An engine whose steps are spread over the threads there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Threaded<G>(pub G);
+
+impl<G: Engine> Engine for Threaded<G> {
+    type Vector = G::Vector;
+    type Elementary = G::Elementary;
+    const SUMS: usize = G::SUMS;
+    const DENSE: bool = G::DENSE;
+
+    #[inline(always)]
+    fn run<K: Task>(self, task: K) -> K::Output {
+        self.0.run(task)
+    }
+
+    fn threads(self) -> usize {
+        count()
+    }
+
+    fn join<A: Send, B: Send>(
+        self,
+        a: impl FnOnce() -> A + Send,
+        b: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        match count() {
+            1 => (a(), b()),
+            _ => rayon::join(a, b),
+        }
     }
 }

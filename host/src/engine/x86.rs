@@ -11,8 +11,6 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::engine::{Engine, Task};
 use myopia_core::vector::Vector;
 
-use super::threads;
-
 macro_rules! engine {
     ($name:ident, $feature:tt, $sums:literal, $doc:literal) => {
         #[doc = $doc]
@@ -53,18 +51,6 @@ macro_rules! engine {
                 }
                 // SAFETY: `self` was made by `detect`, so the processor has the instructions that `compiled` may use.
                 unsafe { compiled(task) }
-            }
-
-            fn threads(self) -> usize {
-                threads::count()
-            }
-
-            fn join<A: Send, B: Send>(
-                self,
-                a: impl FnOnce() -> A + Send,
-                b: impl FnOnce() -> B + Send,
-            ) -> (A, B) {
-                threads::join(a, b)
             }
         }
     };

@@ -85,7 +85,8 @@ impl Build<'_> {
 /// The line of cargo's messages that says most.
 fn reason(messages: &str) -> &str {
     // The linker's own words are indented in the note that follows rustc's error.
-    let telling = ["will not fit in region", "undefined symbol", "firmware/cargo:", "error:", "error["];
+    let telling =
+        ["will not fit in region", "undefined symbol", "firmware/cargo:", "error:", "error["];
     let find = |words: &&str| messages.lines().find(|line| line.contains(words));
     telling.iter().find_map(find).or(messages.lines().last()).unwrap_or("no message").trim()
 }
