@@ -46,7 +46,7 @@ impl<G: Engine> Layers<G> {
         let Self { engine, threads, examples, .. } = self;
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
         let (pairs, rows, out) = (batch.by_pair(), view.batch, &mut *view.activations);
-        let full = pairs.entries(pairs.len()) == examples as u64 * pairs.len() as u64;
+        let full = batch.by_example().entries(examples) == examples as u64 * pairs.len() as u64;
         if const { Self::dense::<P>() } && full {
             let target = Forward { weights, rows, out, inputs: true };
             let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };

@@ -7,7 +7,7 @@ use super::mask::BITS;
 use super::matrix::{Matrix, across};
 use super::panels::{NEAR, Panel};
 use super::target::Target;
-use super::terms::Together;
+use super::terms::Shared;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -28,7 +28,7 @@ impl<'a, V, F, G, const P: usize, const R: usize> Product<'a, V, F, G, P, R> {
 impl<V, F, G, const P: usize, const R: usize> Panel<V, P> for Product<'_, V, F, G, P, R>
 where
     V: Vector,
-    F: Together<V, P, R> + Together<V, P, 1>,
+    F: Shared<V, P, R> + Shared<V, P, 1>,
     G: Target<V, P>,
 {
     const SUMS: usize = (P + 1) * R;
@@ -102,7 +102,7 @@ impl<V: Vector, F, G: Target<V, P>, const P: usize, const R: usize> Product<'_, 
         Stretch { groups, last }: Stretch,
         poison: &mut Dual<V, P>,
     ) where
-        F: Together<V, P, N>,
+        F: Shared<V, P, N>,
     {
         let start: [_; U] = match groups.start {
             0 => self.target.start(column),

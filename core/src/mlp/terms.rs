@@ -18,7 +18,7 @@ pub trait Terms: Copy + Send {
 }
 
 /// Terms that `R` rows have at the same positions.
-pub trait Together<V: Vector, const P: usize, const R: usize>: Terms {
+pub trait Shared<V: Vector, const P: usize, const R: usize>: Terms {
     /// The position of each term in group `n` of the `R` rows from `row` on, in ascending order, and each row's factor.
     fn group(&self, row: usize, n: usize)
     -> impl Iterator<Item = (usize, [Dual<V::Scalar, P>; R])>;
@@ -43,7 +43,7 @@ impl<V: Vector, const P: usize> Terms for Active<'_, V, P> {
     const SPAN: usize = BITS;
 }
 
-impl<V: Vector, const P: usize> Together<V, P, 1> for Active<'_, V, P> {
+impl<V: Vector, const P: usize> Shared<V, P, 1> for Active<'_, V, P> {
     #[inline(always)]
     fn group(
         &self,
@@ -66,7 +66,7 @@ impl<F: Copy + Send + Sync> Terms for &Lists<'_, F> {
     const SPAN: usize = usize::MAX;
 }
 
-impl<V: Vector, const P: usize> Together<V, P, 1> for &Lists<'_, Dual<V::Scalar, P>> {
+impl<V: Vector, const P: usize> Shared<V, P, 1> for &Lists<'_, Dual<V::Scalar, P>> {
     #[inline(always)]
     fn group(
         &self,
@@ -96,7 +96,7 @@ impl<V: Vector, const P: usize> Terms for Units<'_, V, P> {
     const SPAN: usize = V::LANES;
 }
 
-impl<V: Vector, const P: usize, const R: usize> Together<V, P, R> for Units<'_, V, P> {
+impl<V: Vector, const P: usize, const R: usize> Shared<V, P, R> for Units<'_, V, P> {
     #[inline(always)]
     fn group(
         &self,
@@ -132,7 +132,7 @@ impl<V: Vector, const P: usize> Terms for Examples<'_, V, P> {
     const SPAN: usize = usize::MAX;
 }
 
-impl<V: Vector, const P: usize, const R: usize> Together<V, P, R> for Examples<'_, V, P> {
+impl<V: Vector, const P: usize, const R: usize> Shared<V, P, R> for Examples<'_, V, P> {
     #[inline(always)]
     fn group(
         &self,
@@ -175,7 +175,7 @@ impl<T: Real> Terms for Inputs<'_, T> {
     const SPAN: usize = usize::MAX;
 }
 
-impl<T: Real, V: Vector<Scalar = T>, const P: usize, const R: usize> Together<V, P, R>
+impl<T: Real, V: Vector<Scalar = T>, const P: usize, const R: usize> Shared<V, P, R>
     for Inputs<'_, T>
 {
     #[inline(always)]
