@@ -219,6 +219,22 @@ fn a_full_disk_leaves_the_last_checkpoint_to_go_on_from() {
 }
 
 #[test]
+fn an_export_that_does_not_fit_leaves_the_earlier_one_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("export");
+    let export = "hypergrad --layers 64,5,10 --batch 10 --objective-size 20 --quiet";
+    shared::succeeds(shared::program(export).args(["--horizon", "3", "--export"]).arg(&out));
+    let before = contents(&out);
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 16; exec '{}' {export} --seed 2 --horizon 600 --force --export '{}'",
+        env!("CARGO_BIN_EXE_myopia"),
+        out.display()
+    );
+    refuses(Command::new("sh").args(["-c", &limited]), 1, &["could not write", "batches.npy"]);
+    assert!(contents(&out) == before, "none of the new files, all of the old");
+}
+
+#[test]
 fn a_refused_request_leaves_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
     for arguments in LONG {

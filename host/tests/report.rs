@@ -73,10 +73,15 @@ fn an_unfinished_run_is_said_to_be_one() {
 fn what_cannot_be_reported_on_is_named() {
     let root = tempfile::tempdir().unwrap();
     refuses(program("report").arg(root.path()), 1, &["holds no results", "--out"]);
+    fs::write(root.path().join("strange.json"), "{}").unwrap();
+    refuses(program("report").arg(root.path()), 1, &["holds no results", "--out"]);
+    fs::write(root.path().join("checkpoint.myopia"), "").unwrap();
+    refuses(program("report").arg(root.path()), 1, &["unfinished run", "--resume"]);
+    fs::remove_file(root.path().join("checkpoint.myopia")).unwrap();
     refuses(program("report").arg(root.path().join("none")), 1, &["none", "does not exist"]);
-    fs::write(root.path().join("loss.csv"), "a,b\n1\n").unwrap();
-    refuses(program("report").arg(root.path()), 1, &["loss.csv is not a table", "again"]);
-    fs::write(root.path().join("loss.csv"), "a,b\n1,2\n").unwrap();
+    fs::write(root.path().join("training.csv"), "a,b\n1\n").unwrap();
+    refuses(program("report").arg(root.path()), 1, &["training.csv is not a table", "again"]);
+    fs::write(root.path().join("training.csv"), "a,b\n1,2\n").unwrap();
     refuses(program("report --tensorboard").arg(root.path()), 1, &["no curves"]);
     fs::write(root.path().join("x.json"), "{").unwrap();
     refuses(program("report").arg(root.path()), 1, &["x.json is not JSON"]);

@@ -8,6 +8,7 @@ use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::options::{Common, PrecisionName, ProblemOptions, ScheduleOptions};
 use super::progress;
@@ -56,9 +57,9 @@ struct Report {
 struct Meta<'a> {
     version: &'static str,
     seed: u64,
+    /// With the layers that were trained, given or not.
     #[serde(flatten)]
-    options: &'a Options,
-    layers: &'a [usize],
+    options: Map<String, Value>,
     trained_on: usize,
     #[serde(flatten)]
     report: &'a Report,
@@ -81,7 +82,7 @@ impl Options {
                 ));
             }
             (Some(path), None) | (None, Some(path)) => {
-                Some(OutputFolder::create(path, common.force)?)
+                Some(OutputFolder::create_at_once(path, common.force)?)
             }
             (None, None) => None,
         };
@@ -102,16 +103,21 @@ impl Options {
             digest_tangents: format!("{:016x}", outlook.digest_tangents),
         };
         if let Some(folder) = folder {
+            let unwritable = |e| Failure::run(format!("the settings cannot be written: {e}"));
+            let Value::Object(mut options) = serde_json::to_value(self).map_err(unwritable)? else {
+                unreachable!("options are an object")
+            };
+            options.insert("layers".into(), problem.layers.clone().into());
             let meta = Meta {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
-                options: self,
-                layers: &problem.layers,
+                options,
                 trained_on: problem.trained_on(),
                 report: &report,
             };
             export(&folder, &problem, self.horizon, &start.0, &outlook.parameters)?;
             folder.write("meta.json", |w| json::write(w, &meta))?;
+            folder.finish()?;
         }
         if common.json {
             return json::print(&report);

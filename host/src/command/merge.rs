@@ -27,8 +27,9 @@ impl Options {
         let pieces: Result<Vec<Piece>, Failure> =
             self.folders.iter().map(|folder| Piece::read(folder)).collect();
         let (about, rows) = merge(pieces?)?;
-        let folder = OutputFolder::create(out, common.force)?;
+        let folder = OutputFolder::create_at_once(out, common.force)?;
         let report = surface::write(Some(&folder), &about, &rows, false)?;
+        folder.finish()?;
         if common.json {
             return json::print(&report);
         }

@@ -174,10 +174,13 @@ impl ProblemOptions {
         }
         // Checked as rounded: in single precision 0.99999999 is 1.
         let momentum = T::from_f64(self.momentum);
+        // Of −0 it makes +0, which is the same momentum with other bits.
+        let momentum = momentum + T::ZERO;
         if !(momentum >= T::ZERO && momentum < T::ONE) {
             return Err(Failure::usage(format!(
-                "--momentum {} is outside 0..1: give a number from 0 up to, but not, 1",
-                self.momentum
+                "--momentum {} is outside 0..1 when rounded to {}: give a number from 0 up to, but not, 1",
+                self.momentum,
+                T::NAME
             )));
         }
         positive::<T>("pretrain-rate", self.pretrain_rate)?;
@@ -283,8 +286,11 @@ impl ScheduleOptions {
         let Self { alpha0, time_constant, beta } = *self;
         InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta))
             .map_err(|e| {
+                let exact = InverseTime::new(alpha0, time_constant, beta).is_ok();
+                let rounded =
+                    if exact { format!(", also when rounded to {}", T::NAME) } else { String::new() };
                 Failure::usage(format!(
-                    "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}"
+                    "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}{rounded}"
                 ))
             })
     }

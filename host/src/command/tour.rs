@@ -41,7 +41,7 @@ struct Row {
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
-        let folder = OutputFolder::create(&path, common.force)?;
+        let folder = OutputFolder::create_at_once(&path, common.force)?;
         let mut rows = show(&NoisyQuadratic::default(), common, &folder)?;
         rows.extend(show(&Digits::new(common.seed, common.isa()?)?, common, &folder)?);
         let header = [
@@ -55,6 +55,7 @@ impl Options {
             "loss_at_longest",
         ];
         folder.write("tour.csv", |w| csv::write(w, &header, &rows))?;
+        folder.finish()?;
         if common.json {
             return json::print(&rows);
         }

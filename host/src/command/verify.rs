@@ -90,7 +90,7 @@ impl Options {
             )));
         }
         let folder = match &common.out {
-            Some(path) => Some(OutputFolder::create(path, common.force)?),
+            Some(path) => Some(OutputFolder::create_at_once(path, common.force)?),
             None => None,
         };
         let mut rows = Vec::new();
@@ -111,6 +111,7 @@ impl Options {
         let entries: Vec<Entry> = rows.iter().flat_map(Row::entries).collect();
         if let Some(folder) = &folder {
             folder.write("verify.json", |w| json::write(w, &entries))?;
+            folder.finish()?;
         }
         if common.json {
             json::print(&entries)?;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 /// The beginning of the names of files still being written, next to the file they will become.
 pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
 
@@ -12,23 +14,45 @@ pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
 /// # Errors
 /// Whatever `fill` or the system reports; then `path` is as it was.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    place(prepare(path, fill)?, path)
+}
+
+/// The first half of [`write`]: the new file, complete and on disk under another name. Dropped, it goes again.
+///
+/// # Errors
+/// Whatever `fill` or the system reports.
+pub fn prepare(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX);
     // A temporary file is private by default; a result is as readable as the user's umask says.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary = builder.tempfile_in(folder)?;
+    let mut temporary = builder.tempfile_in(parent(path))?;
     let mut writer = BufWriter::new(temporary.as_file_mut());
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
     temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|e| e.error)?;
-    sync_folder(folder)
+    Ok(temporary)
+}
+
+/// The second half: the new file takes its name.
+///
+/// # Errors
+/// Whatever the system reports; then `path` is as it was.
+pub fn place(prepared: NamedTempFile, path: &Path) -> io::Result<()> {
+    prepared.persist(path).map_err(|e| e.error)?;
+    sync_folder(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Makes the new name itself durable.

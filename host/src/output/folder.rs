@@ -5,7 +5,11 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use tempfile::NamedTempFile;
 
 use super::atomic::{self, TEMPORARY_PREFIX};
 use crate::failure::Failure;
@@ -23,6 +27,8 @@ pub struct OutputFolder {
     path: PathBuf,
     /// The folders that were made, the innermost first.
     made: Vec<PathBuf>,
+    /// Files that wait for [`finish`](Self::finish), and their names; `None` where each takes its name at once.
+    waiting: Option<Mutex<Vec<(NamedTempFile, String)>>>,
     _lock: File,
 }
 
@@ -47,6 +53,32 @@ impl OutputFolder {
         Ok(folder)
     }
 
+    /// The same for a run that keeps no checkpoint: no file takes its name before [`finish`](Self::finish), so that what
+    /// ends early leaves earlier results as they were, and never some of either.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_at_once(path: &Path, force: bool) -> Result<Self, Failure> {
+        let mut folder = Self::create(path, force)?;
+        folder.waiting = Some(Mutex::default());
+        Ok(folder)
+    }
+
+    /// Gives every file that waits its name.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn finish(&self) -> Result<(), Failure> {
+        let Some(waiting) = &self.waiting else { return Ok(()) };
+        let waiting = mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (file, name) in waiting {
+            let path = self.path.join(&name);
+            atomic::place(file, &path).map_err(|e| Failure::io("write", &path, &e))?;
+            self.remove(&partial(&name))?;
+        }
+        Ok(())
+    }
+
     /// The folder of an unfinished run, locked.
     ///
     /// # Errors
@@ -68,7 +100,7 @@ impl OutputFolder {
 
     fn locked(path: &Path, made: Vec<PathBuf>) -> Result<Self, Failure> {
         let lock = lock(path)?;
-        let folder = Self { path: path.to_path_buf(), made, _lock: lock };
+        let folder = Self { path: path.to_path_buf(), made, waiting: None, _lock: lock };
         remove_abandoned(path)?;
         Ok(folder)
     }
@@ -93,6 +125,11 @@ impl OutputFolder {
     ) -> Result<(), Failure> {
         assert_eq!(Path::new(name).file_name(), Some(OsStr::new(name)), "a plain file name");
         let path = self.path.join(name);
+        if let Some(waiting) = &self.waiting {
+            let file = atomic::prepare(&path, fill).map_err(|e| Failure::io("write", &path, &e))?;
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).push((file, name.to_owned()));
+            return Ok(());
+        }
         atomic::write(&path, fill).map_err(|e| {
             let failure = Failure::io("write", &path, &e);
             match self.path.join(CHECKPOINT).exists() {
@@ -154,6 +191,8 @@ impl OutputFolder {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
+        // Files that never got their names go first, and with them what keeps the folder from being empty.
+        drop(self.waiting.take());
         // Whoever opens the file after this finds that it is no longer the one in the folder; see `lock`. What the system
         // refuses here is litter, and no reason to fail.
         #[cfg(unix)]
@@ -324,6 +363,29 @@ mod tests {
         })
         .unwrap();
         assert_eq!((read("loss.csv"), read("notes.txt")), ("new".into(), "mine".into()));
+    }
+
+    #[test]
+    fn results_take_their_names_at_once_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("results");
+        let read = |name: &str| fs::read_to_string(path.join(name)).ok();
+        let write = |text: &str| {
+            let out = OutputFolder::create_at_once(&path, true).unwrap();
+            out.write("loss.csv", |w| w.write_all(text.as_bytes())).unwrap();
+            out.write("run.json", |w| w.write_all(text.as_bytes())).unwrap();
+            out
+        };
+        drop(write("lost"));
+        assert!(!path.exists(), "nothing was written, so the folder goes again");
+        write("old").finish().unwrap();
+        let out = write("new");
+        assert_eq!((read("loss.csv"), read("run.json")), (Some("old".into()), Some("old".into())));
+        drop(out);
+        assert_eq!((read("loss.csv"), read("run.json")), (Some("old".into()), Some("old".into())));
+        write("new").finish().unwrap();
+        assert_eq!((read("loss.csv"), read("run.json")), (Some("new".into()), Some("new".into())));
+        assert_eq!(entries(&path).unwrap().len(), 2);
     }
 
     #[test]

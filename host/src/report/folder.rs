@@ -62,6 +62,22 @@ impl Settings {
     }
 }
 
+/// What the results of each command are called, without their endings: a folder of strangers has none of these.
+const RESULTS: [&str; 12] = [
+    "compare",
+    "horizons",
+    "meta",
+    "nqm",
+    "online",
+    "shard",
+    "surface",
+    "tour",
+    "train",
+    "training",
+    "trajectory",
+    "verify",
+];
+
 impl Contents {
     /// What lies in `folder`.
     ///
@@ -123,12 +139,16 @@ impl Contents {
                 _ => {}
             }
         }
-        if contents.tables.is_empty() && contents.settings.is_empty() && contents.figures.is_empty()
-        {
-            return Err(Failure::run(format!(
-                "{} holds no results to report on; name a folder that a command wrote with --out",
-                folder.display()
-            )));
+        let stem = |name: &String| name.split('.').next().is_some_and(|s| RESULTS.contains(&s));
+        if !names.iter().any(stem) {
+            let (holds, advice) = match contents.unfinished {
+                true => ("an unfinished run without results yet", "go on with it by --resume"),
+                false => {
+                    ("no results to report on", "name a folder that a command wrote with --out")
+                }
+            };
+            let folder = folder.display();
+            return Err(Failure::run(format!("{folder} holds {holds}; {advice}")));
         }
         Ok(contents)
     }

@@ -48,7 +48,7 @@ impl Options {
         }
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
         let quadratic = self.quadratic.quadratic()?;
-        let folder = OutputFolder::create(&path, common.force)?;
+        let folder = OutputFolder::create_at_once(&path, common.force)?;
         let bar = progress::bar(common, self.schedules.len() as u64, "schedules");
         let runs = self
             .schedules
@@ -65,6 +65,7 @@ impl Options {
         schedules(&runs, settings.cooling).write(&folder, false, "schedules")?;
         curvature(&quadratic, &runs).write(&folder, false, "curvature")?;
         folder.write("compare.json", |w| json::write(w, &runs))?;
+        folder.finish()?;
         if common.json {
             return json::print(&runs);
         }

@@ -85,7 +85,7 @@ pub struct Choice {
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let folder = match &common.out {
-            Some(path) => Some(OutputFolder::create(path, common.force)?),
+            Some(path) => Some(OutputFolder::create_at_once(path, common.force)?),
             None => None,
         };
         let bar = progress::bar(
@@ -98,6 +98,7 @@ impl Options {
         let choices = choices?;
         if let Some(folder) = &folder {
             self.write(folder, &choices)?;
+            folder.finish()?;
         }
         if common.json {
             return json::print(&choices);

@@ -106,7 +106,7 @@ impl One {
 
     fn print(&self, common: &Common) -> Result<(), Failure> {
         let folder = match &common.out {
-            Some(path) => Some(OutputFolder::create(path, common.force)?),
+            Some(path) => Some(OutputFolder::create_at_once(path, common.force)?),
             None => None,
         };
         let run = self.run()?;
@@ -114,6 +114,7 @@ impl One {
             folder.write("nqm.csv", |w| csv::write(w, &HEADER, lines(&run)))?;
             folder.write("bands.csv", |w| csv::write(w, &BAND_HEADER, band_lines(&run)))?;
             folder.write("nqm.json", |w| json::write(w, &run))?;
+            folder.finish()?;
         }
         if common.json {
             return json::print(&run);
