@@ -149,8 +149,8 @@ impl<G: Engine> Layers<G> {
         let (rows, activations, active) = (below.batch, &mut *below.activations, &below.by_example);
         let (terms, columns) = (Active { mask: &view.by_example, values }, below.blocks);
         let back = || {
-            // So many rows do not stay in the nearest cache: sums wait.
-            if layer.outputs > 2 * BITS {
+            // So many rows do not stay in the nearest cache: sums wait. A small device has neither the rows nor room for the code.
+            if BITS > 32 && layer.outputs > 2 * BITS {
                 let target = Backward::<_, P, true>::new(rows, activations, active);
                 let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
                 panels(engine, threads / 2, columns, back)
