@@ -6,7 +6,7 @@ use myopia::bench::{CASES, Case, digests, step, synthetic};
 use myopia::engine::{Isa, Precision, Work};
 use myopia::network::HeapNetwork;
 use myopia::problem::ExampleSet;
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{PARAMETERS, Parameter};
@@ -23,7 +23,7 @@ struct Steps<'a, const P: usize> {
 impl<const P: usize> Work<f32> for Steps<'_, P> {
     type Output = ();
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) {
         let Self { criterion, case, images, isa, directions } = self;
         let mut storage = HeapNetwork::<G::Vector, P>::new(case.layers, case.batch).unwrap();
         let (mut network, mut batch) = storage.network(engine);

@@ -17,7 +17,7 @@ use myopia::network::{HeapBatch, HeapNetwork};
 use myopia::problem::ExampleSet;
 use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{PARAMETERS, Parameter};
@@ -39,7 +39,7 @@ impl<const P: usize> Work<f32> for Timed<'_, P> {
     /// Microseconds per step, and the digest of the values.
     type Output = (f64, String);
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
         let mut storage = HeapNetwork::<G::Vector, P>::new(PAPER, BATCH).expect("a valid shape");
         let (mut network, _) = storage.network(engine);
         network.initialise(&mut Pcg32::new(1, 0));

@@ -4,7 +4,7 @@
 //! read. Position, size, slant, stroke width, brightness and specks of noise are random.
 
 use crate::elementary::{Elementary, Libm};
-use crate::mlp::{Batch, Examples};
+use crate::mlp::{Batch, Dataset};
 use crate::real::Real;
 use crate::rng::Pcg32;
 
@@ -96,7 +96,7 @@ fn distance(label: u32, point: (f32, f32), scale: (f32, f32)) -> f32 {
     Libm::sqrt(nearest)
 }
 
-impl<T: Real> Examples<T> for Glyphs {
+impl<T: Real> Dataset<T> for Glyphs {
     fn append(&self, index: u32, batch: &mut Batch<'_, T>) {
         let (pixels, label) = self.draw(index);
         batch.push(label, (0..).zip(pixels.into_iter().map(T::from_f32)));

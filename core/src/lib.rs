@@ -2,7 +2,7 @@
 //!
 //! - [`nqm`]: the noisy quadratic model with its exact expected loss;
 //! - [`mlp`]: a multilayer perceptron whose training step is written once, over numbers with P tangents ([`dual`]);
-//! - [`schedule`], [`lookahead`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
+//! - [`schedule`], [`unroll`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
 //! - [`online`]: learning rate and momentum adapted while training runs;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
 //! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree;
@@ -69,13 +69,12 @@ compile_error!(
 #[cfg(test)]
 extern crate std;
 
+pub mod backend;
 pub mod digest;
 pub mod dual;
 pub mod elementary;
-pub mod engine;
 pub mod experiments;
 pub mod glyphs;
-pub mod lookahead;
 pub mod meta;
 pub mod mlp;
 pub mod nqm;
@@ -86,4 +85,5 @@ pub mod sampler;
 pub mod schedule;
 pub mod sum;
 pub mod trace;
+pub mod unroll;
 pub mod vector;

@@ -5,26 +5,26 @@
 //! η = α/(1 − μ), by which a constant gradient moves the weights in the long run, and the damping 1 − μ. A
 //! [`MetaDescent<T, 2>`] steps along their logarithms.
 
+use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
-use crate::engine::Engine;
-use crate::lookahead::Diverged;
 use crate::meta::{Limits, MetaDescent};
-use crate::mlp::{Batch, Examples, Network, NonFinite, finite};
+use crate::mlp::{Batch, Dataset, Network, NonFinite, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
+use crate::unroll::Diverged;
 use crate::vector::Vector;
 
 /// Learning rate and momentum as effective rate and damping.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace<N> {
+pub struct RateAndDamping<N> {
     /// η = α/(1 − μ).
     pub effective_rate: N,
     /// 1 − μ.
     pub damping: N,
 }
 
-impl<T: Real> Pace<T> {
+impl<T: Real> RateAndDamping<T> {
     /// The pace of a learning rate α > 0 and a momentum μ in 0..1.
     pub fn new(learning_rate: T, momentum: T) -> Self {
         let damping = T::ONE - momentum;
@@ -110,11 +110,11 @@ impl ShortLookAhead {
         network: &mut Network<'_, G, 2>,
         batch: &mut Batch<'_, T>,
         sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
-        examples: &impl Examples<T>,
-        pace: Pace<T>,
+        examples: &impl Dataset<T>,
+        pace: RateAndDamping<T>,
     ) -> Result<Dual<T, 2>, Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let (learning_rate, momentum) = pace.with_tangents();
         batch.fill(examples, sampler.next_batch(self.batch));
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_pace_gives_back_learning_rate_and_momentum() {
-        let pace = Pace::new(0.25f64, 0.75);
+        let pace = RateAndDamping::new(0.25f64, 0.75);
         assert_eq!((pace.effective_rate, pace.damping), (1.0, 0.25));
         assert_eq!((pace.learning_rate(), pace.momentum()), (0.25, 0.75));
         let (rate, momentum) = pace.with_tangents();
@@ -150,16 +150,16 @@ mod tests {
 
     #[test]
     fn momentum_stays_inside_0_to_1_however_long_it_is_pushed() {
-        let mut outer = MetaDescent::new(Rule::adam(), 0.5, Pace::default_limits());
-        let mut pace = Pace::new(0.1f32, 0.9);
+        let mut outer = MetaDescent::new(Rule::adam(), 0.5, RateAndDamping::default_limits());
+        let mut pace = RateAndDamping::new(0.1f32, 0.9);
         for _ in 0..100 {
             pace = pace.adapted::<Libm>(&mut outer, [0.0, -1e9]);
         }
         assert_eq!(
             (pace.effective_rate, pace.momentum()),
-            (Pace::new(0.1f32, 0.9).effective_rate, 0.0)
+            (RateAndDamping::new(0.1f32, 0.9).effective_rate, 0.0)
         );
-        outer = MetaDescent::new(Rule::adam(), 0.5, Pace::default_limits());
+        outer = MetaDescent::new(Rule::adam(), 0.5, RateAndDamping::default_limits());
         for _ in 0..100 {
             pace = pace.adapted::<Libm>(&mut outer, [0.0, 1e9]);
         }

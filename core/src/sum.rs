@@ -48,7 +48,7 @@ pub fn tree<V: Copy + core::ops::Add<Output = V>>(s: [V; 8]) -> V {
 
 /// The total of the eight lanes of `lanes`, each of which is one partial sum.
 #[inline(always)]
-pub fn across<V: Vector>(lanes: V) -> V::Scalar {
+pub fn reduce_lanes<V: Vector>(lanes: V) -> V::Scalar {
     const { assert!(V::LANES == 8) }
     tree(core::array::from_fn(|lane| lanes.lane(lane)))
 }

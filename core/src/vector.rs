@@ -32,11 +32,11 @@ pub trait Vector:
     /// Puts `x` into `lane`, taken modulo `LANES`.
     fn set_lane(&mut self, lane: usize, x: Self::Scalar);
     /// `self` in the lanes in which `gate` is above zero, +0 in the others; a NaN gate is shut.
-    fn gated(self, gate: Self) -> Self;
+    fn select_positive(self, gate: Self) -> Self;
     /// Bit l is set where lane l is above zero.
-    fn above_zero(self) -> usize;
+    fn positive_mask(self) -> usize;
     /// One in the lanes whose bits are set, +0 in the others.
-    fn of_bits(bits: usize) -> Self;
+    fn from_mask(bits: usize) -> Self;
 }
 
 macro_rules! scalar {
@@ -58,15 +58,15 @@ macro_rules! scalar {
                 *self = x;
             }
             #[inline(always)]
-            fn gated(self, gate: Self) -> Self {
+            fn select_positive(self, gate: Self) -> Self {
                 if gate > 0.0 { self } else { 0.0 }
             }
             #[inline(always)]
-            fn above_zero(self) -> usize {
+            fn positive_mask(self) -> usize {
                 usize::from(self > 0.0)
             }
             #[inline(always)]
-            fn of_bits(bits: usize) -> Self {
+            fn from_mask(bits: usize) -> Self {
                 if bits & 1 == 1 { 1.0 } else { 0.0 }
             }
         }
@@ -110,7 +110,7 @@ macro_rules! lanes {
                 self.0[lane % $lanes] = x;
             }
             #[inline(always)]
-            fn gated(self, gate: Self) -> Self {
+            fn select_positive(self, gate: Self) -> Self {
                 let mut out = self.0;
                 // By masks: a choice between two floats the compiler takes apart lane by lane.
                 for lane in 0..$lanes {
@@ -120,7 +120,7 @@ macro_rules! lanes {
                 Self(out)
             }
             #[inline(always)]
-            fn above_zero(self) -> usize {
+            fn positive_mask(self) -> usize {
                 let mut bits = 0;
                 for lane in 0..$lanes {
                     bits |= if self.0[lane] > 0.0 { 1 << lane } else { 0 };
@@ -128,7 +128,7 @@ macro_rules! lanes {
                 bits
             }
             #[inline(always)]
-            fn of_bits(bits: usize) -> Self {
+            fn from_mask(bits: usize) -> Self {
                 let mut out = [0.0; $lanes];
                 for lane in 0..$lanes {
                     out[lane] = (bits >> lane & 1) as $t;

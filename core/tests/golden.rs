@@ -3,14 +3,14 @@
 //! The same numbers are asserted in debug and in release, at every optimisation level and on every target: that is
 //! the promise of the numeric contract. Whoever changes one of them says why in one sentence of the commit message.
 
-use myopia_core::engine::{Engine, Plain};
+use myopia_core::backend::{Backend, Portable};
 use myopia_core::fixed_network;
 use myopia_core::glyphs::{CLASSES, Glyphs, PIXELS};
-use myopia_core::lookahead::{Training, objective};
 use myopia_core::mlp::{Batch, Network};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::unroll::{InnerLoop, objective};
 use myopia_core::vector::{F32x4, F32x8, Vector};
 
 fixed_network! {
@@ -27,13 +27,13 @@ fn train<G>(
     mut batch: Batch<'_, f32>,
 ) -> (String, String, [String; 4])
 where
-    G: Engine<Vector: Vector<Scalar = f32>>,
+    G: Backend<Vector: Vector<Scalar = f32>>,
 {
     network.initialise(&mut Pcg32::new(1, 0));
     let mut order = [0; 200];
     let mut sampler = Sampler::new(&mut order[..], Pcg32::new(1, 2));
     let schedule = InverseTime::new(0.1, 20.0, 1.0).unwrap().with_tangents(PARAMETERS);
-    let training = Training { schedule, momentum: 0.9, batch: 10 };
+    let training = InnerLoop { schedule, momentum: 0.9, batch: 10 };
     let glyphs = Glyphs { seed: 1 };
     training.run(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {}).unwrap();
     let judged: Vec<u32> = (200..300).collect();
@@ -49,7 +49,7 @@ where
 #[test]
 fn fifty_steps_on_glyphs_have_their_golden_digests() {
     let mut storage = OfFour::new();
-    let (network, batch) = storage.network(Plain::<F32x4>::new()).unwrap();
+    let (network, batch) = storage.network(Portable::<F32x4>::new()).unwrap();
     let of_four = train(network, batch);
     let golden = (
         "6ffd2205959099ae".into(),
@@ -58,6 +58,6 @@ fn fifty_steps_on_glyphs_have_their_golden_digests() {
     );
     assert_eq!(of_four, golden);
     let mut storage = OfEight::new();
-    let (network, batch) = storage.network(Plain::<F32x8>::new()).unwrap();
+    let (network, batch) = storage.network(Portable::<F32x8>::new()).unwrap();
     assert_eq!(train(network, batch), of_four, "eight lanes instead of four");
 }

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use myopia_core::engine::{Engine, Scalar};
-use myopia_core::lookahead::Diverged;
+use myopia_core::backend::{Backend, Scalar};
 use myopia_core::real::Real;
+use myopia_core::unroll::Diverged;
 use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,7 @@ impl<'a, T: Real> Judges<'a, T> {
         momentum: T,
     ) -> Result<Point, Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let (training_loss, training_error) = judged(run, self.training, &self.trained_on)?;
         let (test_loss, test_error) = judged(run, self.test, &self.tested_on)?;
@@ -128,7 +128,7 @@ impl<'a, T: Real> Judges<'a, T> {
 }
 
 /// Loss and error on the examples numbered `indices`.
-fn judged<G: Engine, const P: usize>(
+fn judged<G: Backend, const P: usize>(
     run: &mut Run<'_, G, P>,
     examples: &ExampleSet<Scalar<G>>,
     indices: &[u32],

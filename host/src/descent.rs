@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use myopia_core::engine::Engine;
-use myopia_core::lookahead::Diverged;
+use myopia_core::backend::Backend;
 use myopia_core::meta::MetaDescent;
 use myopia_core::real::Real;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::unroll::Diverged;
 use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
@@ -181,7 +181,7 @@ impl<T: Real> Descent<T> {
         observe: impl FnMut(&Record),
     ) -> Result<(), Ended>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         self.go_on(engine, problem, start, &mut Progress::default(), &(), tick, observe)
     }
@@ -200,7 +200,7 @@ impl<T: Real> Descent<T> {
         mut observe: impl FnMut(&Record),
     ) -> Result<(), Ended>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let objective_set = problem.objective_indices();
         let Progress { records, look_ahead } = progress;

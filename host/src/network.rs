@@ -1,7 +1,7 @@
 //! Storage on the heap for a network whose sizes are chosen at run time.
 
+use myopia_core::backend::{Backend, Scalar};
 use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Scalar};
 use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Pair, Shape};
 use myopia_core::real::Real;
 use myopia_core::vector::Vector;
@@ -74,7 +74,7 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
     }
 
     /// The network and its batch over this storage.
-    pub fn network<G: Engine<Vector = V>>(
+    pub fn network<G: Backend<Vector = V>>(
         &mut self,
         engine: G,
     ) -> (Network<'_, G, P>, Batch<'_, Scalar<G>>) {

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use myopia::engine::Precision;
 use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source};
+use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::engine::{Engine, Task};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
@@ -15,16 +15,16 @@ use myopia_core::vector::Vector;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dense<V>(PhantomData<V>);
 
-impl<V: Vector> Engine for Dense<V>
+impl<V: Vector> Backend for Dense<V>
 where
     Libm: Elementary<V::Scalar>,
 {
     type Vector = V;
     type Elementary = Libm;
-    const SUMS: usize = 16;
+    const ACCUMULATORS: usize = 16;
     const DENSE: bool = true;
 
-    fn run<K: Task>(self, task: K) -> K::Output {
+    fn run<K: Kernel>(self, task: K) -> K::Output {
         task.run()
     }
 }

@@ -3,9 +3,9 @@
 use myopia::descent::{Descent, Record};
 use myopia::engine::{Isa, Precision, Work};
 use myopia::problem::{Problem, Run, Start, Together};
+use myopia_core::backend::{Backend, Portable};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
-use myopia_core::engine::{Engine, Plain};
 use myopia_core::meta::{MetaDescent, Rule};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
@@ -13,7 +13,7 @@ use myopia_tests::{Dense, clusters_with_zeros, glyphs, problem};
 use proptest::prelude::*;
 
 const SCHEDULE: InverseTime<f32> = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };
-const F32: Plain<F32x8> = Plain::new();
+const F32: Portable<F32x8> = Portable::new();
 
 /// What a run leaves behind: bits of the objective and its tangents, digests of values and tangents.
 type Trace = (Vec<u64>, (u64, u64));
@@ -37,7 +37,7 @@ fn train<const P: usize>(
 fn trace<T, G>(engine: G, problem: &Problem<'_, T>, schedule: InverseTime<T>) -> Trace
 where
     T: myopia_core::real::Real,
-    G: Engine<Vector: Vector<Scalar = T>>,
+    G: Backend<Vector: Vector<Scalar = T>>,
 {
     let start = problem.start(engine, 3, T::from_f32(0.05)).unwrap();
     let outlook = problem.look_ahead(engine, &start, schedule, 25, || {}).unwrap();
@@ -49,7 +49,7 @@ where
 /// The digest of the values of the same run without tangents.
 fn plain_digest<G>(engine: G, problem: &Problem<'_, f32>, schedule: InverseTime<f32>) -> u64
 where
-    G: Engine<Vector: Vector<Scalar = f32>>,
+    G: Backend<Vector: Vector<Scalar = f32>>,
 {
     let start = problem.start(engine, 3, 0.05).unwrap();
     let mut run = problem.run::<_, 0>(engine, &start);
@@ -75,7 +75,7 @@ fn each_tangent_of_three_is_the_one_of_a_run_that_carries_it_alone() {
     let data = glyphs();
     let problem = problem(&data, &[32, 13], 20, 1);
     let start = problem.start(F32, 0, 0.0).unwrap();
-    let parameters = |run: &mut Run<'_, Plain<F32x8>, 3>| -> Vec<f32> { run.parameters() };
+    let parameters = |run: &mut Run<'_, Portable<F32x8>, 3>| -> Vec<f32> { run.parameters() };
     let mut three = problem.run::<_, 3>(F32, &start);
     three.train(&SCHEDULE.with_tangents(PARAMETERS), 0..40, |_, _, _| {}).unwrap();
     let judged = |losses: &[f32]| losses.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -99,18 +99,18 @@ fn the_number_of_lanes_changes_no_bit() {
     for hidden in [&[33, 7, 1][..], &[16], &[5, 40], &[], &[150, 140]] {
         let data = glyphs();
         let single = problem(&data, hidden, 7, 2);
-        let one = trace(Plain::<f32>::new(), &single, SCHEDULE);
-        assert_eq!(one, trace(Plain::<F32x4>::new(), &single, SCHEDULE), "{hidden:?}");
-        assert_eq!(one, trace(Plain::<F32x8>::new(), &single, SCHEDULE), "{hidden:?}");
-        assert_eq!(one, trace(Plain::<F32x16>::new(), &single, SCHEDULE), "{hidden:?}");
+        let one = trace(Portable::<f32>::new(), &single, SCHEDULE);
+        assert_eq!(one, trace(Portable::<F32x4>::new(), &single, SCHEDULE), "{hidden:?}");
+        assert_eq!(one, trace(Portable::<F32x8>::new(), &single, SCHEDULE), "{hidden:?}");
+        assert_eq!(one, trace(Portable::<F32x16>::new(), &single, SCHEDULE), "{hidden:?}");
         let dense = plain_digest(Dense::<F32x16>::default(), &single, SCHEDULE);
         assert_eq!(dense, one.1.0, "{hidden:?}");
         let data = glyphs();
         let double = problem(&data, hidden, 7, 2);
         let schedule = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };
-        let one = trace(Plain::<f64>::new(), &double, schedule);
-        assert_eq!(one, trace(Plain::<F64x4>::new(), &double, schedule), "{hidden:?}");
-        assert_eq!(one, trace(Plain::<F64x8>::new(), &double, schedule), "{hidden:?}");
+        let one = trace(Portable::<f64>::new(), &double, schedule);
+        assert_eq!(one, trace(Portable::<F64x4>::new(), &double, schedule), "{hidden:?}");
+        assert_eq!(one, trace(Portable::<F64x8>::new(), &double, schedule), "{hidden:?}");
     }
 }
 
@@ -119,13 +119,13 @@ fn every_instruction_set_of_this_processor_gives_the_bits_of_the_plain_engine() 
     struct OnHost<'a>(&'a Problem<'a, f32>);
     impl Work<f32> for OnHost<'_> {
         type Output = Trace;
-        fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
+        fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
             trace(engine, self.0, SCHEDULE)
         }
     }
     let data = glyphs();
     let problem = problem(&data, &[33, 7], 19, 4);
-    let plain = trace(Plain::<f32>::new(), &problem, SCHEDULE);
+    let plain = trace(Portable::<f32>::new(), &problem, SCHEDULE);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         assert_eq!(f32::run(isa, OnHost(&problem)), plain, "{isa:?}");
     }
@@ -199,7 +199,7 @@ struct Spread<'a>(&'a Problem<'a, f32>);
 
 impl Work<f32> for Spread<'_> {
     type Output = Trace;
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Trace {
         let start = self.0.start(engine, 0, 0.0).unwrap();
         let outlook = self.0.look_ahead(engine, &start, SCHEDULE, 4, || {}).unwrap();
         let numbers = outlook.parameters.into_iter().map(myopia_core::real::Real::bits).collect();
@@ -273,7 +273,7 @@ struct Large<'a>(&'a Problem<'a, f32>);
 
 impl Work<f32> for Large<'_> {
     type Output = (f32, (u64, u64));
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
         let schedule = InverseTime { alpha0: 0.001, ..SCHEDULE };
         let start = self.0.start(engine, 0, 0.0).unwrap();
         let mut run = self.0.run::<_, 3>(engine, &start);
@@ -310,9 +310,9 @@ proptest! {
         let data = clusters_with_zeros(seed, 40, inputs, classes, zeros);
         let problem = problem(&data, &hidden, batch, seed);
         let schedule = InverseTime { alpha0, time_constant, beta };
-        let narrow = trace(Plain::<f32>::new(), &problem, schedule);
-        prop_assert_eq!(&narrow, &trace(Plain::<F32x4>::new(), &problem, schedule));
-        prop_assert_eq!(&narrow, &trace(Plain::<F32x16>::new(), &problem, schedule));
+        let narrow = trace(Portable::<f32>::new(), &problem, schedule);
+        prop_assert_eq!(&narrow, &trace(Portable::<F32x4>::new(), &problem, schedule));
+        prop_assert_eq!(&narrow, &trace(Portable::<F32x16>::new(), &problem, schedule));
         prop_assert_eq!(plain_digest(F32, &problem, schedule), narrow.1.0);
         prop_assert_eq!(plain_digest(Dense::<f32>::default(), &problem, schedule), narrow.1.0);
         prop_assert_eq!(plain_digest(Dense::<F32x4>::default(), &problem, schedule), narrow.1.0);

@@ -1,14 +1,14 @@
 //! Hypergradients of networks against differences of runs that carry no derivatives.
 
 use myopia::problem::{Problem, Start};
-use myopia_core::engine::Plain;
+use myopia_core::backend::Portable;
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::{F32x8, F64x4};
 use myopia_tests::{clusters, derivative, glyphs, problem, relative, with_parameter};
 use proptest::prelude::*;
 
-const F64: Plain<F64x4> = Plain::new();
-const F32: Plain<F32x8> = Plain::new();
+const F64: Portable<F64x4> = Portable::new();
+const F32: Portable<F32x8> = Portable::new();
 
 /// The objective after training without tangents.
 fn loss(

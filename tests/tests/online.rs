@@ -2,10 +2,10 @@
 
 use myopia::network::HeapNetwork;
 use myopia::problem::{Data, ExampleSet};
+use myopia_core::backend::{Backend, Portable, Scalar};
 use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Plain, Scalar};
 use myopia_core::mlp::{Shape, he_normal};
-use myopia_core::online::{Batches, Pace, ShortLookAhead};
+use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -13,8 +13,8 @@ use myopia_core::vector::{F32x8, F64x4};
 use myopia_tests::{clusters, derivative};
 use proptest::prelude::*;
 
-const F64: Plain<F64x4> = Plain::new();
-const F32: Plain<F32x8> = Plain::new();
+const F64: Portable<F64x4> = Portable::new();
+const F32: Portable<F32x8> = Portable::new();
 
 /// A network's parameters and velocity somewhere in training.
 struct Somewhere<T> {
@@ -37,12 +37,12 @@ fn sampler(examples: &ExampleSet<impl Real>) -> Sampler<Vec<u32>> {
     Sampler::new(vec![0; examples.len()], Pcg32::new(3, 9))
 }
 
-fn look_ahead<G: Engine>(
+fn look_ahead<G: Backend>(
     engine: G,
     ahead: ShortLookAhead,
     from: &Somewhere<Scalar<G>>,
     data: &Data<Scalar<G>>,
-    pace: Pace<Scalar<G>>,
+    pace: RateAndDamping<Scalar<G>>,
 ) -> Dual<Scalar<G>, 2> {
     let mut storage = HeapNetwork::<G::Vector, 2>::new(&from.sizes, ahead.batch).unwrap();
     let (mut network, mut batch) = storage.network(engine);
@@ -54,12 +54,12 @@ fn look_ahead<G: Engine>(
 }
 
 /// The same objective by plain training: no tangents, a constant momentum.
-fn plain<G: Engine>(
+fn plain<G: Backend>(
     engine: G,
     ahead: ShortLookAhead,
     from: &Somewhere<Scalar<G>>,
     data: &Data<Scalar<G>>,
-    pace: Pace<Scalar<G>>,
+    pace: RateAndDamping<Scalar<G>>,
 ) -> Scalar<G> {
     let mut storage = HeapNetwork::<G::Vector, 0>::new(&from.sizes, ahead.batch).unwrap();
     let (mut network, mut batch) = storage.network(engine);
@@ -100,10 +100,10 @@ proptest! {
         let from = Somewhere::new(&[inputs, classes], seed);
         let batches = if same { Batches::Same } else { Batches::Fresh };
         let ahead = ShortLookAhead { steps, batches, batch };
-        let pace = Pace::new(rate, momentum);
+        let pace = RateAndDamping::new(rate, momentum);
         let exact = look_ahead(F64, ahead, &from, &data, pace);
-        let effective_rate = |x| plain(F64, ahead, &from, &data, Pace { effective_rate: x, ..pace });
-        let damping = |x| plain(F64, ahead, &from, &data, Pace { damping: x, ..pace });
+        let effective_rate = |x| plain(F64, ahead, &from, &data, RateAndDamping { effective_rate: x, ..pace });
+        let damping = |x| plain(F64, ahead, &from, &data, RateAndDamping { damping: x, ..pace });
         let along: [(f64, &dyn Fn(f64) -> f64); 2] =
             [(pace.effective_rate, &effective_rate), (pace.damping, &damping)];
         for ((at, along), exact) in along.into_iter().zip(exact.tangents) {
@@ -125,10 +125,10 @@ proptest! {
         let from = Somewhere::new(&[&[7], &hidden[..], &[4]].concat(), seed);
         let batches = if same { Batches::Same } else { Batches::Fresh };
         let ahead = ShortLookAhead { steps: 5, batches, batch: 6 };
-        let pace = Pace::new(0.03, momentum);
+        let pace = RateAndDamping::new(0.03, momentum);
         let found = look_ahead(F32, ahead, &from, &data, pace);
         prop_assert_eq!(found.value.to_bits(), plain(F32, ahead, &from, &data, pace).to_bits());
-        let narrow = look_ahead(Plain::<f32>::new(), ahead, &from, &data, pace);
+        let narrow = look_ahead(Portable::<f32>::new(), ahead, &from, &data, pace);
         prop_assert_eq!(found.tangents.map(f32::to_bits), narrow.tangents.map(f32::to_bits));
     }
 }
@@ -137,7 +137,7 @@ proptest! {
 #[test]
 fn noise_is_what_makes_a_look_ahead_ask_for_smaller_rates() {
     let data = clusters::<f64>(5, 400, 20, 5);
-    let pace = Pace::new(0.05, 0.9);
+    let pace = RateAndDamping::new(0.05, 0.9);
     let slope = |batches| {
         let ahead = ShortLookAhead { steps: 5, batches, batch: 4 };
         (0..40).fold(0.0, |sum, seed| {

@@ -4,11 +4,11 @@
 //! them zero leaves out half of the terms of the first layer's products and nothing else: the difference is what the inner
 //! loops cost.
 
-use super::workspace::Descent;
+use super::workspace::MetaDescentNet;
+use crate::backend::Backend;
 use crate::dual::Dual;
-use crate::engine::Engine;
 use crate::glyphs::{CLASSES, PIXELS};
-use crate::mlp::{Batch, Examples, Network, NonFinite};
+use crate::mlp::{Batch, Dataset, Network, NonFinite};
 use crate::rng::Pcg32;
 use crate::schedule::{InverseTime, Parameter};
 use crate::vector::{F32x4, Vector};
@@ -19,15 +19,15 @@ pub const STEPS: u32 = 8;
 pub const INPUTS: [usize; 2] = [PIXELS, PIXELS / 2];
 
 crate::fixed_network! {
-    /// The network of [`Descent`] without tangents.
+    /// The network of [`MetaDescentNet`] without tangents.
     #[derive(Debug)]
-    pub struct Plainly { sizes: [PIXELS, 8, CLASSES], batch: Descent::BATCH, vector: F32x4, tangents: 0 }
+    pub struct Plainly { sizes: [PIXELS, 8, CLASSES], batch: MetaDescentNet::BATCH, vector: F32x4, tangents: 0 }
 }
 
 /// Examples with so many non-zero inputs, the first ones.
 struct Dense(usize);
 
-impl Examples<f32> for Dense {
+impl Dataset<f32> for Dense {
     fn append(&self, index: u32, batch: &mut Batch<'_, f32>) {
         let pixel = |n: u16| if usize::from(n) < self.0 { 1.0 / f32::from(n + 1) } else { 0.0 };
         batch.push(index as u16 % CLASSES as u16, (0..PIXELS as u16).map(|n| (n, pixel(n))));
@@ -35,7 +35,7 @@ impl Examples<f32> for Dense {
 }
 
 /// A fresh network and a batch with `inputs` non-zero inputs in each example.
-pub fn prepare<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
+pub fn prepare<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     network: &mut Network<'_, G, P>,
     batch: &mut Batch<'_, f32>,
     inputs: usize,
@@ -45,7 +45,7 @@ pub fn prepare<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
 }
 
 /// [`STEPS`] steps of training, each with its learning rate; returns the last loss.
-pub fn train<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
+pub fn train<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     network: &mut Network<'_, G, P>,
     batch: &Batch<'_, f32>,
     directions: [Parameter; P],
@@ -60,7 +60,7 @@ pub fn train<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
 }
 
 /// [`STEPS`] evaluations of the batch; returns the last loss.
-pub fn evaluate<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
+pub fn evaluate<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     network: &mut Network<'_, G, P>,
     batch: &Batch<'_, f32>,
 ) -> f32 {

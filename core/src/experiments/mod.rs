@@ -23,7 +23,7 @@ mod workspace;
 
 pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
-pub use workspace::{Descent, EXAMPLES, Full, Learner, Reduced, Training, Workspace};
+pub use workspace::{EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace};
 
 use crate::schedule::InverseTime;
 
@@ -80,16 +80,16 @@ impl Experiment {
         let (settings, record) = (&self.settings, &mut record);
         match self.kind {
             Kind::MomentsF32 => {
-                let (engine, quadratic) = workspace.quadratic_f32();
-                quadratic.moments(engine, settings, record)
+                let (backend, quadratic) = workspace.quadratic_f32();
+                quadratic.moments(backend, settings, record)
             }
             Kind::MomentsF64 => {
-                let (engine, quadratic) = workspace.quadratic_f64();
-                quadratic.moments(engine, settings, record)
+                let (backend, quadratic) = workspace.quadratic_f64();
+                quadratic.moments(backend, settings, record)
             }
             Kind::QuadraticDescent => {
-                let (engine, quadratic) = workspace.quadratic_f64();
-                quadratic.descent(engine, settings, record)
+                let (backend, quadratic) = workspace.quadratic_f64();
+                quadratic.descent(backend, settings, record)
             }
             Kind::Training => perceptron::training(workspace.training()?, settings, record),
             Kind::Descent => perceptron::descent(workspace.descent()?, settings, record),
@@ -150,7 +150,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
         name: "mlp-training",
         settings: Settings {
             seed: 3,
-            sizes: workspace::Training::SIZES,
+            sizes: workspace::TrainingNet::SIZES,
             horizon: 100,
             meta_steps: 0,
             schedule: NETWORK,
@@ -162,7 +162,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
         name: "mlp-meta-descent",
         settings: Settings {
             seed: 4,
-            sizes: workspace::Descent::SIZES,
+            sizes: workspace::MetaDescentNet::SIZES,
             horizon: 10,
             meta_steps: 5,
             schedule: NETWORK,
@@ -174,7 +174,7 @@ pub static EXPERIMENTS: &[Experiment] = &[
         name: "mlp-meta-descent-micromath",
         settings: Settings {
             seed: 4,
-            sizes: workspace::Descent::SIZES,
+            sizes: workspace::MetaDescentNet::SIZES,
             horizon: 10,
             meta_steps: 5,
             schedule: NETWORK,

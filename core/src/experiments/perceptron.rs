@@ -3,15 +3,15 @@
 use super::Settings;
 use super::report::{Failed, Ledger, Record, Report};
 use super::workspace::Learner;
+use crate::backend::Backend;
 use crate::dual::Dual;
-use crate::engine::Engine;
 use crate::glyphs::Glyphs;
-use crate::lookahead::{Diverged, Training, objective};
 use crate::meta::{MetaDescent, Rule};
 use crate::mlp::{Batch, InvalidNetwork, Network};
 use crate::rng::Pcg32;
 use crate::sampler::Sampler;
 use crate::schedule::{InverseTime, PARAMETERS};
+use crate::unroll::{Diverged, InnerLoop, objective};
 use crate::vector::Vector;
 
 const MOMENTUM: f32 = 0.9;
@@ -32,7 +32,7 @@ impl From<Diverged> for Failed {
 }
 
 /// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the objective.
-pub fn training<G: Engine<Vector: Vector<Scalar = f32>>>(
+pub fn training<G: Backend<Vector: Vector<Scalar = f32>>>(
     (mut network, mut batch, order): Learner<'_, G, 0>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
@@ -55,7 +55,7 @@ pub fn training<G: Engine<Vector: Vector<Scalar = f32>>>(
 }
 
 /// Meta-descent on the objective after the horizon: one record for each schedule.
-pub fn descent<G: Engine<Vector: Vector<Scalar = f32>>>(
+pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>>(
     (mut network, mut batch, order): Learner<'_, G, 3>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
@@ -78,8 +78,8 @@ pub fn descent<G: Engine<Vector: Vector<Scalar = f32>>>(
     }
 }
 
-/// Training from fresh weights to the horizon, then the objective. `observe` sees each step and its batch's loss.
-fn look_ahead<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
+/// InnerLoop from fresh weights to the horizon, then the objective. `observe` sees each step and its batch's loss.
+fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     (network, batch): (&mut Network<'_, G, P>, &mut Batch<'_, f32>),
     order: &mut [u32],
     settings: &Settings,
@@ -88,7 +88,7 @@ fn look_ahead<G: Engine<Vector: Vector<Scalar = f32>>, const P: usize>(
 ) -> Result<Dual<f32, P>, Failed> {
     network.initialise(&mut Pcg32::new(settings.seed, 0));
     let mut sampler = Sampler::new(order, Pcg32::new(settings.seed, 1));
-    let training = Training { schedule, momentum: MOMENTUM, batch: batch.capacity() };
+    let training = InnerLoop { schedule, momentum: MOMENTUM, batch: batch.capacity() };
     let examples = Glyphs { seed: settings.seed };
     for k in 0..settings.horizon {
         let mut found = 0.0;

@@ -6,9 +6,9 @@ use core::slice;
 use super::Settings;
 use super::report::{Failed, Ledger, Record, Report};
 use super::workspace::DIRECTIONS;
+use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
-use crate::engine::Engine;
 use crate::meta::{MetaDescent, Rule};
 use crate::nqm::{self, BLOCK, Direction, Directions, Response, Step};
 use crate::real::Real;
@@ -75,17 +75,17 @@ where
     // Never inlined, here and below: the stack of a small device then holds the blocks of one part at a time.
     /// One record for each step of the schedule, the digest being over the moments of every direction.
     #[inline(never)]
-    pub fn moments<G: Engine<Vector = V>>(
+    pub fn moments<G: Backend<Vector = V>>(
         &mut self,
-        engine: G,
+        backend: G,
         settings: &Settings,
         record: &mut impl FnMut(&Record),
     ) -> Result<Report, Failed> {
         let mut ledger = Ledger::default();
         let schedule = widened(settings.schedule);
-        let mut loss = self.start(engine, settings)?;
+        let mut loss = self.start(backend, settings)?;
         for k in 0..settings.horizon {
-            loss = self.step(engine, schedule, k);
+            loss = self.step(backend, schedule, k);
             self.enter_moments(settings, &mut ledger)?;
             record(&ledger.record(k, schedule, loss)?);
         }
@@ -94,9 +94,9 @@ where
 
     /// Meta-descent on the loss at the horizon: one record for each schedule.
     #[inline(never)]
-    pub fn descent<G: Engine<Vector = V>>(
+    pub fn descent<G: Backend<Vector = V>>(
         &mut self,
-        engine: G,
+        backend: G,
         settings: &Settings,
         record: &mut impl FnMut(&Record),
     ) -> Result<Report, Failed> {
@@ -106,9 +106,9 @@ where
             MetaDescent::new(Rule::adam(), V::Scalar::from_f32(0.1), MetaDescent::default_limits());
         let mut meta_step = 0;
         loop {
-            let mut loss = self.start(engine, settings)?;
+            let mut loss = self.start(backend, settings)?;
             for k in 0..settings.horizon {
-                loss = self.step(engine, schedule, k);
+                loss = self.step(backend, schedule, k);
             }
             self.enter_moments(settings, &mut ledger)?;
             record(&ledger.record(meta_step, schedule, loss)?);
@@ -122,41 +122,41 @@ where
 
     /// The quadratic before the first step, and its loss.
     #[inline(never)]
-    fn start<G: Engine<Vector = V>>(
+    fn start<G: Backend<Vector = V>>(
         &mut self,
-        engine: G,
+        backend: G,
         settings: &Settings,
     ) -> Result<Dual<V::Scalar, 3>, Failed> {
         let drawn = directions(settings.seed).take(BLOCKS * BLOCK);
         nqm::pack(drawn, &mut self.directions).map_err(|_| Failed::NonFinite)?;
         self.responses.fill(Response::initial());
-        Ok(self.losses(engine, &[])[0])
+        Ok(self.losses(backend, &[])[0])
     }
 
     /// Takes step `k` and returns the loss after it.
     #[inline(never)]
-    fn step<G: Engine<Vector = V>>(
+    fn step<G: Backend<Vector = V>>(
         &mut self,
-        engine: G,
+        backend: G,
         schedule: InverseTime<V::Scalar>,
         k: u32,
     ) -> Dual<V::Scalar, 3> {
         let learning_rate = schedule.with_tangents(PARAMETERS).learning_rate::<Libm>(k);
         let momentum = Dual::constant(V::Scalar::from_f32(MOMENTUM));
-        self.losses(engine, slice::from_ref(&Step { learning_rate, momentum }))[1]
+        self.losses(backend, slice::from_ref(&Step { learning_rate, momentum }))[1]
     }
 
     /// The loss before and after at most one step.
     #[inline(never)]
-    fn losses<G: Engine<Vector = V>>(
+    fn losses<G: Backend<Vector = V>>(
         &mut self,
-        engine: G,
+        backend: G,
         steps: &[Step<Dual<V::Scalar, 3>>],
     ) -> [Dual<V::Scalar, 3>; 2] {
         let floor = Dual::constant(nqm::floor(&self.directions));
         let (mut partial, mut excess) = ([Dual::default(); 2], [Dual::default(); 2]);
         let (directions, responses) = (&self.directions, &mut self.responses);
-        nqm::losses(engine, directions, steps, responses, &mut partial, &mut excess);
+        nqm::losses(backend, directions, steps, responses, &mut partial, &mut excess);
         excess.map(|excess| excess + floor)
     }
 

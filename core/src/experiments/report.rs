@@ -1,8 +1,8 @@
 //! What an experiment hands out on its way and at its end.
 
+use crate::backend::Backend;
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
-use crate::engine::Engine;
 use crate::mlp::Network;
 use crate::real::Real;
 use crate::schedule::InverseTime;
@@ -104,7 +104,7 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn network<G: Engine, const P: usize>(
+    pub fn network<G: Backend, const P: usize>(
         &mut self,
         network: &Network<'_, G, P>,
     ) -> Result<(), Failed> {

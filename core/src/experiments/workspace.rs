@@ -2,24 +2,24 @@
 
 use super::quadratic::Quadratic;
 use super::report::Failed;
+use crate::backend::{Backend, Portable};
 use crate::elementary::{Libm, Micromath};
-use crate::engine::{Engine, Plain};
 use crate::glyphs::{CLASSES, PIXELS};
 use crate::mlp::{Batch, Network};
 use crate::vector::{F32x4, F32x8, F64x8, Vector};
 
 /// Directions of a quadratic.
 pub const DIRECTIONS: usize = 8;
-/// Training examples of a network.
+/// TrainingNet examples of a network.
 pub const EXAMPLES: usize = 32;
 
 crate::fixed_network! {
     /// The network that is trained.
     #[derive(Debug)]
-    pub struct Training { sizes: [PIXELS, 4, CLASSES], batch: Training::BATCH, vector: F32x4, tangents: 0 }
+    pub struct TrainingNet { sizes: [PIXELS, 4, CLASSES], batch: TrainingNet::BATCH, vector: F32x4, tangents: 0 }
 }
 
-impl Training {
+impl TrainingNet {
     /// Examples in a batch.
     pub const BATCH: usize = 2;
 }
@@ -27,10 +27,10 @@ impl Training {
 crate::fixed_network! {
     /// The network whose training is differentiated with respect to α₀, K and β.
     #[derive(Debug)]
-    pub struct Descent { sizes: [PIXELS, 8, CLASSES], batch: Descent::BATCH, vector: F32x4, tangents: 3 }
+    pub struct MetaDescentNet { sizes: [PIXELS, 8, CLASSES], batch: MetaDescentNet::BATCH, vector: F32x4, tangents: 3 }
 }
 
-impl Descent {
+impl MetaDescentNet {
     /// Examples in a batch.
     pub const BATCH: usize = 4;
 }
@@ -38,26 +38,26 @@ impl Descent {
 /// A network, a batch for it, and the order of its examples.
 pub type Learner<'a, G, const P: usize> = (Network<'a, G, P>, Batch<'a, f32>, &'a mut [u32]);
 
-/// What the experiments run on and in. Two workspaces give the same reports, whatever their engines.
+/// What the experiments run on and in. Two workspaces give the same reports, whatever their backends.
 pub trait Workspace {
     /// Whether it has room for every experiment.
     const IS_FULL: bool;
     /// Runs the quadratic in `f32`.
-    type QuadraticF32: Engine<Vector = F32x8>;
+    type QuadraticF32: Backend<Vector = F32x8>;
     /// Runs the quadratic in `f64`.
-    type QuadraticF64: Engine<Vector = F64x8>;
+    type QuadraticF64: Backend<Vector = F64x8>;
     /// Runs the networks.
-    type Network: Engine<Vector: Vector<Scalar = f32>, Elementary = Libm>;
+    type Network: Backend<Vector: Vector<Scalar = f32>, Elementary = Libm>;
     /// Runs the network whose elementary functions are micromath's.
-    type Micromath: Engine<Vector: Vector<Scalar = f32>, Elementary = Micromath>;
+    type Micromath: Backend<Vector: Vector<Scalar = f32>, Elementary = Micromath>;
 
     /// The quadratic in `f32`.
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>);
     /// The quadratic in `f64`.
     fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>);
-    /// The network that is trained: layers of [`Training::SIZES`], batches of [`Training::BATCH`].
+    /// The network that is trained: layers of [`TrainingNet::SIZES`], batches of [`TrainingNet::BATCH`].
     fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed>;
-    /// The network whose training is differentiated: layers of [`Descent::SIZES`], batches of [`Descent::BATCH`].
+    /// The network whose training is differentiated: layers of [`MetaDescentNet::SIZES`], batches of [`MetaDescentNet::BATCH`].
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed>;
@@ -68,7 +68,7 @@ pub trait Workspace {
 pub struct Reduced {
     quadratic_f32: Quadratic<F32x8>,
     quadratic_f64: Quadratic<F64x8>,
-    training: Training,
+    training: TrainingNet,
     order: [u32; EXAMPLES],
 }
 
@@ -79,7 +79,7 @@ impl Reduced {
         Self {
             quadratic_f32: Quadratic::<F32x8>::new(),
             quadratic_f64: Quadratic::<F64x8>::new(),
-            training: Training::new(),
+            training: TrainingNet::new(),
             order: [0; EXAMPLES],
         }
     }
@@ -87,21 +87,21 @@ impl Reduced {
 
 impl Workspace for Reduced {
     const IS_FULL: bool = false;
-    type QuadraticF32 = Plain<F32x8>;
-    type QuadraticF64 = Plain<F64x8>;
-    type Network = Plain<F32x4>;
-    type Micromath = Plain<F32x4, Micromath>;
+    type QuadraticF32 = Portable<F32x8>;
+    type QuadraticF64 = Portable<F64x8>;
+    type Network = Portable<F32x4>;
+    type Micromath = Portable<F32x4, Micromath>;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
-        (Plain::new(), &mut self.quadratic_f32)
+        (Portable::new(), &mut self.quadratic_f32)
     }
 
     fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>) {
-        (Plain::new(), &mut self.quadratic_f64)
+        (Portable::new(), &mut self.quadratic_f64)
     }
 
     fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed> {
-        let (network, batch) = self.training.network(Plain::new())?;
+        let (network, batch) = self.training.network(Portable::new())?;
         Ok((network, batch, &mut self.order))
     }
 
@@ -118,23 +118,23 @@ impl Workspace for Reduced {
 #[derive(Debug)]
 pub struct Full {
     reduced: Reduced,
-    descent: Descent,
+    descent: MetaDescentNet,
 }
 
 impl Full {
     /// The storage; what it holds does not matter.
     #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
     pub const fn new() -> Self {
-        Self { reduced: Reduced::new(), descent: Descent::new() }
+        Self { reduced: Reduced::new(), descent: MetaDescentNet::new() }
     }
 }
 
 impl Workspace for Full {
     const IS_FULL: bool = true;
-    type QuadraticF32 = Plain<F32x8>;
-    type QuadraticF64 = Plain<F64x8>;
-    type Network = Plain<F32x4>;
-    type Micromath = Plain<F32x4, Micromath>;
+    type QuadraticF32 = Portable<F32x8>;
+    type QuadraticF64 = Portable<F64x8>;
+    type Network = Portable<F32x4>;
+    type Micromath = Portable<F32x4, Micromath>;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         self.reduced.quadratic_f32()
@@ -149,12 +149,12 @@ impl Workspace for Full {
     }
 
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed> {
-        let (network, batch) = self.descent.network(Plain::new())?;
+        let (network, batch) = self.descent.network(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed> {
-        let (network, batch) = self.descent.network(Plain::new())?;
+        let (network, batch) = self.descent.network(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 }

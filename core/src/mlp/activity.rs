@@ -3,8 +3,8 @@
 use super::mask::{BITS, Mask, Tile, ones};
 use super::matrix::{Matrix, single};
 use super::sparse::{Entry, Lists};
+use crate::backend::{Backend, Kernel};
 use crate::dual::Dual;
-use crate::engine::{Engine, Task};
 use crate::vector::Vector;
 
 /// Marks the active units of each example, and lists for each unit the examples in which it is active: factors of the gradient.
@@ -16,11 +16,11 @@ pub struct Activity<'a, V: Vector, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Activity<'_, V, P> {
-    /// Does it on `engine`, over at most `threads` threads.
-    pub fn on<E: Engine<Vector = V>>(self, engine: E, threads: usize) {
+    /// Does it on `backend`, over at most `threads` threads.
+    pub fn on<E: Backend<Vector = V>>(self, backend: E, threads: usize) {
         let words = self.by_example.width();
         if threads < 2 || words < 2 {
-            return engine.run(self);
+            return backend.run(self);
         }
         let (here, there) = (threads.div_ceil(2), threads / 2);
         let before = words.div_ceil(2);
@@ -30,14 +30,14 @@ impl<V: Vector, const P: usize> Activity<'_, V, P> {
         let first = Activity { values, by_example, by_unit, ..self };
         let second =
             Activity { values: of_others, by_example: others, by_unit: other_lists, ..first };
-        engine.join(|| first.on(engine, here), || second.on(engine, there));
+        backend.join(|| first.on(backend, here), || second.on(backend, there));
     }
 }
 
-impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
+impl<V: Vector, const P: usize> Kernel for Activity<'_, V, P> {
     type Output = ();
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "active units"
     }
 
@@ -62,7 +62,7 @@ impl<V: Vector, const P: usize> Task for Activity<'_, V, P> {
                     let column = column(block);
                     for (example, active) in tile.rows.iter_mut().enumerate() {
                         let Some(z) = column.get(single::<V>(example)) else { break };
-                        *active |= z.value.above_zero() << (block * V::LANES);
+                        *active |= z.value.positive_mask() << (block * V::LANES);
                     }
                 }
                 by_example.put(start, word, &tile);
@@ -89,10 +89,10 @@ pub struct Rectified<'a, V, const P: usize> {
     pub values: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, const P: usize> Task for Rectified<'_, V, P> {
+impl<V: Vector, const P: usize> Kernel for Rectified<'_, V, P> {
     type Output = ();
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "ReLU"
     }
 
@@ -100,7 +100,7 @@ impl<V: Vector, const P: usize> Task for Rectified<'_, V, P> {
     fn run(self) {
         for n in 0..self.values.len() {
             if let Some(z) = self.values.get_mut(single::<V>(n)) {
-                *z = z.map(|plane| plane.gated(z.value));
+                *z = z.map(|plane| plane.select_positive(z.value));
             }
         }
     }
@@ -114,10 +114,10 @@ pub struct Transpose<'a, V, const P: usize> {
     pub out: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, const P: usize> Task for Transpose<'_, V, P> {
+impl<V: Vector, const P: usize> Kernel for Transpose<'_, V, P> {
     type Output = ();
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "transposes"
     }
 

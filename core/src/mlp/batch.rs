@@ -16,12 +16,12 @@ pub const fn pairs(inputs: usize) -> usize {
 }
 
 /// Where examples come from. An example is a list of non-zero inputs in ascending order, and a label.
-pub trait Examples<T> {
+pub trait Dataset<T> {
     /// Puts example number `index` at the end of `batch`.
     fn append(&self, index: u32, batch: &mut Batch<'_, T>);
 }
 
-/// Up to `capacity` examples, filled by [`Examples`].
+/// Up to `capacity` examples, filled from a [`Dataset`].
 #[derive(Debug)]
 pub struct Batch<'a, T> {
     inputs: usize,
@@ -53,7 +53,7 @@ impl<'a, T: Real> Batch<'a, T> {
     }
 
     /// Fills the batch with the examples numbered `indices`, at most as many as there is room for.
-    pub fn fill(&mut self, examples: &impl Examples<T>, indices: &[u32]) {
+    pub fn fill(&mut self, examples: &impl Dataset<T>, indices: &[u32]) {
         self.length = 0;
         for &index in indices {
             examples.append(index, self);

@@ -13,8 +13,8 @@ use super::product::Product;
 use super::target::{Backward, Descent, Forward, Rates};
 use super::terms::{Active, Examples, Inputs, Units};
 use super::views::View;
+use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
-use crate::engine::{Engine, Scalar};
 
 /// How many rows of a dense product share what they load of the matrix.
 const ROWS: usize = 4;
@@ -22,7 +22,7 @@ const ROWS: usize = 4;
 /// How and where layers are computed.
 #[derive(Clone, Copy)]
 pub struct Layers<G> {
-    pub engine: G,
+    pub backend: G,
     /// Over at most so many threads.
     pub threads: usize,
     /// How many examples there are.
@@ -31,7 +31,7 @@ pub struct Layers<G> {
     pub errors: bool,
 }
 
-impl<G: Engine> Layers<G> {
+impl<G: Backend> Layers<G> {
     /// With tangents a term takes 2 + 4 P operations: it is then worth looking which are zero.
     const fn dense<const P: usize>() -> bool {
         G::DENSE && P == 0
@@ -43,7 +43,7 @@ impl<G: Engine> Layers<G> {
         batch: &Batch<'_, Scalar<G>>,
         view: &mut View<'_, G::Vector, P>,
     ) {
-        let Self { engine, threads, examples, .. } = self;
+        let Self { backend, threads, examples, .. } = self;
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
         let (pairs, rows, out) = (batch.by_pair(), view.batch, &mut *view.activations);
         let full = batch.by_example().entries(examples) == examples as u64 * pairs.len() as u64;
@@ -51,11 +51,11 @@ impl<G: Engine> Layers<G> {
             let target = Forward { weights, rows, out, inputs: true };
             let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };
             let layer = Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
-            panels(engine, threads, view.blocks, layer);
+            panels(backend, threads, view.blocks, layer);
         } else {
             let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
             let layer = Spread { examples, pairs, weights, rows, out, fold };
-            panels(engine, threads, view.blocks, layer);
+            panels(backend, threads, view.blocks, layer);
         }
     }
 
@@ -66,12 +66,12 @@ impl<G: Engine> Layers<G> {
         view: View<'_, G::Vector, P>,
         rates: Rates<G::Vector, M, P>,
     ) -> Dual<G::Vector, P> {
-        let Self { engine, threads, examples, .. } = self;
+        let Self { backend, threads, examples, .. } = self;
         let View { layer, blocks, parameters, velocity, .. } = view;
         let errors = Matrix { elements: view.activations, rows: view.batch };
         let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
         let (pairs, inputs) = (batch.by_pair(), layer.inputs);
-        panels(engine, threads, blocks, Gradient { pairs, inputs, errors, descent })
+        panels(backend, threads, blocks, Gradient { pairs, inputs, errors, descent })
     }
 
     /// Pre-activations of the layer `view` from the activations of the one `below`.
@@ -80,7 +80,7 @@ impl<G: Engine> Layers<G> {
         below: &View<'_, G::Vector, P>,
         view: &mut View<'_, G::Vector, P>,
     ) {
-        let Self { engine, threads, examples: rows, errors } = self;
+        let Self { backend, threads, examples: rows, errors } = self;
         let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
         let transpose = Transpose {
             inputs: view.layer.inputs,
@@ -94,21 +94,21 @@ impl<G: Engine> Layers<G> {
             if const { Self::dense::<P>() } {
                 let terms = below.units();
                 let layer = Product::<_, _, _, P, ROWS>::new(rows, matrix, terms, target);
-                panels(engine, threads, view.blocks, layer);
+                panels(backend, threads, view.blocks, layer);
             } else {
                 let terms = below.active();
                 let layer = Product::<_, _, _, P, 1>::new(rows, matrix, terms, target);
-                panels(engine, threads, view.blocks, layer);
+                panels(backend, threads, view.blocks, layer);
             }
         };
-        both(engine, threads, product, || errors.then(|| engine.run(transpose)));
+        both(backend, threads, product, || errors.then(|| backend.run(transpose)));
     }
 
     /// Applies ReLU to the pre-activations of the hidden layer `view`.
     pub fn rectify<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
-        let Self { engine, threads, examples, errors } = self;
+        let Self { backend, threads, examples, errors } = self;
         if const { Self::dense::<P>() } {
-            return engine.run(Rectified { values: view.activations });
+            return backend.run(Rectified { values: view.activations });
         }
         let activity = Activity {
             examples,
@@ -116,7 +116,7 @@ impl<G: Engine> Layers<G> {
             by_example: view.by_example.reborrow(),
             by_unit: errors.then_some(view.by_unit.reborrow()),
         };
-        activity.on(engine, threads);
+        activity.on(backend, threads);
     }
 
     /// The gradient of the layer `view` and the descent along it, and the errors of the layer `below`.
@@ -127,7 +127,7 @@ impl<G: Engine> Layers<G> {
         below: &mut View<'_, G::Vector, P>,
         rates: Rates<G::Vector, M, P>,
     ) -> Dual<G::Vector, P> {
-        let Self { engine, threads, examples, .. } = self;
+        let Self { backend, threads, examples, .. } = self;
         let View { layer, blocks, parameters, velocity, .. } = view;
         let values = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
@@ -136,12 +136,12 @@ impl<G: Engine> Layers<G> {
             // One after the other: the errors take the place of the gradient's factors.
             let terms = Examples { examples, values: below.values() };
             let gradient = Product::<_, _, _, P, ROWS>::new(layer.inputs, values, terms, descent);
-            let found = panels(engine, threads, blocks, gradient);
+            let found = panels(backend, threads, blocks, gradient);
             let (rows, active) = (below.batch, &below.by_example);
             let target = Backward::<_, P, false>::new(rows, below.activations, active);
             let terms = Units { units: layer.outputs, values };
             let back = Product::<_, _, _, P, ROWS>::new(examples, transposed, terms, target);
-            panels(engine, threads, below.blocks, back);
+            panels(backend, threads, below.blocks, back);
             return found;
         }
         // They need the same numbers and not each other.
@@ -153,14 +153,14 @@ impl<G: Engine> Layers<G> {
             if BITS > 32 && layer.outputs > 2 * BITS {
                 let target = Backward::<_, P, true>::new(rows, activations, active);
                 let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
-                panels(engine, threads / 2, columns, back)
+                panels(backend, threads / 2, columns, back)
             } else {
                 let target = Backward::<_, P, false>::new(rows, activations, active);
                 let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
-                panels(engine, threads / 2, columns, back)
+                panels(backend, threads / 2, columns, back)
             }
         };
-        let descend = || panels(engine, threads.div_ceil(2), blocks, gradient);
-        both(engine, threads, descend, back).0
+        let descend = || panels(backend, threads.div_ceil(2), blocks, gradient);
+        both(backend, threads, descend, back).0
     }
 }

@@ -37,7 +37,7 @@ mod target;
 mod terms;
 mod views;
 
-pub use batch::{Batch, Examples, Pair, paired};
+pub use batch::{Batch, Dataset, Pair, paired};
 pub use factor::{Coefficient, Factor};
 pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};

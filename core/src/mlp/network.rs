@@ -11,10 +11,10 @@ use super::softmax::{Evaluation, Softmax};
 use super::sparse::Entry;
 use super::target::Rates;
 use super::views::{View, Views, front};
+use crate::backend::{Backend, Scalar};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
-use crate::engine::{Engine, Scalar};
 use crate::real::Real;
 use crate::rng::Pcg32;
 use crate::vector::Vector;
@@ -107,19 +107,19 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
 /// Fewer products than this are done before a second thread has woken up.
 const SPREAD: usize = 4_000_000;
 
-/// A multilayer perceptron of P tangents on engine `G`.
+/// A multilayer perceptron of P tangents on backend `G`.
 #[derive(Debug)]
-pub struct Network<'a, G: Engine, const P: usize> {
-    engine: G,
+pub struct Network<'a, G: Backend, const P: usize> {
+    backend: G,
     shape: Shape<'a>,
     batch: usize,
     buffers: Buffers<'a, G::Vector, P>,
 }
 
-impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
+impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
     /// The network over these buffers, for batches of at most `batch` examples (at most 65,535).
     pub fn new(
-        engine: G,
+        backend: G,
         shape: Shape<'a>,
         batch: usize,
         buffers: Buffers<'a, G::Vector, P>,
@@ -135,7 +135,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             && buffers.active.len() == lengths.active
             && buffers.listed.len() == lengths.listed
             && buffers.lengths.len() == lengths.lengths;
-        if fits { Ok(Self { engine, shape, batch, buffers }) } else { Err(InvalidNetwork::Length) }
+        if fits { Ok(Self { backend, shape, batch, buffers }) } else { Err(InvalidNetwork::Length) }
     }
 
     /// Its shape.
@@ -143,9 +143,9 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         self.shape
     }
 
-    /// The engine it runs on.
-    pub fn engine(&self) -> G {
-        self.engine
+    /// The backend it runs on.
+    pub fn backend(&self) -> G {
+        self.backend
     }
 
     /// Puts numbers into place: for each layer its weights, input by input, then its biases; `parameters` and then
@@ -225,7 +225,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
     /// Over how many threads a step on so many examples is worth spreading.
     fn threads(&self, examples: usize) -> usize {
         let products = self.shape.parameters().saturating_mul(examples * (P + 1));
-        if products < SPREAD { 1 } else { self.engine.threads() }
+        if products < SPREAD { 1 } else { self.backend.threads() }
     }
 
     fn views(&mut self) -> Views<'_, G::Vector, P> {
@@ -248,10 +248,10 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
 
     /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
     fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
-        let engine = self.engine;
+        let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { engine, threads, examples, errors };
+        let layers = Layers { backend, threads, examples, errors };
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
@@ -267,7 +267,7 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
             below = Some(view);
         }
         let Some(top) = below else { return Evaluation { loss: Dual::default(), correct: 0 } };
-        engine.run(Softmax {
+        backend.run(Softmax {
             classes: top.layer.outputs,
             logits: top.activations,
             rows: top.batch,
@@ -285,10 +285,10 @@ impl<'a, G: Engine, const P: usize> Network<'a, G, P> {
         learning_rate: Dual<Scalar<G>, P>,
         momentum: impl Coefficient<G::Vector, P>,
     ) -> Dual<Scalar<G>, P> {
-        let engine = self.engine;
+        let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { engine, threads, examples, errors: true };
+        let layers = Layers { backend, threads, examples, errors: true };
         let learning_rate = Dual::splat(learning_rate);
         let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();

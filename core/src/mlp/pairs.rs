@@ -27,13 +27,13 @@ pub struct Spread<'a, V: Vector, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Panel<V, P> for Spread<'_, V, P> {
-    const SUMS: usize = P + 1;
+    const ACCUMULATORS: usize = P + 1;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "inputs forward"
     }
 
-    fn operations(&self, columns: usize) -> u64 {
+    fn flops(&self, columns: usize) -> u64 {
         operations::<V, P>(self.pairs, columns, self.fold)
     }
 
@@ -138,14 +138,14 @@ pub struct Gradient<'a, V: Vector, M, const P: usize> {
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Panel<V, P> for Gradient<'_, V, M, P> {
-    const SUMS: usize = P + 1;
+    const ACCUMULATORS: usize = P + 1;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "inputs gradient and update"
     }
 
-    fn operations(&self, columns: usize) -> u64 {
-        operations::<V, P>(self.pairs, columns, None) + self.descent.operations(columns)
+    fn flops(&self, columns: usize) -> u64 {
+        operations::<V, P>(self.pairs, columns, None) + self.descent.flops(columns)
     }
 
     fn split(self, column: usize) -> (Self, Self) {

@@ -2,18 +2,18 @@
 
 use core::marker::PhantomData;
 
+use crate::backend::{Backend, Kernel};
 use crate::dual::Dual;
-use crate::engine::{Engine, Task};
 
 /// Work on columns of blocks, of which a few are taken at a time, so that they stay in the nearest cache while every row
 /// passes over them and their running sums stay in registers. Neither changes the order of any sum.
 pub trait Panel<V, const P: usize>: Send + Sized {
     /// How many running sums a column takes.
-    const SUMS: usize;
-    /// See [`Task::name`].
-    fn name(&self) -> &'static str;
-    /// See [`Task::operations`]: for `columns` columns.
-    fn operations(&self, columns: usize) -> u64;
+    const ACCUMULATORS: usize;
+    /// See [`Kernel::label`].
+    fn label(&self) -> &'static str;
+    /// See [`Kernel::flops`]: for `columns` columns.
+    fn flops(&self, columns: usize) -> u64;
     /// How many bytes of a column are passed over again and again.
     fn bytes(&self) -> usize;
     /// The work on the first `column` columns, and that on the others, which are counted from zero again.
@@ -25,57 +25,57 @@ pub trait Panel<V, const P: usize>: Send + Sized {
 /// What the nearest cache holds.
 pub const NEAR: usize = 48 << 10;
 
-/// Does `work` for `columns` columns on `engine`, over at most `threads` threads; returns 0·(sum of every parameter it
+/// Does `work` for `columns` columns on `backend`, over at most `threads` threads; returns 0·(sum of every parameter it
 /// updated), NaN when one of them is not finite.
-pub fn panels<E: Engine, W: Panel<E::Vector, P>, const P: usize>(
-    engine: E,
+pub fn panels<E: Backend, W: Panel<E::Vector, P>, const P: usize>(
+    backend: E,
     threads: usize,
     columns: usize,
     work: W,
 ) -> Dual<E::Vector, P> {
     if threads < 2 || columns < 2 {
-        return engine.run(Panels::<W, E, P> { columns, work, engine: PhantomData });
+        return backend.run(Panels::<W, E, P> { columns, work, backend: PhantomData });
     }
     let (here, there) = (threads.div_ceil(2), threads / 2);
     let before = columns.div_ceil(2);
     let (first, second) = work.split(before);
-    let (a, b) = engine.join(
-        || panels(engine, here, before, first),
-        || panels(engine, there, columns - before, second),
+    let (a, b) = backend.join(
+        || panels(backend, here, before, first),
+        || panels(backend, there, columns - before, second),
     );
     a + b
 }
 
-/// Does `a` and `b` on `engine`, at the same time if there is more than one of the `threads`.
-pub fn both<E: Engine, A: Send, B: Send>(
-    engine: E,
+/// Does `a` and `b` on `backend`, at the same time if there is more than one of the `threads`.
+pub fn both<E: Backend, A: Send, B: Send>(
+    backend: E,
     threads: usize,
     a: impl FnOnce() -> A + Send,
     b: impl FnOnce() -> B + Send,
 ) -> (A, B) {
-    if threads < 2 { (a(), b()) } else { engine.join(a, b) }
+    if threads < 2 { (a(), b()) } else { backend.join(a, b) }
 }
 
 struct Panels<W, E, const P: usize> {
     columns: usize,
     work: W,
-    engine: PhantomData<E>,
+    backend: PhantomData<E>,
 }
 
-impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Panels<W, E, P> {
+impl<W: Panel<E::Vector, P>, E: Backend, const P: usize> Panels<W, E, P> {
     /// As many columns as there is room for running sums; what takes more is not compiled.
-    const WIDEST: usize = E::SUMS / W::SUMS;
+    const WIDEST: usize = E::ACCUMULATORS / W::ACCUMULATORS;
 }
 
-impl<W: Panel<E::Vector, P>, E: Engine, const P: usize> Task for Panels<W, E, P> {
+impl<W: Panel<E::Vector, P>, E: Backend, const P: usize> Kernel for Panels<W, E, P> {
     type Output = Dual<E::Vector, P>;
 
-    fn name(&self) -> &'static str {
-        self.work.name()
+    fn label(&self) -> &'static str {
+        self.work.label()
     }
 
-    fn operations(&self) -> u64 {
-        self.work.operations(self.columns)
+    fn flops(&self) -> u64 {
+        self.work.flops(self.columns)
     }
 
     #[inline(always)]

@@ -31,16 +31,16 @@ where
     F: Shared<V, P, R> + Shared<V, P, 1>,
     G: Target<V, P>,
 {
-    const SUMS: usize = (P + 1) * R;
+    const ACCUMULATORS: usize = (P + 1) * R;
 
-    fn name(&self) -> &'static str {
-        self.target.name()
+    fn label(&self) -> &'static str {
+        self.target.label()
     }
 
-    fn operations(&self, columns: usize) -> u64 {
+    fn flops(&self, columns: usize) -> u64 {
         let lanes = (columns * V::LANES) as u64;
         self.terms.count(self.rows) * lanes * <Dual<V, P> as Factor<V, P>>::OPERATIONS
-            + self.target.operations(columns)
+            + self.target.flops(columns)
     }
 
     fn split(self, column: usize) -> (Self, Self) {

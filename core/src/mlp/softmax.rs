@@ -2,9 +2,9 @@
 
 use core::marker::PhantomData;
 
+use crate::backend::Kernel;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
-use crate::engine::Task;
 use crate::real::Real;
 use crate::sum::Sum;
 use crate::vector::Vector;
@@ -30,10 +30,10 @@ pub struct Softmax<'a, V, E, const P: usize> {
     pub elementary: PhantomData<E>,
 }
 
-impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Task for Softmax<'_, V, E, P> {
+impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Kernel for Softmax<'_, V, E, P> {
     type Output = Evaluation<V::Scalar, P>;
 
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "softmax"
     }
 

@@ -3,13 +3,13 @@
 /// Declares a type that owns the storage of a network and its batch in arrays of fixed size.
 ///
 /// ```
-/// use myopia_core::{engine::Plain, rng::Pcg32, vector::F32x4};
+/// use myopia_core::{backend::Portable, rng::Pcg32, vector::F32x4};
 /// myopia_core::fixed_network! {
 ///     /// Sixteen inputs, eight hidden units, three classes; batches of four; three tangents.
 ///     pub struct Small { sizes: [16, 8, 3], batch: 4, vector: F32x4, tangents: 3 }
 /// }
 /// let mut storage = Small::new();
-/// let (mut network, _batch) = storage.network(Plain::<F32x4>::new()).unwrap();
+/// let (mut network, _batch) = storage.network(Portable::<F32x4>::new()).unwrap();
 /// network.initialise(&mut Pcg32::new(1, 0));
 /// assert_eq!(network.parameters().count(), 16 * 8 + 8 + 8 * 3 + 3);
 /// ```
@@ -74,9 +74,9 @@ macro_rules! fixed_network {
             };
 
             /// The network and an empty batch over this storage.
-            $visibility fn network<G: $crate::engine::Engine<Vector = $vector>>(
+            $visibility fn network<G: $crate::backend::Backend<Vector = $vector>>(
                 &mut self,
-                engine: G,
+                backend: G,
             ) -> Result<
                 (
                     $crate::mlp::Network<'_, G, { $tangents }>,
@@ -94,7 +94,7 @@ macro_rules! fixed_network {
                     listed: &mut self.listed,
                     lengths: &mut self.lengths,
                 };
-                let network = $crate::mlp::Network::new(engine, shape, $batch, buffers)?;
+                let network = $crate::mlp::Network::new(backend, shape, $batch, buffers)?;
                 let batch = $crate::mlp::Batch::new(
                     shape.inputs(),
                     &mut self.inputs,

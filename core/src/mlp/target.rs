@@ -10,9 +10,9 @@ use crate::vector::Vector;
 /// Where the sums of a product start and where they go.
 pub trait Target<V, const P: usize>: Send + Sized {
     /// What the work is called in a table of times.
-    fn name(&self) -> &'static str;
+    fn label(&self) -> &'static str;
     /// How many operations it does besides the sums, for `columns` columns.
-    fn operations(&self, _columns: usize) -> u64 {
+    fn flops(&self, _columns: usize) -> u64 {
         0
     }
     /// The target of the first `column` columns, and that of the others, which are counted from zero again.
@@ -60,7 +60,7 @@ pub struct Forward<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Target<V, P> for Forward<'_, V, P> {
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         if self.inputs { "inputs forward" } else { "hidden forward" }
     }
     fn split(self, column: usize) -> (Self, Self) {
@@ -118,7 +118,7 @@ impl<'a, V, const P: usize, const MASK: bool> Backward<'a, V, P, MASK> {
 }
 
 impl<V: Vector, const P: usize, const MASK: bool> Target<V, P> for Backward<'_, V, P, MASK> {
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "hidden errors"
     }
     fn split(self, column: usize) -> (Self, Self) {
@@ -152,9 +152,9 @@ impl<V: Vector, const P: usize, const MASK: bool> Target<V, P> for Backward<'_, 
         }
         for (u, mut sum) in sums.into_iter().enumerate() {
             if let Some(z) = self.activations.get_mut((column + u) * self.rows + row) {
-                sum.value = sum.value.gated(z.value);
+                sum.value = sum.value.select_positive(z.value);
                 for tangent in &mut sum.tangents {
-                    *tangent = tangent.gated(z.value);
+                    *tangent = tangent.select_positive(z.value);
                 }
                 *z = sum;
             }
@@ -169,9 +169,9 @@ impl<V: Vector, const P: usize, const MASK: bool> Target<V, P> for Backward<'_, 
             let unit = self.first + column * V::LANES;
             for row in 0..self.rows {
                 let bits = self.active.word(row, unit / BITS) >> (unit % BITS);
-                let gate = V::of_bits(bits);
+                let gate = V::from_mask(bits);
                 if let Some(sum) = self.activations.get_mut(single::<V>(column * self.rows + row)) {
-                    *sum = sum.map(|plane| plane.gated(gate));
+                    *sum = sum.map(|plane| plane.select_positive(gate));
                 }
             }
         }
@@ -228,11 +228,11 @@ pub struct Descent<'a, V, M, const P: usize> {
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> Target<V, P> for Descent<'_, V, M, P> {
-    fn name(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         "hidden gradient and update"
     }
     /// Of each parameter μ v − α g, θ + v and the check, and of each bias the sum of errors.
-    fn operations(&self, columns: usize) -> u64 {
+    fn flops(&self, columns: usize) -> u64 {
         let planes = P as u64 + 1;
         let lanes = (columns * V::LANES) as u64;
         lanes * (self.rows as u64 * (6 + 8 * P as u64) + self.examples as u64 * planes)

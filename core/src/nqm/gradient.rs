@@ -5,8 +5,8 @@ use core::ops::{Add, Mul, Sub};
 use super::loss::lanes_total;
 use super::model::{BLOCK, CHUNK, Directions, Step};
 use super::response::Response;
+use crate::backend::{Backend, Kernel, Scalar};
 use crate::dual::Dual;
-use crate::engine::{Engine, Scalar, Task};
 use crate::vector::Vector;
 
 impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> {
@@ -73,8 +73,8 @@ pub struct Tape<'a, V, const P: usize> {
 ///
 /// `directions` and `responses` are equally long, and so are `schedule`, `gradient` and `tape.partial`. Nothing
 /// is done when the tape is shorter than the schedule. Memory is that of the tape, whatever the number of directions.
-pub fn gradient<G: Engine, const P: usize>(
-    engine: G,
+pub fn gradient<G: Backend, const P: usize>(
+    backend: G,
     directions: &[Directions<G::Vector>],
     schedule: &[Step<Dual<Scalar<G>, P>>],
     responses: &mut [Response<Dual<G::Vector, P>>],
@@ -85,7 +85,7 @@ pub fn gradient<G: Engine, const P: usize>(
     let mut loss = Dual::default();
     for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
         tape.partial.fill(Step::default());
-        let lanes = engine.run(Gradient {
+        let lanes = backend.run(Gradient {
             directions,
             schedule,
             responses,
@@ -116,7 +116,7 @@ pub struct Gradient<'a, V: Vector, const P: usize> {
     pub partial: &'a mut [Step<Dual<V, P>>],
 }
 
-impl<V: Vector, const P: usize> Task for Gradient<'_, V, P> {
+impl<V: Vector, const P: usize> Kernel for Gradient<'_, V, P> {
     type Output = Dual<V, P>;
 
     #[inline(always)]

@@ -2,10 +2,10 @@
 
 use super::model::{BLOCK, CHUNK, Directions, Step};
 use super::response::Response;
+use crate::backend::{Backend, Kernel, Scalar};
 use crate::dual::Dual;
-use crate::engine::{Engine, Scalar, Task};
 use crate::real::Real;
-use crate::sum::across;
+use crate::sum::reduce_lanes;
 use crate::vector::Vector;
 
 /// The excess loss after the next step, a quadratic form in that step's learning rate α and momentum μ.
@@ -70,8 +70,8 @@ impl<T: Real> NextLoss<T> {
 /// Takes `responses` through `step`, if there is one, and returns the loss after the step that follows.
 ///
 /// `directions` and `responses` are equally long.
-pub fn advance<G: Engine>(
-    engine: G,
+pub fn advance<G: Backend>(
+    backend: G,
     directions: &[Directions<G::Vector>],
     responses: &mut [Response<Dual<G::Vector, 0>>],
     step: Option<Step<Scalar<G>>>,
@@ -79,8 +79,8 @@ pub fn advance<G: Engine>(
     let blocks = CHUNK / BLOCK;
     let mut total = NextLoss::default();
     for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
-        let lanes = engine.run(Advance { directions, responses, step });
-        total = total.add(lanes.map(across));
+        let lanes = backend.run(Advance { directions, responses, step });
+        total = total.add(lanes.map(reduce_lanes));
     }
     total
 }
@@ -123,7 +123,7 @@ pub struct Advance<'a, V: Vector> {
     pub step: Option<Step<V::Scalar>>,
 }
 
-impl<V: Vector> Task for Advance<'_, V> {
+impl<V: Vector> Kernel for Advance<'_, V> {
     type Output = NextLoss<V>;
 
     #[inline(always)]

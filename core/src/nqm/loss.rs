@@ -3,10 +3,10 @@
 use super::model::{BLOCK, CHUNK, Directions, Step};
 use super::precondition::Block;
 use super::response::Response;
+use crate::backend::{Backend, Kernel, Scalar};
 use crate::dual::Dual;
-use crate::engine::{Engine, Scalar, Task};
 use crate::real::Real;
-use crate::sum::across;
+use crate::sum::reduce_lanes;
 use crate::vector::Vector;
 
 /// A loss left the finite range.
@@ -53,7 +53,7 @@ pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
     let mut total = V::Scalar::ZERO;
     for chunk in directions.chunks(CHUNK / BLOCK) {
         let lanes = chunk.iter().fold(V::default(), |sum, block| sum + block.floor);
-        total = total + across(lanes);
+        total = total + reduce_lanes(lanes);
     }
     total
 }
@@ -63,8 +63,8 @@ pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
 ///
 /// `directions` and `responses` are equally long; `losses` and `partial` have one element more than `schedule`.
 /// What the shorter of them lacks is left undone. `partial` is overwritten.
-pub fn losses<G: Engine, D: Block<G::Vector, P>, const P: usize>(
-    engine: G,
+pub fn losses<G: Backend, D: Block<G::Vector, P>, const P: usize>(
+    backend: G,
     directions: &[D],
     schedule: &[Step<Dual<Scalar<G>, P>>],
     responses: &mut [Response<Dual<G::Vector, P>>],
@@ -74,7 +74,7 @@ pub fn losses<G: Engine, D: Block<G::Vector, P>, const P: usize>(
     let blocks = CHUNK / BLOCK;
     for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
         partial.fill(Dual::default());
-        engine.run(Losses { directions, schedule, responses, partial: &mut *partial });
+        backend.run(Losses { directions, schedule, responses, partial: &mut *partial });
         for (loss, lanes) in losses.iter_mut().zip(&*partial) {
             *loss = *loss + lanes_total(lanes);
         }
@@ -83,7 +83,7 @@ pub fn losses<G: Engine, D: Block<G::Vector, P>, const P: usize>(
 
 /// The lanes of each plane summed by the tree.
 pub(super) fn lanes_total<V: Vector, const P: usize>(lanes: &Dual<V, P>) -> Dual<V::Scalar, P> {
-    lanes.map(across)
+    lanes.map(reduce_lanes)
 }
 
 /// The excess losses of one chunk, each left as eight partial sums.
@@ -99,7 +99,7 @@ pub struct Losses<'a, V: Vector, D, const P: usize> {
     pub partial: &'a mut [Dual<V, P>],
 }
 
-impl<V: Vector, D: Block<V, P>, const P: usize> Task for Losses<'_, V, D, P> {
+impl<V: Vector, D: Block<V, P>, const P: usize> Kernel for Losses<'_, V, D, P> {
     type Output = ();
 
     #[inline(always)]

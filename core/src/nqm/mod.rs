@@ -13,7 +13,7 @@
 //!
 //! Directions lie in blocks of eight lanes, direction number n in lane n mod 8, the last block padded with curvature
 //! zero. A sum over directions is eight partial sums, one for each lane, in ascending order of blocks, then the tree of
-//! [`across`](crate::sum::across); every [`CHUNK`] directions the totals are added up in order (contract 3).
+//! [`reduce_lanes`](crate::sum::reduce_lanes); every [`CHUNK`] directions the totals are added up in order (contract 3).
 
 mod gradient;
 mod greedy;

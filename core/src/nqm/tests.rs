@@ -1,9 +1,9 @@
 use std::vec::Vec;
 
 use super::*;
+use crate::backend::Portable;
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
-use crate::engine::Plain;
 use crate::real::Real;
 use crate::rng::Pcg32;
 use crate::schedule::{InverseTime, PARAMETERS};
@@ -14,8 +14,8 @@ type Path = (Vec<Step<f64>>, Vec<NextLoss<f64>>, Vec<Responses<F64x8, 0>>);
 type Responses<V, const P: usize> = Vec<Response<Dual<V, P>>>;
 type Losses<V, const P: usize> = Vec<Dual<<V as Vector>::Scalar, P>>;
 
-fn engine() -> Plain<F64x8> {
-    Plain::new()
+fn backend() -> Portable<F64x8> {
+    Portable::new()
 }
 
 fn blocks<V: Vector>(directions: &[Direction<V::Scalar>]) -> Vec<Directions<V>> {
@@ -30,7 +30,7 @@ fn initial<V: Vector, const P: usize>(blocks: usize) -> Responses<V, P> {
 
 /// The excess losses of a run, and the responses at its end.
 fn run<V: Vector, const P: usize>(
-    engine: Plain<V>,
+    backend: Portable<V>,
     directions: &[Direction<V::Scalar>],
     schedule: &[Step<Dual<V::Scalar, P>>],
 ) -> (Losses<V, P>, Responses<V, P>)
@@ -41,7 +41,7 @@ where
     let mut responses = initial(blocks.len());
     let mut partial = std::vec![Dual::default(); schedule.len() + 1];
     let mut out = std::vec![Dual::default(); schedule.len() + 1];
-    losses(engine, &blocks, schedule, &mut responses, &mut partial, &mut out);
+    losses(backend, &blocks, schedule, &mut responses, &mut partial, &mut out);
     (out, responses)
 }
 
@@ -74,7 +74,7 @@ fn greedy_run(directions: &[Direction<f64>], steps: usize) -> Path {
     let (mut schedule, mut ahead, mut path) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..=steps {
-        let next = advance(engine(), &blocks, &mut responses, last);
+        let next = advance(backend(), &blocks, &mut responses, last);
         ahead.push(next);
         path.push(responses.clone());
         last = Some(next.best_step());
@@ -101,7 +101,7 @@ fn moments_agree_with_simulated_sgd() {
             momentum: 0.9 - 0.4 / (1.0 + f64::from(k)),
         })
         .collect();
-    let (_, responses) = run(engine(), &directions, &constant::<0>(&schedule));
+    let (_, responses) = run(backend(), &directions, &constant::<0>(&schedule));
     let mut rng = Pcg32::new(7, 10);
     const RUNS: usize = 40_000;
     for (lane, direction) in directions.iter().enumerate() {
@@ -138,7 +138,7 @@ fn the_excess_loss_is_that_of_the_moments() {
     let mut rng = Pcg32::new(1, 1);
     let directions = random_directions(&mut rng, 21);
     let (found, responses) =
-        run(engine(), &directions, &constant::<0>(&random_schedule(&mut rng, 13)));
+        run(backend(), &directions, &constant::<0>(&random_schedule(&mut rng, 13)));
     let mut loss = 0.0;
     for (n, direction) in directions.iter().enumerate() {
         let m = responses[n / BLOCK].lane(n % BLOCK).moments(*direction);
@@ -153,8 +153,8 @@ fn tangents_change_no_bit_of_the_losses() {
     for n in [1, 7, 8, 9, 100, CHUNK + 5] {
         let directions = random_directions(&mut rng, n);
         let schedule = random_schedule(&mut rng, 7);
-        let (plain, _) = run(engine(), &directions, &constant::<0>(&schedule));
-        let (dual, _) = run(engine(), &directions, &constant::<3>(&schedule));
+        let (plain, _) = run(backend(), &directions, &constant::<0>(&schedule));
+        let (dual, _) = run(backend(), &directions, &constant::<3>(&schedule));
         let bits = |x: f64| x.to_bits();
         assert!(plain.iter().zip(&dual).all(|(a, b)| bits(a.value) == bits(b.value)), "{n}");
         assert!(dual.iter().all(|d| d.tangents == [0.0; 3]));
@@ -187,8 +187,8 @@ fn single_precision_is_close_to_double() {
         .map(|s| Step { learning_rate: single(s.learning_rate), momentum: single(s.momentum) })
         .map(|s| s.constant::<0>())
         .collect();
-    let (wide, _) = run(engine(), &directions, &constant::<0>(&schedule));
-    let (found, _) = run(Plain::<F32x8>::new(), &narrow, &narrow_schedule);
+    let (wide, _) = run(backend(), &directions, &constant::<0>(&schedule));
+    let (found, _) = run(Portable::<F32x8>::new(), &narrow, &narrow_schedule);
     for (wide, found) in wide.iter().zip(&found) {
         let ratio = f64::from(found.value) / wide.value;
         assert!((ratio - 1.0).abs() < 1e-5, "{ratio}");
@@ -209,7 +209,7 @@ fn forward_tangents_agree_with_the_adjoint() {
                 momentum: Dual::constant(0.8),
             })
             .collect();
-        let (found, _) = run(engine(), &directions, &schedule);
+        let (found, _) = run(backend(), &directions, &schedule);
         let last = found[steps as usize];
         let values: Vec<_> = schedule
             .iter()
@@ -240,7 +240,7 @@ fn adjoint(
     let mut partial = std::vec![Step::default(); schedule.len()];
     let mut out = std::vec![Step::default(); schedule.len()];
     let loss = gradient(
-        engine(),
+        backend(),
         &blocks,
         &constant::<0>(schedule),
         &mut responses,
@@ -264,7 +264,7 @@ fn every_entry_of_the_gradient_agrees_with_its_own_tangent() {
         let mut numbers = constant::<2>(&schedule);
         numbers[k].learning_rate.tangents[0] = 1.0;
         numbers[k].momentum.tangents[1] = 1.0;
-        let (losses, _) = run(engine(), &directions, &numbers);
+        let (losses, _) = run(backend(), &directions, &numbers);
         let [by_rate, by_momentum] = losses[schedule.len()].tangents;
         let scale = by_rate.abs() + by_momentum.abs();
         assert!((found[k].learning_rate - by_rate).abs() <= 1e-11 * scale, "{k}");
@@ -296,9 +296,9 @@ fn the_best_step_is_a_minimum_of_the_next_loss() {
     let blocks = blocks::<F64x8>(&directions);
     let mut responses = initial::<F64x8, 0>(blocks.len());
     let before = Step { learning_rate: 0.3, momentum: 0.0 };
-    let next = advance(engine(), &blocks, &mut responses, Some(before));
+    let next = advance(backend(), &blocks, &mut responses, Some(before));
     let best = next.best_step();
-    let after = |step| advance(engine(), &blocks, &mut responses.clone(), Some(step)).excess;
+    let after = |step| advance(backend(), &blocks, &mut responses.clone(), Some(step)).excess;
     for _ in 0..50 {
         let step = Step {
             learning_rate: best.learning_rate + 0.1 * rng.normal::<f64>(),
@@ -333,7 +333,7 @@ fn singular_systems_answer_with_momentum_zero() {
     // Velocity along the gradient in one direction: a line of equally good steps.
     let blocks = blocks::<F64x8>(&[one]);
     let half = Step { learning_rate: 0.25, momentum: 0.0 };
-    let next = advance(engine(), &blocks, &mut initial::<F64x8, 0>(1), Some(half));
+    let next = advance(backend(), &blocks, &mut initial::<F64x8, 0>(1), Some(half));
     let best = next.best_step();
     assert_eq!(best, Step { learning_rate: 0.5, momentum: 0.0 });
     assert!(next.at(best).abs() < 1e-15);
@@ -415,7 +415,7 @@ fn a_diverging_run_is_reported_with_its_step() {
     let mut rng = Pcg32::new(9, 1);
     let directions = random_directions(&mut rng, 10);
     let schedule = std::vec![Step { learning_rate: 1e30, momentum: 0.0 }; 20];
-    let (found, _) = run(engine(), &directions, &constant::<0>(&schedule));
+    let (found, _) = run(backend(), &directions, &constant::<0>(&schedule));
     let Err(Diverged { step }) = first_divergence(&found) else { panic!("it diverges") };
     assert!(found[step - 1].finite() && !found[step].finite());
 }

@@ -10,8 +10,8 @@ use core::hint::black_box;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{Peripherals, SYST};
 use myopia_core::elementary::{Elementary, Libm, Micromath};
-use myopia_core::engine::Plain;
-use myopia_core::experiments::Descent;
+use myopia_core::backend::Portable;
+use myopia_core::experiments::MetaDescentNet;
 use myopia_core::experiments::cost::{INPUTS, Plainly, evaluate, prepare, train};
 use myopia_core::mlp::{Batch, Network};
 use myopia_core::schedule::{PARAMETERS, Parameter};
@@ -68,7 +68,7 @@ impl Clock {
     }
 }
 
-type Parts<'a, E, const P: usize> = (Network<'a, Plain<F32x4, E>, P>, Batch<'a, f32>);
+type Parts<'a, E, const P: usize> = (Network<'a, Portable<F32x4, E>, P>, Batch<'a, f32>);
 
 fn count<E: Elementary<f32>, const P: usize>(
     clock: &mut Clock,
@@ -100,14 +100,14 @@ fn count<E: Elementary<f32>, const P: usize>(
 #[cortex_m_rt::entry]
 fn start() -> ! {
     static mut PLAIN: Plainly = Plainly::new();
-    static mut DUAL: Descent = Descent::new();
+    static mut DUAL: MetaDescentNet = MetaDescentNet::new();
     let Some(peripherals) = Peripherals::take() else { semihosting::process::exit(2) };
     let clock = &mut Clock::new(peripherals.SYST);
     let fits = "the storage has the network's lengths";
-    count::<Libm, 0>(clock, PLAIN.network(Plain::new()).expect(fits), []);
-    count::<Micromath, 0>(clock, PLAIN.network(Plain::new()).expect(fits), []);
-    count::<Libm, 3>(clock, DUAL.network(Plain::new()).expect(fits), PARAMETERS);
-    count::<Micromath, 3>(clock, DUAL.network(Plain::new()).expect(fits), PARAMETERS);
+    count::<Libm, 0>(clock, PLAIN.network(Portable::new()).expect(fits), []);
+    count::<Micromath, 0>(clock, PLAIN.network(Portable::new()).expect(fits), []);
+    count::<Libm, 3>(clock, DUAL.network(Portable::new()).expect(fits), PARAMETERS);
+    count::<Micromath, 3>(clock, DUAL.network(Portable::new()).expect(fits), PARAMETERS);
     println!("end 0");
     semihosting::process::exit(0)
 }

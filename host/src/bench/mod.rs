@@ -8,10 +8,10 @@ mod timed;
 
 use std::time::Instant;
 
+use myopia_core::backend::Backend;
 use myopia_core::digest::NotANumber;
 use myopia_core::dual::Dual;
-use myopia_core::engine::Engine;
-use myopia_core::mlp::{Batch, Examples, Network};
+use myopia_core::mlp::{Batch, Dataset, Network};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
@@ -81,10 +81,10 @@ pub struct Measure<'a, E, const P: usize> {
     pub peak_gflops: f64,
 }
 
-impl<E: Examples<f32>, const P: usize> Work<f32> for Measure<'_, E, P> {
+impl<E: Dataset<f32>, const P: usize> Work<f32> for Measure<'_, E, P> {
     type Output = Measured;
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Measured {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Measured {
         let Case { layers, batch: size, steps, .. } = *self.case;
         let mut storage =
             HeapNetwork::<G::Vector, P>::new(layers, size).expect("a case is a network");
@@ -146,14 +146,14 @@ pub fn step<G, const P: usize>(
     schedule: &InverseTime<Dual<f32, P>>,
     k: u32,
 ) where
-    G: Engine<Vector: Vector<Scalar = f32>>,
+    G: Backend<Vector: Vector<Scalar = f32>>,
 {
     let rate = schedule.learning_rate::<G::Elementary>(k);
     network.step(batch, rate, 0.9).expect("a case's schedule keeps training finite");
 }
 
 /// The digests of values and tangents, as text.
-pub fn digests<G: Engine, const P: usize>(network: &Network<'_, G, P>) -> [String; 2] {
+pub fn digests<G: Backend, const P: usize>(network: &Network<'_, G, P>) -> [String; 2] {
     [network.digest_values(), network.digest_tangents()].map(|digest| match digest {
         Ok(digest) => format!("{:016x}", digest.value()),
         Err(NotANumber) => "not a number".into(),

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use myopia_core::backend::{Backend, Kernel};
 use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Task};
 use myopia_core::vector::Vector;
 
 use crate::engine::{Isa, Precision, Work};
@@ -27,7 +27,7 @@ struct Products<'a, V> {
     out: &'a mut [[Dual<V, 3>; 2]],
 }
 
-impl<V: Vector> Task for Products<'_, V> {
+impl<V: Vector> Kernel for Products<'_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -48,7 +48,7 @@ impl<V: Vector> Task for Products<'_, V> {
 impl Work<f32> for Peak {
     type Output = f64;
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> f64 {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> f64 {
         let one = Dual::constant(G::Vector::splat(black_box(1.0)));
         let (terms, mut out) = ([one; TERMS], vec![[one; 2]; SUMS]);
         let times = 50;

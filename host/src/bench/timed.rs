@@ -3,21 +3,21 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use myopia_core::engine::{Engine, Task};
+use myopia_core::backend::{Backend, Kernel};
 
 /// What tasks of one name took since [`taken`] was last called on this thread.
-pub struct Kernel {
+pub struct Timing {
     pub name: &'static str,
     pub microseconds: f64,
     pub operations: f64,
 }
 
 thread_local! {
-    static KERNELS: RefCell<Vec<Kernel>> = const { RefCell::new(Vec::new()) };
+    static KERNELS: RefCell<Vec<Timing>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What was noted on this thread since the last call.
-pub fn taken() -> Vec<Kernel> {
+pub fn taken() -> Vec<Timing> {
     KERNELS.take()
 }
 
@@ -25,14 +25,14 @@ pub fn taken() -> Vec<Kernel> {
 #[derive(Clone, Copy, Debug)]
 pub struct Timed<G>(pub G);
 
-impl<G: Engine> Engine for Timed<G> {
+impl<G: Backend> Backend for Timed<G> {
     type Vector = G::Vector;
     type Elementary = G::Elementary;
-    const SUMS: usize = G::SUMS;
+    const ACCUMULATORS: usize = G::ACCUMULATORS;
     const DENSE: bool = G::DENSE;
 
-    fn run<K: Task>(self, task: K) -> K::Output {
-        let (name, operations) = (task.name(), task.operations() as f64);
+    fn run<K: Kernel>(self, task: K) -> K::Output {
+        let (name, operations) = (task.label(), task.flops() as f64);
         let started = Instant::now();
         let output = self.0.run(task);
         let microseconds = started.elapsed().as_secs_f64() * 1e6;
@@ -41,7 +41,7 @@ impl<G: Engine> Engine for Timed<G> {
                 kernel.microseconds += microseconds;
                 kernel.operations += operations;
             }
-            None => kernels.push(Kernel { name, microseconds, operations }),
+            None => kernels.push(Timing { name, microseconds, operations }),
         });
         output
     }

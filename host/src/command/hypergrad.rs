@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::Args;
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
@@ -146,7 +146,7 @@ struct LookAhead<'a, T> {
 impl<T: Precision> Work<T> for LookAhead<'_, T> {
     type Output = Result<(Start<T>, Outlook<T>), Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { options, common, problem, schedule } = self;
         let start = options.problem.start(engine, problem)?;
         let bar = progress::bar(common, options.horizon.into(), "look-ahead");

@@ -1,7 +1,7 @@
 //! `myopia meta`: offline meta-descent.
 
 use clap::Args;
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::vector::Vector;
 use serde::Serialize;
 
@@ -175,7 +175,7 @@ struct Tuning<'a, T> {
 impl<T: Precision> Work<T> for Tuning<'_, T> {
     type Output = Result<(), Ended>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { options, common, problem, descent, ledger, progress } = self;
         let start = options.problem.start(engine, problem)?;
         let steps = (u64::from(options.outer.meta_steps) + 1) * u64::from(options.horizon);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use myopia_core::meta::{Limits, MetaDescent, Rule};
-use myopia_core::online::{Batches, Pace, ShortLookAhead};
+use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use myopia_core::real::Real;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -227,7 +227,7 @@ impl Options {
             Outer::Adam => Rule::adam(),
             Outer::Momentum => Rule::momentum(),
         };
-        let mut limits = Pace::default_limits();
+        let mut limits = RateAndDamping::default_limits();
         for (limits, name) in limits.iter_mut().zip([PaceName::EffectiveRate, PaceName::Momentum]) {
             *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
         }

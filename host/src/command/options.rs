@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::meta::{Limits, MetaDescent, Rule};
 use myopia_core::mlp::Shape;
 use myopia_core::real::Real;
@@ -239,7 +239,7 @@ impl ProblemOptions {
         problem: &Problem<'_, T>,
     ) -> Result<Start<T>, Failure>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let rate = T::from_f64(self.pretrain_rate);
         problem.start(engine, self.pretrain, rate).map_err(|diverged| {
@@ -257,7 +257,7 @@ pub struct Weights<'a, T> {
 impl<T: Precision> Work<T> for Weights<'_, T> {
     type Output = Result<Start<T>, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         self.options.start(engine, self.problem)
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::vector::Vector;
@@ -231,7 +231,7 @@ struct Training<'a, T> {
 impl<T: Precision> Work<T> for Training<'_, T> {
     type Output = Result<(), Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { options, common, problem, cells, ledger } = self;
         let start = options.problem.start(engine, problem)?;
         let horizons = &options.horizon;

@@ -1,9 +1,9 @@
 //! `myopia train`: training with a given schedule.
 
 use clap::Args;
-use myopia_core::engine::Engine;
-use myopia_core::lookahead::{Diverged, Objective};
+use myopia_core::backend::Backend;
 use myopia_core::schedule::InverseTime;
+use myopia_core::unroll::{Diverged, Objective};
 use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +157,7 @@ struct Trained {
 impl<T: Precision> Work<T> for Training<'_, T> {
     type Output = Result<Trained, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { options, common, problem, schedule, ledger } = self;
         let diverged = |diverged: Diverged| match ledger.finish() {
             Ok(()) => Failure::run(format!("training diverged: {diverged}; lower --alpha0")),

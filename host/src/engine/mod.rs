@@ -4,7 +4,7 @@ mod threads;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
-use myopia_core::engine::{Engine, Plain};
+use myopia_core::backend::{Backend, Portable};
 use myopia_core::real::Real;
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use serde::Serialize;
@@ -78,7 +78,7 @@ pub trait Work<T: Real> {
     /// What it yields.
     type Output;
     /// Does it.
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output;
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output;
 }
 
 /// A float with engines for it.
@@ -111,7 +111,7 @@ macro_rules! precision {
                 }
                 #[cfg(not(target_arch = "x86_64"))]
                 let _ = isa;
-                work.on(Threaded(Plain::<$baseline>::new()))
+                work.on(Threaded(Portable::<$baseline>::new()))
             }
         }
     };

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use myopia_core::engine::{Engine, Task};
+use myopia_core::backend::{Backend, Kernel};
 use rayon::Yield;
 
 /// How many pieces of work can be under way at a time.
@@ -58,14 +58,14 @@ impl Drop for Release<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Threaded<G>(pub G);
 
-impl<G: Engine> Engine for Threaded<G> {
+impl<G: Backend> Backend for Threaded<G> {
     type Vector = G::Vector;
     type Elementary = G::Elementary;
-    const SUMS: usize = G::SUMS;
+    const ACCUMULATORS: usize = G::ACCUMULATORS;
     const DENSE: bool = G::DENSE;
 
     #[inline(always)]
-    fn run<K: Task>(self, task: K) -> K::Output {
+    fn run<K: Kernel>(self, task: K) -> K::Output {
         self.0.run(task)
     }
 

@@ -7,8 +7,8 @@
 
 use std::marker::PhantomData;
 
+use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::engine::{Engine, Task};
 use myopia_core::vector::Vector;
 
 macro_rules! engine {
@@ -34,19 +34,19 @@ macro_rules! engine {
 
         impl<V> Copy for $name<V> {}
 
-        impl<V: Vector> Engine for $name<V>
+        impl<V: Vector> Backend for $name<V>
         where
             Libm: Elementary<V::Scalar>,
         {
             type Vector = V;
             type Elementary = Libm;
-            const SUMS: usize = $sums;
+            const ACCUMULATORS: usize = $sums;
             const DENSE: bool = true;
 
             #[inline]
-            fn run<K: Task>(self, task: K) -> K::Output {
+            fn run<K: Kernel>(self, task: K) -> K::Output {
                 #[target_feature(enable = $feature)]
-                fn compiled<K: Task>(task: K) -> K::Output {
+                fn compiled<K: Kernel>(task: K) -> K::Output {
                     task.run()
                 }
                 // SAFETY: `self` was made by `detect`, so the processor has the instructions that `compiled` may use.

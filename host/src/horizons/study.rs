@@ -1,9 +1,9 @@
 //! The work: descents and training runs, spread over the threads, each leaving its state in a ledger.
 
-use myopia_core::engine::Engine;
-use myopia_core::lookahead::Diverged;
+use myopia_core::backend::Backend;
 use myopia_core::meta::MetaDescent;
 use myopia_core::schedule::InverseTime;
+use myopia_core::unroll::Diverged;
 use myopia_core::vector::Vector;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -158,7 +158,7 @@ struct Descend<'a, T> {
 impl<T: Precision + DeserializeOwned> Work<T> for Descend<'_, T> {
     type Output = Result<(), Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { study, descent, unit, tick } = self;
         let mut progress = match unit.state() {
             Some(State::Path(_, Some(_))) => return Ok(()),
@@ -194,7 +194,7 @@ struct Train<'a, T> {
 impl<T: Precision + DeserializeOwned> Work<T> for Train<'_, T> {
     type Output = Result<Training, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { study, record, unit, tick } = self;
         let problem = study.problem;
         let schedule = record.schedule::<T>().with_tangents([]);

@@ -1,7 +1,7 @@
 //! The instructions on which the noisy quadratic runs.
 
+use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::Libm;
-use myopia_core::engine::{Engine, Task};
 use myopia_core::vector::F64x8;
 
 #[cfg(target_arch = "x86_64")]
@@ -11,14 +11,14 @@ use crate::engine::x86::{Avx2, Avx512};
 #[derive(Clone, Copy, Debug)]
 pub struct Native;
 
-impl Engine for Native {
+impl Backend for Native {
     type Vector = F64x8;
     type Elementary = Libm;
-    const SUMS: usize = 8;
+    const ACCUMULATORS: usize = 8;
     const DENSE: bool = false;
 
     #[inline]
-    fn run<K: Task>(self, task: K) -> K::Output {
+    fn run<K: Kernel>(self, task: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         if let Some(engine) = Avx512::<F64x8>::detect() {
             return engine.run(task);

@@ -1,11 +1,11 @@
 //! Trials: training runs that differ in nothing but how learning rate and momentum are set.
 
+use myopia_core::backend::Backend;
 use myopia_core::dual::Dual;
-use myopia_core::engine::Engine;
-use myopia_core::lookahead::Diverged;
 use myopia_core::meta::MetaDescent;
-use myopia_core::online::{Pace, ShortLookAhead};
+use myopia_core::online::{RateAndDamping, ShortLookAhead};
 use myopia_core::sampler::Sampler;
+use myopia_core::unroll::Diverged;
 use myopia_core::vector::Vector;
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
@@ -113,7 +113,7 @@ struct Going<'a, T> {
 impl<T: Precision + DeserializeOwned> Work<T> for Going<'_, T> {
     type Output = Result<Outcome, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
         let Self { shared, trial, unit, tick } = self;
         let problem = shared.problem;
         let judges = Judges::new(problem);
@@ -153,7 +153,7 @@ impl<T: Precision + DeserializeOwned> Work<T> for Going<'_, T> {
 }
 
 /// One step of training, with what comes before it: a point of the curve, an update.
-fn go<G: Engine<Vector: Vector<Scalar = T>>, T: Precision>(
+fn go<G: Backend<Vector: Vector<Scalar = T>>, T: Precision>(
     shared: &Trials<'_, T>,
     judges: &Judges<'_, T>,
     control: &mut Control<T, G>,
@@ -174,30 +174,32 @@ fn go<G: Engine<Vector: Vector<Scalar = T>>, T: Precision>(
 }
 
 /// The state of a trial besides its run.
-struct Control<T, G: Engine> {
+struct Control<T, G: Backend> {
     trial: Trial<T>,
     /// What fixed runs train with, and adapted ones at first.
-    pace: Pace<T>,
+    pace: RateAndDamping<T>,
     momentum: T,
     ahead: Option<Ahead<G>>,
 }
 
 /// Where look-aheads run.
-struct Ahead<G: Engine> {
+struct Ahead<G: Backend> {
     storage: HeapNetwork<G::Vector, 2>,
     sampler: Sampler<Vec<u32>>,
 }
 
-impl<T: Precision, G: Engine<Vector: Vector<Scalar = T>>> Control<T, G> {
+impl<T: Precision, G: Backend<Vector: Vector<Scalar = T>>> Control<T, G> {
     fn new(trial: Trial<T>, _: G, problem: &Problem<'_, T>) -> Self {
         let momentum = problem.momentum;
         let (pace, ahead) = match trial {
-            Trial::Fixed { learning_rate, .. } => (Pace::new(learning_rate, momentum), None),
+            Trial::Fixed { learning_rate, .. } => {
+                (RateAndDamping::new(learning_rate, momentum), None)
+            }
             Trial::Adapted { learning_rate, .. } => {
                 let storage = HeapNetwork::new(&problem.layers, problem.batch);
                 let storage = storage.expect("a problem's layers and batch were checked");
                 let sampler = problem.look_ahead_sampler();
-                (Pace::new(learning_rate, momentum), Some(Ahead { storage, sampler }))
+                (RateAndDamping::new(learning_rate, momentum), Some(Ahead { storage, sampler }))
             }
         };
         Self { trial, pace, momentum, ahead }
@@ -215,7 +217,7 @@ impl<T: Precision, G: Engine<Vector: Vector<Scalar = T>>> Control<T, G> {
     }
 
     /// Takes the steps that `updates` led to, and the batches that they saw.
-    fn catch_up<E: Engine<Vector: Vector<Scalar = T>>>(&mut self, updates: &[Update]) {
+    fn catch_up<E: Backend<Vector: Vector<Scalar = T>>>(&mut self, updates: &[Update]) {
         let (Trial::Adapted { ahead, outer, .. }, Some(room)) = (&mut self.trial, &mut self.ahead)
         else {
             return;

@@ -2,7 +2,7 @@
 
 use myopia_core::digest::Digest;
 use myopia_core::glyphs::Glyphs;
-use myopia_core::mlp::{Batch, Examples, Pair, paired};
+use myopia_core::mlp::{Batch, Dataset, Pair, paired};
 use myopia_core::real::Real;
 
 /// Examples in the order of a file: number i has its non-zero inputs, in pairs, and its label.
@@ -62,7 +62,7 @@ impl<T: Real> ExampleSet<T> {
     }
 }
 
-impl<T: Real> Examples<T> for ExampleSet<T> {
+impl<T: Real> Dataset<T> for ExampleSet<T> {
     #[inline]
     fn append(&self, index: u32, batch: &mut Batch<'_, T>) {
         let index = index as usize;

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
+use myopia_core::backend::Backend;
 use myopia_core::dual::Dual;
-use myopia_core::engine::Engine;
-use myopia_core::lookahead::{Diverged, Objective};
 use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::unroll::{Diverged, Objective};
 use myopia_core::vector::Vector;
 
 mod examples;
@@ -148,7 +148,7 @@ impl<T: Real> Problem<'_, T> {
     /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the velocity is then dropped.
     pub fn start<G>(&self, engine: G, steps: u32, learning_rate: T) -> Result<Start<T>, Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let shape = Shape::new(&self.layers).expect("a problem's layers were checked");
         let weights: Vec<T> =
@@ -172,7 +172,7 @@ impl<T: Real> Problem<'_, T> {
         tick: impl Fn(),
     ) -> Result<Outlook<T>, Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         let mut run = self.run::<G, 3>(engine, start);
         run.train(&schedule.with_tangents(PARAMETERS), 0..horizon, |_, _, _| tick())?;
@@ -187,7 +187,7 @@ impl<T: Real> Problem<'_, T> {
     /// When that was a run of another problem, or with another number of tangents.
     pub fn restore<G, const P: usize>(&self, engine: G, snapshot: &Snapshot<T>) -> Run<'_, G, P>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         Run::restore(self, engine, snapshot, Stream::Batches)
     }
@@ -195,7 +195,7 @@ impl<T: Real> Problem<'_, T> {
     /// A training run from `start` on the batches of a look-ahead: the same ones each time.
     pub fn run<G, const P: usize>(&self, engine: G, start: &Start<T>) -> Run<'_, G, P>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
     {
         Run::new(self, engine, start, Stream::Batches)
     }

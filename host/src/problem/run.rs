@@ -3,20 +3,20 @@
 use std::iter::{from_fn, once};
 use std::ops::Range;
 
+use myopia_core::backend::{Backend, Scalar};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Scalar};
-use myopia_core::lookahead::{Diverged, Objective, Training, objective};
 use myopia_core::mlp::Network;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::InverseTime;
+use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
 use serde::{Deserialize, Serialize};
 
 use super::{ExampleSet, Problem, Start, Stream};
 use crate::network::HeapNetwork;
 
 /// One training run of a problem, with P tangents.
-pub struct Run<'a, G: Engine, const P: usize> {
+pub struct Run<'a, G: Backend, const P: usize> {
     pub(super) problem: &'a Problem<'a, Scalar<G>>,
     pub(super) engine: G,
     pub(super) storage: HeapNetwork<G::Vector, P>,
@@ -35,7 +35,7 @@ pub struct Snapshot<T> {
     pub numbers: Vec<T>,
 }
 
-impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
+impl<'a, G: Backend, const P: usize> Run<'a, G, P> {
     pub(super) fn new(
         problem: &'a Problem<'a, Scalar<G>>,
         engine: G,
@@ -95,7 +95,7 @@ impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
         observe: impl FnMut(u32, Scalar<G>, Scalar<G>),
     ) -> Result<(), Diverged> {
         let (mut network, mut batch) = self.storage.network(self.engine);
-        let training = Training {
+        let training = InnerLoop {
             schedule: *schedule,
             momentum: self.problem.momentum,
             batch: self.problem.batch,
@@ -109,7 +109,7 @@ impl<'a, G: Engine, const P: usize> Run<'a, G, P> {
     pub fn step(&mut self, learning_rate: Scalar<G>, momentum: Scalar<G>) -> Result<(), Diverged> {
         let (mut network, mut batch) = self.storage.network(self.engine);
         let schedule = InverseTime::constant(Dual::constant(learning_rate));
-        let training = Training { schedule, momentum, batch: self.problem.batch };
+        let training = InnerLoop { schedule, momentum, batch: self.problem.batch };
         let (examples, k) = (&self.problem.data.training, self.done);
         self.done += 1;
         training.run(&mut network, &mut batch, &mut self.sampler, examples, k..k + 1, |_, _, _| {})

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use myopia_core::backend::{Backend, Scalar};
 use myopia_core::dual::Dual;
-use myopia_core::engine::{Engine, Scalar};
-use myopia_core::lookahead::{Diverged, Objective, Training};
 use myopia_core::mlp::Batch;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::InverseTime;
+use myopia_core::unroll::{Diverged, InnerLoop, Objective};
 
 use super::{Problem, Run, Start};
 use crate::network::HeapBatch;
@@ -17,7 +17,7 @@ use crate::network::HeapBatch;
 const BATCHES: usize = 8;
 
 /// Runs of one problem from one start, each with a schedule of its own, to the bits of [`Run::train`] for one after the other.
-pub struct Together<'a, G: Engine, const P: usize> {
+pub struct Together<'a, G: Backend, const P: usize> {
     problem: &'a Problem<'a, Scalar<G>>,
     sampler: Sampler<Vec<u32>>,
     /// The batches to come.
@@ -29,7 +29,7 @@ pub struct Together<'a, G: Engine, const P: usize> {
     ended: Vec<Result<(), Diverged>>,
 }
 
-impl<'a, G: Engine, const P: usize> Together<'a, G, P> {
+impl<'a, G: Backend, const P: usize> Together<'a, G, P> {
     /// A run for each of `schedules`.
     pub fn new(
         problem: &'a Problem<'a, Scalar<G>>,
@@ -67,7 +67,7 @@ impl<'a, G: Engine, const P: usize> Together<'a, G, P> {
             for (place, ((run, schedule), ended)) in each.enumerate() {
                 let (mut network, _) = run.storage.network(run.engine);
                 let (schedule, momentum) = (*schedule, problem.momentum);
-                let training = Training { schedule, momentum, batch: problem.batch };
+                let training = InnerLoop { schedule, momentum, batch: problem.batch };
                 for (k, batch) in these.clone().zip(&batches) {
                     if ended.is_ok() {
                         let observe = |k, rate, loss| observe(place, k, rate, loss);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
@@ -80,7 +80,7 @@ pub fn train<T, G>(
 ) -> Result<Vec<Vec<Row>>, Failure>
 where
     T: Real,
-    G: Engine<Vector: Vector<Scalar = T>>,
+    G: Backend<Vector: Vector<Scalar = T>>,
 {
     let rounded = cells.iter().map(|(_, schedule)| {
         let InverseTime { alpha0, time_constant, beta } = *schedule;

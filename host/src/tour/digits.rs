@@ -1,6 +1,6 @@
 //! The bias on a network: synthetic digits, 64-32-10, batches of 10.
 
-use myopia_core::engine::Engine;
+use myopia_core::backend::Backend;
 use myopia_core::meta::{MetaDescent, Rule};
 use myopia_core::schedule::InverseTime;
 use myopia_core::vector::Vector;
@@ -61,7 +61,7 @@ impl Study for Digits {
 
 fn start<G>(problem: &Problem<'_, f32>, engine: G) -> Result<Start<f32>, Failure>
 where
-    G: Engine<Vector: Vector<Scalar = f32>>,
+    G: Backend<Vector: Vector<Scalar = f32>>,
 {
     problem.start(engine, 0, 0.0).map_err(|e| Failure::run(e.to_string()))
 }
@@ -75,7 +75,7 @@ struct Tune<'a> {
 impl Work<f32> for Tune<'_> {
     type Output = Result<Vec<Record>, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
         let start = start(&self.problem, engine)?;
         let mut records = Vec::new();
         self.descent
@@ -93,8 +93,8 @@ struct Train<'a> {
 impl Work<f32> for Train<'_> {
     type Output = Result<Vec<(u32, f64)>, Failure>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
-        let diverged = |e: myopia_core::lookahead::Diverged| Failure::run(e.to_string());
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+        let diverged = |e: myopia_core::unroll::Diverged| Failure::run(e.to_string());
         let start = start(&self.problem, engine)?;
         let validation = self.problem.objective_indices();
         let mut run = self.problem.run::<G, 0>(engine, &start);

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, fs};
 
-use myopia_core::engine::Plain;
+use myopia_core::backend::Portable;
 use myopia_core::experiments::cost::{INPUTS, STEPS, evaluate, prepare, train};
-use myopia_core::experiments::{Descent, EXPERIMENTS, Full};
+use myopia_core::experiments::{EXPERIMENTS, Full, MetaDescentNet};
 use myopia_core::schedule::{PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, Vector};
 use serde::Serialize;
@@ -218,23 +218,24 @@ impl Vector for Counting {
     fn set_lane(&mut self, lane: usize, x: f32) {
         self.0.set_lane(lane, x);
     }
-    fn gated(self, gate: Self) -> Self {
-        Self(self.0.gated(gate.0))
+    fn select_positive(self, gate: Self) -> Self {
+        Self(self.0.select_positive(gate.0))
     }
-    fn above_zero(self) -> usize {
-        self.0.above_zero()
+    fn positive_mask(self) -> usize {
+        self.0.positive_mask()
     }
-    fn of_bits(bits: usize) -> Self {
-        Self(F32x4::of_bits(bits))
+    fn from_mask(bits: usize) -> Self {
+        Self(F32x4::from_mask(bits))
     }
 }
 
 /// The multiply-accumulates of the work that the firmware counts instructions of.
 fn products<const P: usize>(directions: [Parameter; P]) -> Counts {
     let counted = INPUTS.map(|inputs| {
-        let mut storage = HeapNetwork::<Counting, P>::new(Descent::SIZES, Descent::BATCH)
-            .expect("the experiments' networks are valid");
-        let (mut network, mut batch) = storage.network(Plain::<Counting>::new());
+        let mut storage =
+            HeapNetwork::<Counting, P>::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH)
+                .expect("the experiments' networks are valid");
+        let (mut network, mut batch) = storage.network(Portable::<Counting>::new());
         prepare(&mut network, &mut batch, inputs);
         let before = PRODUCTS.load(Ordering::Relaxed);
         evaluate(&mut network, &batch);
@@ -250,7 +251,7 @@ fn products<const P: usize>(directions: [Parameter; P]) -> Counts {
 /// The report as Markdown: what `firmware/COST.md` holds.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (layers, batch) = (Descent::SIZES, Descent::BATCH);
+        let (layers, batch) = (MetaDescentNet::SIZES, MetaDescentNet::BATCH);
         let layers = layers.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
         writeln!(
             f,

@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
+use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::{Elementary, Libm, Micromath};
-use myopia_core::engine::{Engine, Task};
 use myopia_core::experiments::{
-    Descent, EXAMPLES, Failed, Learner, Quadratic, Training, Workspace,
+    EXAMPLES, Failed, Learner, MetaDescentNet, Quadratic, TrainingNet, Workspace,
 };
 use myopia_core::vector::{F32x8, F64x8, Vector};
 use rayon::ThreadPoolBuilder;
@@ -42,7 +42,7 @@ struct Experiments<'a> {
 impl Work<f32> for Experiments<'_> {
     type Output = Vec<String>;
 
-    fn on<G: Engine<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
+    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
         local_log(self.label, &mut OnHeap::new(engine))
     }
 }
@@ -51,20 +51,20 @@ impl Work<f32> for Experiments<'_> {
 #[derive(Clone, Copy)]
 struct With<G, V, E>(G, PhantomData<(V, E)>);
 
-impl<G: Engine, V: Vector, E: Elementary<V::Scalar>> Engine for With<G, V, E> {
+impl<G: Backend, V: Vector, E: Elementary<V::Scalar>> Backend for With<G, V, E> {
     type Vector = V;
     type Elementary = E;
-    const SUMS: usize = G::SUMS;
+    const ACCUMULATORS: usize = G::ACCUMULATORS;
     const DENSE: bool = G::DENSE;
 
     #[inline(always)]
-    fn run<K: Task>(self, task: K) -> K::Output {
+    fn run<K: Kernel>(self, task: K) -> K::Output {
         self.0.run(task)
     }
 }
 
 /// Room for all experiments on the heap, for an engine with vectors of any width.
-struct OnHeap<G: Engine> {
+struct OnHeap<G: Backend> {
     engine: G,
     quadratic_f32: Quadratic<F32x8>,
     quadratic_f64: Quadratic<F64x8>,
@@ -73,15 +73,15 @@ struct OnHeap<G: Engine> {
     order: [u32; EXAMPLES],
 }
 
-impl<G: Engine> OnHeap<G> {
+impl<G: Backend> OnHeap<G> {
     fn new(engine: G) -> Self {
         let sizes = "the experiments' networks are valid";
         Self {
             engine,
             quadratic_f32: Quadratic::<F32x8>::new(),
             quadratic_f64: Quadratic::<F64x8>::new(),
-            training: HeapNetwork::new(Training::SIZES, Training::BATCH).expect(sizes),
-            descent: HeapNetwork::new(Descent::SIZES, Descent::BATCH).expect(sizes),
+            training: HeapNetwork::new(TrainingNet::SIZES, TrainingNet::BATCH).expect(sizes),
+            descent: HeapNetwork::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH).expect(sizes),
             order: [0; EXAMPLES],
         }
     }
@@ -91,7 +91,7 @@ impl<G: Engine> OnHeap<G> {
     }
 }
 
-impl<G: Engine<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
+impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
     const IS_FULL: bool = true;
     type QuadraticF32 = With<G, F32x8, Libm>;
     type QuadraticF64 = With<G, F64x8, Libm>;

@@ -6,9 +6,9 @@
 
 use core::ops::Range;
 
+use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
-use crate::engine::{Engine, Scalar};
-use crate::mlp::{Batch, Coefficient, Examples, Network, NonFinite, Quantity, finite};
+use crate::mlp::{Batch, Coefficient, Dataset, Network, NonFinite, Quantity, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::schedule::InverseTime;
@@ -38,7 +38,7 @@ impl core::error::Error for Diverged {}
 
 /// How training runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Training<T, const P: usize, M = T> {
+pub struct InnerLoop<T, const P: usize, M = T> {
     /// The learning rate of each step, with its tangents.
     pub schedule: InverseTime<Dual<T, P>>,
     /// μ: a constant, or a [`Dual`] with its tangents.
@@ -47,7 +47,7 @@ pub struct Training<T, const P: usize, M = T> {
     pub batch: usize,
 }
 
-impl<T: Real, const P: usize, M: Copy> Training<T, P, M> {
+impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
     /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for one.
     ///
     /// After each step `observe` is given its number, its learning rate and the mean loss of its batch before the update.
@@ -57,12 +57,12 @@ impl<T: Real, const P: usize, M: Copy> Training<T, P, M> {
         network: &mut Network<'_, G, P>,
         batch: &mut Batch<'_, T>,
         sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
-        examples: &impl Examples<T>,
+        examples: &impl Dataset<T>,
         steps: Range<u32>,
         mut observe: impl FnMut(u32, T, T),
     ) -> Result<(), Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
         M: Coefficient<G::Vector, P>,
     {
         for k in steps {
@@ -81,7 +81,7 @@ impl<T: Real, const P: usize, M: Copy> Training<T, P, M> {
         mut observe: impl FnMut(u32, T, T),
     ) -> Result<(), Diverged>
     where
-        G: Engine<Vector: Vector<Scalar = T>>,
+        G: Backend<Vector: Vector<Scalar = T>>,
         M: Coefficient<G::Vector, P>,
     {
         let rate = self.schedule.learning_rate::<G::Elementary>(k);
@@ -104,10 +104,10 @@ pub struct Objective<T, const P: usize> {
 
 /// The mean loss over the examples numbered `indices`, taken a full batch at a time: the examples of a batch are summed by
 /// one [`Sum`], the batches by another.
-pub fn objective<G: Engine, const P: usize>(
+pub fn objective<G: Backend, const P: usize>(
     network: &mut Network<'_, G, P>,
     batch: &mut Batch<'_, Scalar<G>>,
-    examples: &impl Examples<Scalar<G>>,
+    examples: &impl Dataset<Scalar<G>>,
     indices: &[u32],
 ) -> Result<Objective<Scalar<G>, P>, Diverged> {
     let mut losses = Sum::default();
