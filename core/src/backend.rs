@@ -1,4 +1,4 @@
-//! What a kernel runs on: which vector, which elementary functions, and which instructions.
+//! What a kernel runs on: which vector, which instructions, how many threads.
 //!
 //! A kernel is written once, as a [`Kernel`] of plain loops. A [`Backend`] decides which instructions the compiler
 //! may use for it; it cannot decide what is computed. On a device the backend is [`Portable`]; the host has one for
@@ -6,7 +6,6 @@
 
 use core::marker::PhantomData;
 
-use crate::elementary::{Elementary, Libm};
 use crate::vector::Vector;
 
 /// A piece of work whose body is compiled into whatever a [`Backend`] calls it from.
@@ -33,8 +32,6 @@ pub trait Kernel {
 pub trait Backend: Copy + Send + Sync {
     /// The block in which rows are stored.
     type Vector: Vector;
-    /// Where elementary functions come from.
-    type Elementary: Elementary<Scalar<Self>>;
     /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition, few enough to leave
     /// registers for operands and to let a tile of the matrix stay in the nearest cache.
     const ACCUMULATORS: usize;
@@ -45,8 +42,9 @@ pub trait Backend: Copy + Send + Sync {
     /// Runs `task` with this backend's instructions.
     fn run<K: Kernel>(self, task: K) -> K::Output;
 
-    /// How many pieces of work can be under way at a time.
-    fn threads(self) -> usize {
+    /// How many threads are worth waking for `multiply_adds` multiply-adds on P + 1 planes.
+    fn threads(self, multiply_adds: usize) -> usize {
+        let _ = multiply_adds;
         1
     }
 
@@ -66,32 +64,31 @@ pub type Scalar<G> = <<G as Backend>::Vector as Vector>::Scalar;
 
 /// The instructions the crate was compiled for: the specification, and the backend of every device.
 #[derive(Debug)]
-pub struct Portable<V, E = Libm>(PhantomData<(V, E)>);
+pub struct Portable<V>(PhantomData<V>);
 
-impl<V, E> Portable<V, E> {
+impl<V> Portable<V> {
     /// The backend; it holds nothing.
     pub const fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<V, E> Default for Portable<V, E> {
+impl<V> Default for Portable<V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<V, E> Clone for Portable<V, E> {
+impl<V> Clone for Portable<V> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<V, E> Copy for Portable<V, E> {}
+impl<V> Copy for Portable<V> {}
 
-impl<V: Vector, E: Elementary<V::Scalar>> Backend for Portable<V, E> {
+impl<V: Vector> Backend for Portable<V> {
     type Vector = V;
-    type Elementary = E;
     const ACCUMULATORS: usize = 8;
     const DENSE: bool = false;
 

@@ -5,15 +5,13 @@
 //! η = α/(1 − μ), by which a constant gradient moves the weights in the long run, and the damping 1 − μ. A
 //! [`MetaDescent<T, 2>`] steps along their logarithms.
 
-use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::meta::{Limits, MetaDescent};
-use crate::mlp::{Batch, Dataset, Network, NonFinite, finite};
+use crate::mlp::{Batch, Dataset, Model, NonFinite, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::unroll::Diverged;
-use crate::vector::Vector;
 
 /// Learning rate and momentum as effective rate and damping.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,17 +103,14 @@ impl ShortLookAhead {
     ///
     /// `network` starts as the training stands, parameters and velocity without tangents; afterwards it is the network
     /// that was looked ahead to.
-    pub fn run<G, T: Real>(
+    pub fn run<T: Real, N: Model<T, 2, Dual<T, 2>> + ?Sized>(
         &self,
-        network: &mut Network<'_, G, 2>,
+        network: &mut N,
         batch: &mut Batch<'_, T>,
         sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
         examples: &impl Dataset<T>,
         pace: RateAndDamping<T>,
-    ) -> Result<Dual<T, 2>, Diverged>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-    {
+    ) -> Result<Dual<T, 2>, Diverged> {
         let (learning_rate, momentum) = pace.with_tangents();
         batch.fill(examples, sampler.next_batch(self.batch));
         for k in 0..self.steps {

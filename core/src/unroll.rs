@@ -6,14 +6,13 @@
 
 use core::ops::Range;
 
-use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
-use crate::mlp::{Batch, Coefficient, Dataset, Network, NonFinite, Quantity, finite};
+use crate::elementary::Elementary;
+use crate::mlp::{Batch, Dataset, Evaluate, Model, NonFinite, Quantity, finite};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::schedule::InverseTime;
 use crate::sum::Sum;
-use crate::vector::Vector;
 
 /// Where a look-ahead left the finite range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,39 +51,31 @@ impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
     ///
     /// After each step `observe` is given its number, its learning rate and the mean loss of its batch before the update.
     /// A run may be cut anywhere: `0..50` and then `50..100` is `0..100`.
-    pub fn run<G>(
+    pub fn run<E: Elementary<T>, N: Model<T, P, M> + ?Sized>(
         &self,
-        network: &mut Network<'_, G, P>,
+        network: &mut N,
         batch: &mut Batch<'_, T>,
         sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
         examples: &impl Dataset<T>,
         steps: Range<u32>,
         mut observe: impl FnMut(u32, T, T),
-    ) -> Result<(), Diverged>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-        M: Coefficient<G::Vector, P>,
-    {
+    ) -> Result<(), Diverged> {
         for k in steps {
             batch.fill(examples, sampler.next_batch(self.batch));
-            self.step(network, batch, k, &mut observe)?;
+            self.step::<E, N>(network, batch, k, &mut observe)?;
         }
         Ok(())
     }
 
     /// Step number `k`, on `batch`.
-    pub fn step<G>(
+    pub fn step<E: Elementary<T>, N: Model<T, P, M> + ?Sized>(
         &self,
-        network: &mut Network<'_, G, P>,
+        network: &mut N,
         batch: &Batch<'_, T>,
         k: u32,
         mut observe: impl FnMut(u32, T, T),
-    ) -> Result<(), Diverged>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-        M: Coefficient<G::Vector, P>,
-    {
-        let rate = self.schedule.learning_rate::<G::Elementary>(k);
+    ) -> Result<(), Diverged> {
+        let rate = self.schedule.learning_rate::<E>(k);
         let loss = network
             .step(batch, rate, self.momentum)
             .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
@@ -104,12 +95,12 @@ pub struct Objective<T, const P: usize> {
 
 /// The mean loss over the examples numbered `indices`, taken a full batch at a time: the examples of a batch are summed by
 /// one [`Sum`], the batches by another.
-pub fn objective<G: Backend, const P: usize>(
-    network: &mut Network<'_, G, P>,
-    batch: &mut Batch<'_, Scalar<G>>,
-    examples: &impl Dataset<Scalar<G>>,
+pub fn objective<T: Real, N: Evaluate<T, P> + ?Sized, const P: usize>(
+    network: &mut N,
+    batch: &mut Batch<'_, T>,
+    examples: &impl Dataset<T>,
     indices: &[u32],
-) -> Result<Objective<Scalar<G>, P>, Diverged> {
+) -> Result<Objective<T, P>, Diverged> {
     let mut losses = Sum::default();
     let mut correct = 0;
     for chunk in indices.chunks(batch.capacity().max(1)) {
@@ -118,10 +109,10 @@ pub fn objective<G: Backend, const P: usize>(
         losses.add(found.loss);
         correct += found.correct;
     }
-    let count = Scalar::<G>::from_u32(indices.len() as u32);
+    let count = T::from_u32(indices.len() as u32);
     let loss = losses.total().divided(count);
     finite(loss).map_err(|NonFinite(quantity)| Diverged { step: None, quantity })?;
-    Ok(Objective { loss, accuracy: Scalar::<G>::from_u32(correct) / count })
+    Ok(Objective { loss, accuracy: T::from_u32(correct) / count })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the promise of the numeric contract. Whoever changes one of them says why in one sentence of the commit message.
 
 use myopia_core::backend::{Backend, Portable};
+use myopia_core::elementary::Libm;
 use myopia_core::fixed_network;
 use myopia_core::glyphs::{CLASSES, Glyphs, PIXELS};
 use myopia_core::mlp::{Batch, Network};
@@ -35,7 +36,9 @@ where
     let schedule = InverseTime::new(0.1, 20.0, 1.0).unwrap().with_tangents(PARAMETERS);
     let training = InnerLoop { schedule, momentum: 0.9, batch: 10 };
     let glyphs = Glyphs { seed: 1 };
-    training.run(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {}).unwrap();
+    training
+        .run::<Libm, _>(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {})
+        .unwrap();
     let judged: Vec<u32> = (200..300).collect();
     let loss = objective(&mut network, &mut batch, &glyphs, &judged).unwrap().loss;
     let [alpha0, time_constant, beta] = loss.tangents;

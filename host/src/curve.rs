@@ -2,13 +2,10 @@
 
 use std::io::{self, Write};
 
-use myopia_core::backend::{Backend, Scalar};
-use myopia_core::real::Real;
 use myopia_core::unroll::Diverged;
-use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::{ExampleSet, ObjectiveSet, Problem, Run};
+use crate::problem::{ObjectiveSet, Problem, Set, TrainingRun};
 
 /// A training run at one step: losses are means in nats, errors the shares of examples classified wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,54 +66,47 @@ impl Point {
     }
 }
 
-/// The sets a run is judged on, chosen once.
-pub struct Judges<'a, T> {
-    training: &'a ExampleSet<T>,
-    test: &'a ExampleSet<T>,
+/// The sets a run is evaluated on, chosen once.
+pub struct Evaluator {
     trained_on: Vec<u32>,
     held_out: Option<Vec<u32>>,
     tested_on: Vec<u32>,
 }
 
-impl<'a, T: Real> Judges<'a, T> {
-    /// The judges of a problem: as many of the examples trained on as may be held out, the held-out ones if the objective
+impl Evaluator {
+    /// That of a problem: as many of the examples trained on as may be held out, the held-out ones if the objective
     /// holds them out, all test examples.
-    pub fn new(problem: &Problem<'a, T>) -> Self {
+    pub fn new(problem: &Problem<'_>) -> Self {
         let data = problem.data;
         let shown = problem.trained_on().min(data.held_out.max(1));
         let held_out = problem.objective == ObjectiveSet::Validation;
         Self {
-            training: &data.training,
-            test: &data.test,
             trained_on: (0..shown as u32).collect(),
             held_out: held_out.then(|| problem.objective_indices()),
-            tested_on: (0..data.test.len() as u32).collect(),
+            tested_on: (0..data.len(Set::Test) as u32).collect(),
         }
     }
 
-    /// What they say of `run`, whose next step has this learning rate and momentum.
+    /// Losses and errors of `run`, whose next step has this learning rate and momentum.
     ///
     /// # Errors
     /// When a loss is not finite.
-    pub fn point<G, const P: usize>(
+    pub fn evaluate(
         &self,
-        run: &mut Run<'_, G, P>,
-        learning_rate: T,
-        momentum: T,
-    ) -> Result<Point, Diverged>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-    {
-        let (training_loss, training_error) = judged(run, self.training, &self.trained_on)?;
-        let (test_loss, test_error) = judged(run, self.test, &self.tested_on)?;
+        run: &mut dyn TrainingRun,
+        learning_rate: f64,
+        momentum: f64,
+    ) -> Result<Point, Diverged> {
+        let (training_loss, training_error) = on(run, Set::Training, &self.trained_on)?;
+        let (test_loss, test_error) = on(run, Set::Test, &self.tested_on)?;
         let held_out = match &self.held_out {
-            Some(indices) => Some(judged(run, self.training, indices)?),
+            Some(indices) => Some(on(run, Set::Training, indices)?),
             None => None,
         };
         Ok(Point {
             step: run.steps(),
-            learning_rate: learning_rate.to_f64(),
-            momentum: momentum.to_f64(),
+            learning_rate,
+            momentum,
             training_loss,
             training_error,
             validation_loss: held_out.map(|(loss, _)| loss),
@@ -127,15 +117,11 @@ impl<'a, T: Real> Judges<'a, T> {
     }
 }
 
-/// Loss and error on the examples numbered `indices`.
-fn judged<G: Backend, const P: usize>(
-    run: &mut Run<'_, G, P>,
-    examples: &ExampleSet<Scalar<G>>,
-    indices: &[u32],
-) -> Result<(f64, f64), Diverged> {
-    let found = run.judge(examples, indices)?;
+/// Loss and error on the examples of `set` numbered `indices`.
+fn on(run: &mut dyn TrainingRun, set: Set, indices: &[u32]) -> Result<(f64, f64), Diverged> {
+    let found = run.evaluate(set, indices)?;
     // Counted again, so that 270 errors among 10,000 are 0.027 and not a single-precision neighbour.
     let count = indices.len() as f64;
-    let correct = (found.accuracy.to_f64() * count).round();
-    Ok((found.loss.value.to_f64(), (count - correct) / count))
+    let correct = (found.accuracy * count).round();
+    Ok((found.loss.value, (count - correct) / count))
 }

@@ -2,18 +2,15 @@
 
 use std::io::{self, Write};
 
-use myopia_core::backend::Backend;
-use myopia_core::meta::MetaDescent;
-use myopia_core::real::Real;
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::Diverged;
-use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Keeper;
 use crate::failure::Failure;
+use crate::outer::OuterOptimizer;
 use crate::output::csv;
-use crate::problem::{Problem, Snapshot, Start};
+use crate::problem::{InitialParams, Problem, Set, Snapshot, Tangents};
 
 /// One line of `trajectory.csv`: a schedule, the objective it reaches, and the derivatives there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,23 +35,15 @@ pub struct Record {
 
 impl Record {
     /// The record of a schedule and its objective.
-    pub fn new<T: Real>(
+    pub fn new(
         meta_step: u32,
-        schedule: InverseTime<T>,
-        loss: T,
-        derivatives: [T; 3],
+        schedule: InverseTime<f64>,
+        loss: f64,
+        derivatives: [f64; 3],
     ) -> Self {
-        let [d_alpha0, d_time_constant, d_beta] = derivatives.map(T::to_f64);
-        Self {
-            meta_step,
-            alpha0: schedule.alpha0.to_f64(),
-            time_constant: schedule.time_constant.to_f64(),
-            beta: schedule.beta.to_f64(),
-            loss: loss.to_f64(),
-            d_alpha0,
-            d_time_constant,
-            d_beta,
-        }
+        let InverseTime { alpha0, time_constant, beta } = schedule;
+        let [d_alpha0, d_time_constant, d_beta] = derivatives;
+        Self { meta_step, alpha0, time_constant, beta, loss, d_alpha0, d_time_constant, d_beta }
     }
 
     /// Writes a trajectory as CSV, a line for each record.
@@ -72,18 +61,15 @@ impl Record {
         csv::write(to, &header, records)
     }
 
-    /// The derivatives with respect to α₀, K and β, rounded to `T`: exact when the record was made from `T`.
-    pub fn derivatives<T: Real>(&self) -> [T; 3] {
-        [self.d_alpha0, self.d_time_constant, self.d_beta].map(T::from_f64)
+    /// The derivatives with respect to α₀, K and β.
+    pub fn derivatives(&self) -> [f64; 3] {
+        [self.d_alpha0, self.d_time_constant, self.d_beta]
     }
 
-    /// The schedule, rounded to `T`: exact when the record was made from `T`.
-    pub fn schedule<T: Real>(&self) -> InverseTime<T> {
-        InverseTime {
-            alpha0: T::from_f64(self.alpha0),
-            time_constant: T::from_f64(self.time_constant),
-            beta: T::from_f64(self.beta),
-        }
+    /// The schedule.
+    pub fn schedule(&self) -> InverseTime<f64> {
+        let Self { alpha0, time_constant, beta, .. } = *self;
+        InverseTime { alpha0, time_constant, beta }
     }
 }
 
@@ -115,36 +101,30 @@ impl std::fmt::Display for DivergedAt {
 }
 
 /// How a meta-descent runs.
-pub struct Descent<T> {
-    /// Where the schedule starts.
-    pub schedule: InverseTime<T>,
-    /// The outer optimizer.
-    pub outer: MetaDescent<T>,
-    /// T, the steps of each look-ahead.
+pub struct MetaDescent {
+    /// Where the schedule starts, exact in the problem's float.
+    pub schedule: InverseTime<f64>,
+    /// The outer optimizer, fresh.
+    pub outer: OuterOptimizer,
+    /// T, the steps of each unroll.
     pub horizon: u32,
     /// How many meta-steps.
     pub meta_steps: u32,
 }
 
 /// How far a meta-descent has come, for a checkpoint. The outer optimizer's state follows from the records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress<T> {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
     /// What was found.
     pub records: Vec<Record>,
-    /// The look-ahead under way.
-    pub look_ahead: Option<Snapshot<T>>,
+    /// The unroll under way.
+    pub unroll: Option<Snapshot>,
 }
 
-impl<T> Default for Progress<T> {
-    fn default() -> Self {
-        Self { records: Vec::new(), look_ahead: None }
-    }
-}
-
-impl<T: Real> Progress<T> {
-    /// How many steps of training that took with look-aheads of `horizon` steps.
+impl Progress {
+    /// How many steps of training that took with unrolls of `horizon` steps.
     pub fn steps(&self, horizon: u32) -> u64 {
-        let under_way = self.look_ahead.as_ref().map_or(0, |snapshot| snapshot.steps);
+        let under_way = self.unroll.as_ref().map_or(0, |snapshot| snapshot.steps);
         self.records.len() as u64 * u64::from(horizon) + u64::from(under_way)
     }
 }
@@ -169,67 +149,65 @@ impl From<Ended> for Failure {
     }
 }
 
-impl<T: Real> Descent<T> {
+impl MetaDescent {
     /// Runs it from `start`: `meta_steps + 1` records, the first at the schedule it starts from. `tick` is called after each
     /// step of training, `observe` with each record.
-    pub fn run<G>(
+    ///
+    /// # Errors
+    /// When an unroll diverges.
+    pub fn run(
         self,
-        engine: G,
-        problem: &Problem<'_, T>,
-        start: &Start<T>,
-        tick: impl Fn(),
-        observe: impl FnMut(&Record),
-    ) -> Result<(), Ended>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-    {
-        self.go_on(engine, problem, start, &mut Progress::default(), &(), tick, observe)
+        problem: &Problem<'_>,
+        start: &InitialParams,
+        tick: &mut dyn FnMut(),
+        observe: &mut dyn FnMut(&Record),
+    ) -> Result<(), Ended> {
+        self.go_on(problem, start, &mut Progress::default(), &(), tick, observe)
     }
 
     /// Goes on from `progress`, the same descent's, to the same bits as if it had never ended. `progress` then holds all
     /// records, also when the descent ends early; between steps it is left with `keeper`.
-    #[expect(clippy::too_many_arguments, reason = "a descent, where it runs, and who watches")]
-    pub fn go_on<G>(
+    ///
+    /// # Errors
+    /// When an unroll diverges, or `keeper` refuses to go on.
+    pub fn go_on(
         mut self,
-        engine: G,
-        problem: &Problem<'_, T>,
-        start: &Start<T>,
-        progress: &mut Progress<T>,
-        keeper: &impl Keeper<Progress<T>>,
-        tick: impl Fn(),
-        mut observe: impl FnMut(&Record),
-    ) -> Result<(), Ended>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-    {
+        problem: &Problem<'_>,
+        start: &InitialParams,
+        progress: &mut Progress,
+        keeper: &impl Keeper<Progress>,
+        tick: &mut dyn FnMut(),
+        observe: &mut dyn FnMut(&Record),
+    ) -> Result<(), Ended> {
         let objective_set = problem.objective_indices();
-        let Progress { records, look_ahead } = progress;
+        let Progress { records, unroll } = progress;
         for record in &*records {
-            self.schedule = self.outer.step::<G::Elementary>(self.schedule, record.derivatives());
+            self.schedule = self.outer.step(self.schedule, record.derivatives());
         }
         while records.len() as u64 <= u64::from(self.meta_steps) {
             let meta_step = records.len() as u32;
             let diverged = |diverged: Diverged| {
-                let parameters = self.schedule.parameters().map(T::to_f64);
+                let parameters = self.schedule.parameters();
                 Ended::Diverged(DivergedAt { meta_step, parameters, diverged })
             };
-            let mut run = match look_ahead.take() {
-                Some(snapshot) => problem.restore::<G, 3>(engine, &snapshot),
-                None => problem.run::<G, 3>(engine, start),
+            let restored = match unroll.take() {
+                Some(snapshot) => problem.restore(Tangents::Schedule, &snapshot),
+                None => None,
             };
-            let schedule = self.schedule.with_tangents(PARAMETERS);
+            let mut run = restored.unwrap_or_else(|| problem.run(Tangents::Schedule, start));
             for k in run.steps()..self.horizon {
-                run.train(&schedule, k..k + 1, |_, _, _| tick()).map_err(diverged)?;
+                let step = k..k + 1;
+                run.train(&self.schedule, step, &mut |_, _, _| tick()).map_err(diverged)?;
                 keeper.pause(|| Progress {
                     records: records.clone(),
-                    look_ahead: Some(run.snapshot()),
+                    unroll: Some(run.snapshot()),
                 })?;
             }
-            let found = run.judge(&problem.data.training, &objective_set).map_err(diverged)?.loss;
+            let found = run.evaluate(Set::Training, &objective_set).map_err(diverged)?.loss;
             let record = Record::new(meta_step, self.schedule, found.value, found.tangents);
             observe(&record);
             records.push(record);
-            self.schedule = self.outer.step::<G::Elementary>(self.schedule, found.tangents);
+            self.schedule = self.outer.step(self.schedule, found.tangents);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 use super::workspace::MetaDescentNet;
 use crate::backend::Backend;
 use crate::dual::Dual;
+use crate::elementary::Elementary;
 use crate::glyphs::{CLASSES, PIXELS};
 use crate::mlp::{Batch, Dataset, Network, NonFinite};
 use crate::rng::Pcg32;
@@ -35,8 +36,8 @@ impl Dataset<f32> for Dense {
 }
 
 /// A fresh network and a batch with `inputs` non-zero inputs in each example.
-pub fn prepare<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
-    network: &mut Network<'_, G, P>,
+pub fn prepare<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
+    network: &mut Network<'_, G, P, E>,
     batch: &mut Batch<'_, f32>,
     inputs: usize,
 ) {
@@ -45,8 +46,8 @@ pub fn prepare<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
 }
 
 /// [`STEPS`] steps of training, each with its learning rate; returns the last loss.
-pub fn train<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
-    network: &mut Network<'_, G, P>,
+pub fn train<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
+    network: &mut Network<'_, G, P, E>,
     batch: &Batch<'_, f32>,
     directions: [Parameter; P],
 ) -> Result<f32, NonFinite> {
@@ -54,14 +55,14 @@ pub fn train<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     let schedule = schedule.with_tangents(directions);
     let mut last = Dual::constant(0.0);
     for k in 0..STEPS {
-        last = network.step(batch, schedule.learning_rate::<G::Elementary>(k), 0.9)?;
+        last = network.step(batch, schedule.learning_rate::<E>(k), 0.9)?;
     }
     Ok(last.value)
 }
 
 /// [`STEPS`] evaluations of the batch; returns the last loss.
-pub fn evaluate<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
-    network: &mut Network<'_, G, P>,
+pub fn evaluate<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
+    network: &mut Network<'_, G, P, E>,
     batch: &Batch<'_, f32>,
 ) -> f32 {
     let mut last = 0.0;

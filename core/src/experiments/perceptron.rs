@@ -5,6 +5,7 @@ use super::report::{Failed, Ledger, Record, Report};
 use super::workspace::Learner;
 use crate::backend::Backend;
 use crate::dual::Dual;
+use crate::elementary::Elementary;
 use crate::glyphs::Glyphs;
 use crate::meta::{MetaDescent, Rule};
 use crate::mlp::{Batch, InvalidNetwork, Network};
@@ -32,8 +33,8 @@ impl From<Diverged> for Failed {
 }
 
 /// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the objective.
-pub fn training<G: Backend<Vector: Vector<Scalar = f32>>>(
-    (mut network, mut batch, order): Learner<'_, G, 0>,
+pub fn training<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
+    (mut network, mut batch, order): Learner<'_, G, 0, E>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {
@@ -55,8 +56,8 @@ pub fn training<G: Backend<Vector: Vector<Scalar = f32>>>(
 }
 
 /// Meta-descent on the objective after the horizon: one record for each schedule.
-pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>>(
-    (mut network, mut batch, order): Learner<'_, G, 3>,
+pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
+    (mut network, mut batch, order): Learner<'_, G, 3, E>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {
@@ -73,18 +74,18 @@ pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>>(
         if meta_step >= settings.meta_steps {
             return Ok(ledger.report(loss));
         }
-        schedule = outer.step::<G::Elementary>(schedule, loss.tangents);
+        schedule = outer.step::<E>(schedule, loss.tangents);
         meta_step += 1;
     }
 }
 
 /// InnerLoop from fresh weights to the horizon, then the objective. `observe` sees each step and its batch's loss.
-fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
-    (network, batch): (&mut Network<'_, G, P>, &mut Batch<'_, f32>),
+fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
+    (network, batch): (&mut Network<'_, G, P, E>, &mut Batch<'_, f32>),
     order: &mut [u32],
     settings: &Settings,
     schedule: InverseTime<Dual<f32, P>>,
-    mut observe: impl FnMut(&Network<'_, G, P>, u32, f32) -> Result<(), Failed>,
+    mut observe: impl FnMut(&Network<'_, G, P, E>, u32, f32) -> Result<(), Failed>,
 ) -> Result<Dual<f32, P>, Failed> {
     network.initialise(&mut Pcg32::new(settings.seed, 0));
     let mut sampler = Sampler::new(order, Pcg32::new(settings.seed, 1));
@@ -93,7 +94,7 @@ fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, const P: usize>(
     for k in 0..settings.horizon {
         let mut found = 0.0;
         let see = |_, _, loss| found = loss;
-        training.run(network, batch, &mut sampler, &examples, k..k + 1, see)?;
+        training.run::<E, _>(network, batch, &mut sampler, &examples, k..k + 1, see)?;
         observe(network, k, found)?;
     }
     Ok(objective(network, batch, &examples, &JUDGED)?.loss)

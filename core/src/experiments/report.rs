@@ -1,8 +1,9 @@
 //! What an experiment hands out on its way and at its end.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Scalar};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
+use crate::elementary::Elementary;
 use crate::mlp::Network;
 use crate::real::Real;
 use crate::schedule::InverseTime;
@@ -104,9 +105,9 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn network<G: Backend, const P: usize>(
+    pub fn network<G: Backend, E: Elementary<Scalar<G>>, const P: usize>(
         &mut self,
-        network: &Network<'_, G, P>,
+        network: &Network<'_, G, P, E>,
     ) -> Result<(), Failed> {
         add_word(&mut self.values, network.digest_values()?.value());
         add_word(&mut self.tangents, network.digest_tangents()?.value());

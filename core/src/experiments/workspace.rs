@@ -36,7 +36,8 @@ impl MetaDescentNet {
 }
 
 /// A network, a batch for it, and the order of its examples.
-pub type Learner<'a, G, const P: usize> = (Network<'a, G, P>, Batch<'a, f32>, &'a mut [u32]);
+pub type Learner<'a, G, const P: usize, E = Libm> =
+    (Network<'a, G, P, E>, Batch<'a, f32>, &'a mut [u32]);
 
 /// What the experiments run on and in. Two workspaces give the same reports, whatever their backends.
 pub trait Workspace {
@@ -47,9 +48,7 @@ pub trait Workspace {
     /// Runs the quadratic in `f64`.
     type QuadraticF64: Backend<Vector = F64x8>;
     /// Runs the networks.
-    type Network: Backend<Vector: Vector<Scalar = f32>, Elementary = Libm>;
-    /// Runs the network whose elementary functions are micromath's.
-    type Micromath: Backend<Vector: Vector<Scalar = f32>, Elementary = Micromath>;
+    type Network: Backend<Vector: Vector<Scalar = f32>>;
 
     /// The quadratic in `f32`.
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>);
@@ -60,7 +59,7 @@ pub trait Workspace {
     /// The network whose training is differentiated: layers of [`MetaDescentNet::SIZES`], batches of [`MetaDescentNet::BATCH`].
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
-    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed>;
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed>;
 }
 
 /// Room for the experiments of a target with 16 KiB of RAM.
@@ -90,7 +89,6 @@ impl Workspace for Reduced {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
-    type Micromath = Portable<F32x4, Micromath>;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         (Portable::new(), &mut self.quadratic_f32)
@@ -109,7 +107,7 @@ impl Workspace for Reduced {
         Err(Failed::Workspace)
     }
 
-    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed> {
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed> {
         Err(Failed::Workspace)
     }
 }
@@ -134,7 +132,6 @@ impl Workspace for Full {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
-    type Micromath = Portable<F32x4, Micromath>;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         self.reduced.quadratic_f32()
@@ -153,8 +150,8 @@ impl Workspace for Full {
         Ok((network, batch, &mut self.reduced.order))
     }
 
-    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Micromath, 3>, Failed> {
-        let (network, batch) = self.descent.network(Portable::new())?;
+    fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed> {
+        let (network, batch) = self.descent.network_with(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 }

@@ -25,6 +25,7 @@ mod fold;
 mod layers;
 mod mask;
 mod matrix;
+mod model;
 mod network;
 mod pairs;
 mod panels;
@@ -39,6 +40,7 @@ mod views;
 
 pub use batch::{Batch, Dataset, Pair, paired};
 pub use factor::{Coefficient, Factor};
+pub use model::{Evaluate, Model};
 pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};
 pub use softmax::Evaluation;

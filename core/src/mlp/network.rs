@@ -104,19 +104,17 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     Ok(())
 }
 
-/// Fewer products than this are done before a second thread has woken up.
-const SPREAD: usize = 4_000_000;
-
-/// A multilayer perceptron of P tangents on backend `G`.
+/// A multilayer perceptron of P tangents on backend `G`, with the elementary functions of `E`.
 #[derive(Debug)]
-pub struct Network<'a, G: Backend, const P: usize> {
+pub struct Network<'a, G: Backend, const P: usize, E = Libm> {
     backend: G,
+    elementary: PhantomData<E>,
     shape: Shape<'a>,
     batch: usize,
     buffers: Buffers<'a, G::Vector, P>,
 }
 
-impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
+impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P, E> {
     /// The network over these buffers, for batches of at most `batch` examples (at most 65,535).
     pub fn new(
         backend: G,
@@ -135,7 +133,12 @@ impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
             && buffers.active.len() == lengths.active
             && buffers.listed.len() == lengths.listed
             && buffers.lengths.len() == lengths.lengths;
-        if fits { Ok(Self { backend, shape, batch, buffers }) } else { Err(InvalidNetwork::Length) }
+        let elementary = PhantomData;
+        if fits {
+            Ok(Self { backend, elementary, shape, batch, buffers })
+        } else {
+            Err(InvalidNetwork::Length)
+        }
     }
 
     /// Its shape.
@@ -224,8 +227,7 @@ impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
 
     /// Over how many threads a step on so many examples is worth spreading.
     fn threads(&self, examples: usize) -> usize {
-        let products = self.shape.parameters().saturating_mul(examples * (P + 1));
-        if products < SPREAD { 1 } else { self.backend.threads() }
+        self.backend.threads(self.shape.parameters().saturating_mul(examples * (P + 1)))
     }
 
     fn views(&mut self) -> Views<'_, G::Vector, P> {
@@ -273,7 +275,7 @@ impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
             rows: top.batch,
             labels: batch.labels().get(..examples).unwrap_or_default(),
             errors,
-            elementary: PhantomData::<G::Elementary>,
+            elementary: PhantomData::<E>,
         })
     }
 

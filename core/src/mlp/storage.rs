@@ -84,6 +84,24 @@ macro_rules! fixed_network {
                 ),
                 $crate::mlp::InvalidNetwork,
             > {
+                self.network_with(backend)
+            }
+
+            /// The same with the elementary functions of `E`.
+            $visibility fn network_with<G, E>(
+                &mut self,
+                backend: G,
+            ) -> Result<
+                (
+                    $crate::mlp::Network<'_, G, { $tangents }, E>,
+                    $crate::mlp::Batch<'_, <$vector as $crate::vector::Vector>::Scalar>,
+                ),
+                $crate::mlp::InvalidNetwork,
+            >
+            where
+                G: $crate::backend::Backend<Vector = $vector>,
+                E: $crate::elementary::Elementary<<$vector as $crate::vector::Vector>::Scalar>,
+            {
                 let shape = $crate::mlp::Shape::new(Self::SIZES)?;
                 let buffers = $crate::mlp::Buffers {
                     parameters: &mut self.parameters,

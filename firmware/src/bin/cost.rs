@@ -68,7 +68,7 @@ impl Clock {
     }
 }
 
-type Parts<'a, E, const P: usize> = (Network<'a, Portable<F32x4, E>, P>, Batch<'a, f32>);
+type Parts<'a, E, const P: usize> = (Network<'a, Portable<F32x4>, P, E>, Batch<'a, f32>);
 
 fn count<E: Elementary<f32>, const P: usize>(
     clock: &mut Clock,
@@ -105,9 +105,9 @@ fn start() -> ! {
     let clock = &mut Clock::new(peripherals.SYST);
     let fits = "the storage has the network's lengths";
     count::<Libm, 0>(clock, PLAIN.network(Portable::new()).expect(fits), []);
-    count::<Micromath, 0>(clock, PLAIN.network(Portable::new()).expect(fits), []);
+    count::<Micromath, 0>(clock, PLAIN.network_with(Portable::new()).expect(fits), []);
     count::<Libm, 3>(clock, DUAL.network(Portable::new()).expect(fits), PARAMETERS);
-    count::<Micromath, 3>(clock, DUAL.network(Portable::new()).expect(fits), PARAMETERS);
+    count::<Micromath, 3>(clock, DUAL.network_with(Portable::new()).expect(fits), PARAMETERS);
     println!("end 0");
     semihosting::process::exit(0)
 }

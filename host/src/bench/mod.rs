@@ -2,30 +2,24 @@
 
 mod case;
 mod images;
-mod peak;
 mod table;
-mod timed;
 
 use std::time::Instant;
 
-use myopia_core::backend::Backend;
 use myopia_core::digest::NotANumber;
 use myopia_core::dual::Dual;
-use myopia_core::mlp::{Batch, Dataset, Network};
+use myopia_core::elementary::Libm;
+use myopia_core::mlp::{Batch, Dataset, Shape, he_normal};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
-use myopia_core::vector::Vector;
 use serde::Serialize;
 
 pub use case::{CASES, Case, Images};
 pub use images::synthetic;
-pub use peak::peak;
 pub use table::print;
 
-use crate::engine::{Isa, Work};
-use crate::network::HeapNetwork;
-use timed::{Timed, taken};
+use myopia_backend::{Diagnostics, HeapBatch, Isa, MakeModel, StoredModel, profile};
 
 /// How long something took, step after step, in microseconds.
 #[derive(Clone, Debug, Serialize)]
@@ -48,7 +42,7 @@ pub struct Time {
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
     /// The instruction set.
-    pub isa: Isa,
+    pub isa: &'static str,
     /// The network's layers.
     pub layers: &'static [usize],
     /// What it was trained on.
@@ -65,56 +59,67 @@ pub struct Measured {
     pub digests: [String; 2],
 }
 
-/// A case on some images, to be run on an engine.
-pub struct Measure<'a, E, const P: usize> {
+/// The diagnostics of an instruction set's kernels in `f32`; those of the baseline where there are none.
+pub fn diagnostics(isa: Isa) -> Diagnostics {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => myopia_kernels_avx512::DIAGNOSTICS,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => myopia_kernels_avx2::DIAGNOSTICS,
+        _ => myopia_kernels_baseline::DIAGNOSTICS,
+    }
+}
+
+/// A case on some images, to be run on an instruction set.
+pub struct Measure<'a, E> {
     /// The case.
     pub case: &'static Case,
-    /// The engine's name.
+    /// The instruction set.
     pub isa: Isa,
     /// The images, and how many there are.
     pub images: (&'a E, usize),
     /// What the images are called.
     pub named: &'static str,
-    /// The directions of the tangents.
-    pub directions: [Parameter; P],
-    /// What [`peak`] found.
+    /// The peak of a core, in 10⁹ operations a second.
     pub peak_gflops: f64,
 }
 
-impl<E: Dataset<f32>, const P: usize> Work<f32> for Measure<'_, E, P> {
-    type Output = Measured;
-
-    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Measured {
+impl<E: Dataset<f32>> Measure<'_, E> {
+    /// Runs the case with the models of `make`, whose tangents are the derivatives by `directions`.
+    pub fn run<const P: usize>(
+        &self,
+        make: MakeModel<f32, P>,
+        directions: [Parameter; P],
+    ) -> Measured {
         let Case { layers, batch: size, steps, .. } = *self.case;
-        let mut storage =
-            HeapNetwork::<G::Vector, P>::new(layers, size).expect("a case is a network");
+        let mut model = initialised(make, layers, size);
+        let mut room = HeapBatch::new(layers, size);
+        let mut batch = room.batch();
         let (examples, count) = self.images;
         let numbers: Vec<u32> = (0..count as u32).collect();
         let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
-        let schedule = self.case.schedule().with_tangents(self.directions);
+        let schedule = self.case.schedule().with_tangents(directions);
         let mut parts: Vec<(&'static str, Vec<f64>, f64)> = Vec::new();
         let mut note =
             |what, microseconds, operations| match parts.iter_mut().find(|part| part.0 == what) {
                 Some(part) => part.1.push(microseconds),
                 None => parts.push((what, vec![microseconds], operations)),
             };
-        let (mut network, mut batch) = storage.network(Timed(engine));
-        network.initialise(&mut Pcg32::new(1, 0));
         for k in 0..steps {
             let started = Instant::now();
             batch.fill(examples, sampler.next_batch(size));
             let filled = started.elapsed().as_secs_f64() * 1e6;
-            step(&mut network, &batch, &schedule, k);
+            profile::timed(|| step(&mut *model, &batch, &schedule, k));
             let whole = started.elapsed().as_secs_f64() * 1e6;
-            let kernels = taken();
-            let operations = kernels.iter().fold(0.0, |sum, kernel| sum + kernel.operations);
+            let kernels = profile::take();
+            let operations = kernels.iter().fold(0.0, |sum, kernel| sum + kernel.flops);
             note("whole step", whole, operations);
             note("batch", filled, 0.0);
             for kernel in kernels {
-                note(kernel.name, kernel.microseconds, kernel.operations);
+                note(kernel.label, kernel.microseconds, kernel.flops);
             }
         }
-        let digests = digests(&network);
+        let digests = digests(&mut *model);
         let time = |(what, mut times, operations): (&'static str, Vec<f64>, f64)| {
             times.sort_by(f64::total_cmp);
             let at = |share: usize| times[(times.len() - 1) * share / 4];
@@ -124,7 +129,7 @@ impl<E: Dataset<f32>, const P: usize> Work<f32> for Measure<'_, E, P> {
             Time { what, median_us: at(2), quartiles_us, operations, gflops, of_peak }
         };
         Measured {
-            isa: self.isa,
+            isa: self.isa.name(),
             layers,
             images: self.named,
             tangents: P,
@@ -136,26 +141,41 @@ impl<E: Dataset<f32>, const P: usize> Work<f32> for Measure<'_, E, P> {
     }
 }
 
+/// A model with He's initial weights from seed 1.
+///
+/// # Panics
+/// When there can be no such network.
+pub fn initialised<const P: usize>(
+    make: MakeModel<f32, P>,
+    layers: &[usize],
+    batch: usize,
+) -> Box<dyn StoredModel<f32, P>> {
+    let shape = Shape::new(layers).expect("a case is a network");
+    let mut rng = Pcg32::new(1, 0);
+    let weights: Vec<_> = he_normal(shape, &mut rng).map(Dual::constant).collect();
+    let mut model = make(layers, batch).expect("a case is a network");
+    model.load(&weights, &[]);
+    model
+}
+
 /// Step number `k` of a case, with momentum 0.9.
 ///
 /// # Panics
 /// When it leaves the finite range.
-pub fn step<G, const P: usize>(
-    network: &mut Network<'_, G, P>,
+pub fn step<const P: usize>(
+    model: &mut dyn StoredModel<f32, P>,
     batch: &Batch<'_, f32>,
     schedule: &InverseTime<Dual<f32, P>>,
     k: u32,
-) where
-    G: Backend<Vector: Vector<Scalar = f32>>,
-{
-    let rate = schedule.learning_rate::<G::Elementary>(k);
-    network.step(batch, rate, 0.9).expect("a case's schedule keeps training finite");
+) {
+    let rate = schedule.learning_rate::<Libm>(k);
+    model.step(batch, rate, 0.9).expect("a case's schedule keeps training finite");
 }
 
 /// The digests of values and tangents, as text.
-pub fn digests<G: Backend, const P: usize>(network: &Network<'_, G, P>) -> [String; 2] {
-    [network.digest_values(), network.digest_tangents()].map(|digest| match digest {
-        Ok(digest) => format!("{:016x}", digest.value()),
+pub fn digests<const P: usize>(model: &mut dyn StoredModel<f32, P>) -> [String; 2] {
+    [model.digest_values(), model.digest_tangents()].map(|digest| match digest {
+        Ok(digest) => digest.to_string(),
         Err(NotANumber) => "not a number".into(),
     })
 }

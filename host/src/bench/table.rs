@@ -18,7 +18,7 @@ pub fn print(out: &mut dyn Write, measured: &[Measured]) -> io::Result<()> {
             layers.join("-"),
             m.images,
             m.batch,
-            m.isa.name(),
+            m.isa,
             m.peak_gflops
         )?;
         writeln!(

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use myopia_backend::Isa;
 use myopia_core::schedule::PARAMETERS;
 use serde::Serialize;
 
 use super::options::Common;
 use crate::bench::{self, CASES, Images, Measure, Measured};
-use crate::engine::{Isa, Precision};
 use crate::failure::Failure;
 use crate::output::{json, standard};
-use crate::problem::{ExampleSet, Source};
+use crate::precision::{Float, Precision};
+use crate::problem::{Examples, Source};
 
 /// Options of `myopia bench`.
 #[derive(Args, Debug)]
@@ -41,19 +42,23 @@ impl Options {
         }
         let isas: Vec<Isa> = match common.isa {
             Some(_) => vec![common.isa()?],
-            None => Isa::ALL.into_iter().filter(|isa| isa.available()).collect(),
+            None => Isa::ALL.iter().copied().filter(|isa| isa.available()).collect(),
         };
         let dense = bench::synthetic(Images::Dense);
         let (sparse, named) = match &self.mnist_dir {
             Some(folder) => {
                 let source = Source::Mnist(Some(folder.clone()));
-                (source.load(|remark| common.remark(remark))?.training, MNIST)
+                let data = source.load(Precision::F32, |remark| common.remark(remark))?;
+                match data.examples {
+                    Examples::F32(sets) => (sets.training, MNIST),
+                    Examples::F64(_) => unreachable!("loaded in single precision"),
+                }
             }
             None => (bench::synthetic(Images::Sparse), "strokes"),
         };
         let mut measured: Vec<Measured> = Vec::new();
         let cases = CASES.iter().filter(|case| !self.small || case.layers.len() == 4);
-        let peaks: Vec<f64> = isas.iter().map(|&isa| bench::peak(isa)).collect();
+        let peaks: Vec<f64> = isas.iter().map(|&isa| (bench::diagnostics(isa).peak)()).collect();
         for case in cases {
             let (images, named) = match case.images {
                 Images::Sparse => (&sparse, named),
@@ -61,9 +66,11 @@ impl Options {
             };
             let first = measured.len();
             for (&isa, &peak_gflops) in isas.iter().zip(&peaks) {
-                let at = At { case, isa, images, named, peak_gflops };
-                measured.push(at.measure([]));
-                measured.push(at.measure(PARAMETERS));
+                let images = (images, images.len());
+                let at = Measure { case, isa, images, named, peak_gflops };
+                let models = f32::models(isa);
+                measured.push(at.run(models.plain, []));
+                measured.push(at.run(models.schedule, PARAMETERS));
             }
             let of_this = &measured[first..];
             let [values, tangents] = match named == MNIST {
@@ -77,11 +84,7 @@ impl Options {
                 return Err(Failure::run(format!(
                     "{} steps of {:?} with {} tangents on {} end with the digests {:?} and not {values}, {tangents}; \
                      please report this processor",
-                    case.steps,
-                    case.layers,
-                    m.tangents,
-                    m.isa.name(),
-                    m.digests
+                    case.steps, case.layers, m.tangents, m.isa, m.digests
                 )));
             }
         }
@@ -93,26 +96,6 @@ impl Options {
             writeln!(out, "{}, one thread\n", report.processor)?;
             bench::print(out, &report.measured)
         })
-    }
-}
-
-/// A case on an instruction set.
-struct At<'a> {
-    case: &'static bench::Case,
-    isa: Isa,
-    images: &'a ExampleSet<f32>,
-    named: &'static str,
-    peak_gflops: f64,
-}
-
-impl At<'_> {
-    fn measure<const P: usize>(
-        &self,
-        directions: [myopia_core::schedule::Parameter; P],
-    ) -> Measured {
-        let Self { case, isa, images, named, peak_gflops } = *self;
-        let images = (images, images.len());
-        f32::run(isa, Measure { case, isa, images, named, directions, peak_gflops })
     }
 }
 

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+#[cfg(feature = "fetch")]
 use serde::Serialize;
 
 use super::options::Common;
+#[cfg(feature = "fetch")]
 use crate::data::fetch::{Fetch, Outcome};
 use crate::data::mnist;
 use crate::failure::Failure;
+#[cfg(feature = "fetch")]
 use crate::output::{json, standard};
 
 /// What to do about data.
@@ -26,6 +29,7 @@ pub enum Action {
 }
 
 /// One file, as JSON.
+#[cfg(feature = "fetch")]
 #[derive(Serialize)]
 struct File {
     path: String,
@@ -33,6 +37,7 @@ struct File {
     installed: bool,
 }
 
+#[cfg(feature = "fetch")]
 impl From<&Outcome> for File {
     fn from(outcome: &Outcome) -> Self {
         let (Outcome::Kept(path) | Outcome::Installed(path)) = outcome;
@@ -42,6 +47,18 @@ impl From<&Outcome> for File {
 }
 
 impl Action {
+    #[cfg(not(feature = "fetch"))]
+    pub fn run(self, _: &Common) -> Result<(), Failure> {
+        let Self::Fetch { mnist_dir, .. } = self;
+        let folder = mnist::folder(mnist_dir.as_deref())?;
+        Err(Failure::run(format!(
+            "this program was built without downloads; build it with --features fetch, or put the four files of MNIST into \
+             {}",
+            folder.display()
+        )))
+    }
+
+    #[cfg(feature = "fetch")]
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let Self::Fetch { mnist_dir, mirror } = self;
         let folder = mnist::folder(mnist_dir.as_deref())?;

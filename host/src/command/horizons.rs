@@ -6,18 +6,17 @@ use std::str::FromStr;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
-use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-use super::options::{Common, LongRun, PrecisionName, ProblemOptions, RuleOptions, Weights};
+use super::options::{Common, LongRun, ProblemOptions, RuleOptions};
 use super::progress;
 use crate::checkpoint::Ledger;
-use crate::engine::Precision;
 use crate::failure::Failure;
 use crate::horizons::{self, Choice, Horizons, Overlay, Path, Training};
 use crate::output::{OutputFolder, json, standard};
+use crate::precision::Precision;
+use crate::problem::ObjectiveSet;
 use crate::surface::{Row, panel};
 
 /// Options of `myopia horizons`.
@@ -124,13 +123,6 @@ struct PathReport<'a> {
 }
 
 impl Options {
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
     /// The horizons with the meta-steps at each.
     fn horizons(&self) -> Result<Vec<(u32, u32)>, Failure> {
         let ascending = self.horizon.windows(2).all(|pair| pair[0] < pair[1]);
@@ -153,7 +145,7 @@ impl Options {
         }
     }
 
-    fn at<T: Precision + DeserializeOwned>(&self, common: &Common) -> Result<(), Failure> {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
         let horizons = self.horizons()?;
         let longest = self.horizon.last().copied().unwrap_or(1);
         let steps = self.steps.unwrap_or(longest);
@@ -161,19 +153,19 @@ impl Options {
         if every == 0 {
             return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
         }
-        let starts: Vec<InverseTime<T>> =
-            self.from.iter().map(rounded).collect::<Result<_, _>>()?;
-        let outer = self.rule.optimizer::<T>()?;
-        let loss = format!("{} loss", self.problem.objective.name().replace("train", "training"));
+        let precision = self.problem.precision();
+        let starts: Vec<InverseTime<f64>> =
+            self.from.iter().map(|origin| rounded(precision, origin)).collect::<Result<_, _>>()?;
+        let outer = self.rule.optimizer(precision)?;
+        let objective = ObjectiveSet::from(self.problem.objective);
+        let loss = format!("{} loss", objective.name().replace("train", "training"));
         let surface = self.surface.as_deref().map(|f| overlays(f, &loss)).transpose()?;
         let folder = self.long.folder(common)?;
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("horizons", self, &data);
-        let isa = common.isa()?;
-        let weights = T::run(isa, Weights { options: &self.problem, problem: &problem })?;
-        let study =
-            Horizons { problem: &problem, weights, horizons, starts, outer, steps, every, isa };
+        let experiment = common.experiment("horizons", &self, &data);
+        let weights = self.problem.start(&problem)?;
+        let study = Horizons { problem: &problem, weights, horizons, starts, outer, steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, study.units(), self.long.opening())?;
 
         let (total, done) = study.steps(&ledger);
@@ -201,7 +193,7 @@ impl Options {
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             data_digest: data.digest().to_string(),
-            options: self,
+            options: &self,
             partial,
             paths: paths.iter().map(PathReport::new).collect(),
             chosen: &chosen,
@@ -297,11 +289,14 @@ fn overlays(folder: &Place, loss: &str) -> Result<Vec<Overlay>, Failure> {
     Ok(horizons.into_iter().map(overlay).collect())
 }
 
-fn rounded<T: Real>(origin: &Origin) -> Result<InverseTime<T>, Failure> {
-    let [alpha0, time_constant, beta] = origin.0.map(T::from_f64);
+fn rounded(precision: Precision, origin: &Origin) -> Result<InverseTime<f64>, Failure> {
+    let [alpha0, time_constant, beta] = origin.0.map(|x| precision.round(x));
     InverseTime::new(alpha0, time_constant, beta).map_err(|e| {
         let [alpha0, time_constant, beta] = origin.0;
-        Failure::usage(format!("--from {alpha0},{time_constant},{beta}: {e}, also in {}", T::NAME))
+        Failure::usage(format!(
+            "--from {alpha0},{time_constant},{beta}: {e}, also in {}",
+            precision.name()
+        ))
     })
 }
 

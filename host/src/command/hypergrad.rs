@@ -3,21 +3,19 @@
 use std::io;
 
 use clap::Args;
-use myopia_core::backend::Backend;
-use myopia_core::real::Real;
+use myopia_backend::awake;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::options::{Common, PrecisionName, ProblemOptions, ScheduleOptions};
+use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::engine::{Precision, Work};
 use crate::failure::Failure;
-use crate::output::npy::{self, Element};
+use crate::output::npy;
 use crate::output::npz::Npz;
 use crate::output::{OutputFolder, json, standard};
-use crate::problem::{Outlook, Problem, Start};
+use crate::precision::Numbers;
+use crate::problem::{Hypergradient, InitialParams, Problem};
 
 /// Options of `myopia hypergrad`.
 #[derive(Args, Debug, Serialize)]
@@ -67,14 +65,7 @@ struct Meta<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
-    fn at<T: Precision + Element>(&self, common: &Common) -> Result<(), Failure> {
-        let schedule = self.schedule.schedule::<T>()?;
+        let schedule = self.schedule.schedule(self.problem.precision())?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {
                 return Err(Failure::usage(
@@ -86,25 +77,24 @@ impl Options {
             }
             (None, None) => None,
         };
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let (start, outlook) = T::spread(
-            common.isa()?,
-            LookAhead { options: self, common, problem: &problem, schedule },
-        )?;
-        let [d_alpha0, d_time_constant, d_beta] = outlook.objective.loss.tangents.map(T::to_f64);
+        let (start, found) = awake(|| self.unroll(common, &problem, &schedule))?;
+        let [d_alpha0, d_time_constant, d_beta] = found.objective.loss.tangents;
+        let [digest, digest_tangents] = found.digests.map(|digest| digest.to_string());
         let report = Report {
-            loss: outlook.objective.loss.value.to_f64(),
+            loss: found.objective.loss.value,
             d_alpha0,
             d_time_constant,
             d_beta,
-            accuracy: outlook.objective.accuracy.to_f64(),
-            digest: format!("{:016x}", outlook.digest_values),
-            digest_tangents: format!("{:016x}", outlook.digest_tangents),
+            accuracy: found.objective.accuracy,
+            digest,
+            digest_tangents,
         };
         if let Some(folder) = folder {
             let unwritable = |e| Failure::run(format!("the settings cannot be written: {e}"));
-            let Value::Object(mut options) = serde_json::to_value(self).map_err(unwritable)? else {
+            let Value::Object(mut options) = serde_json::to_value(&self).map_err(unwritable)?
+            else {
                 unreachable!("options are an object")
             };
             options.insert("layers".into(), problem.layers.clone().into());
@@ -115,7 +105,7 @@ impl Options {
                 trained_on: problem.trained_on(),
                 report: &report,
             };
-            export(&folder, &problem, self.horizon, &start.0, &outlook.parameters)?;
+            export(&folder, &problem, self.horizon, &start.0, &found.parameters)?;
             folder.write("meta.json", |w| json::write(w, &meta))?;
             folder.finish()?;
         }
@@ -134,39 +124,33 @@ impl Options {
             writeln!(out, "digest                     {digest} (tangents {digest_tangents})")
         })
     }
-}
 
-struct LookAhead<'a, T> {
-    options: &'a Options,
-    common: &'a Common,
-    problem: &'a Problem<'a, T>,
-    schedule: InverseTime<T>,
-}
-
-impl<T: Precision> Work<T> for LookAhead<'_, T> {
-    type Output = Result<(Start<T>, Outlook<T>), Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, schedule } = self;
-        let start = options.problem.start(engine, problem)?;
-        let bar = progress::bar(common, options.horizon.into(), "look-ahead");
-        let outlook = problem
-            .look_ahead(engine, &start, schedule, options.horizon, || bar.inc(1))
+    /// Initial parameters, and the hypergradient of training from there.
+    fn unroll(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        schedule: &InverseTime<f64>,
+    ) -> Result<(InitialParams, Hypergradient), Failure> {
+        let start = self.problem.start(problem)?;
+        let bar = progress::bar(common, self.horizon.into(), "look-ahead");
+        let found = problem
+            .hypergradient(&start, schedule, self.horizon, &mut || bar.inc(1))
             .map_err(|diverged| {
                 Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
             })?;
         bar.finish_and_clear();
-        Ok((start, outlook))
+        Ok((start, found))
     }
 }
 
 /// Writes what another program needs in order to recompute the number.
-fn export<T: Real + Element>(
+fn export(
     folder: &OutputFolder,
-    problem: &Problem<'_, T>,
+    problem: &Problem<'_>,
     horizon: u32,
-    start: &[T],
-    end: &[T],
+    start: &Numbers,
+    end: &Numbers,
 ) -> Result<(), Failure> {
     let batches = problem.batch_indices(horizon);
     let objective = problem.objective_indices();
@@ -177,7 +161,14 @@ fn export<T: Real + Element>(
 }
 
 /// The arrays w0, b0, w1, b1, …; w is [inputs, outputs].
-fn weights<T: Element>(layers: &[usize], mut parameters: &[T]) -> io::Result<Npz> {
+fn weights(layers: &[usize], parameters: &Numbers) -> io::Result<Npz> {
+    match parameters {
+        Numbers::F32(parameters) => weights_of(layers, parameters),
+        Numbers::F64(parameters) => weights_of(layers, parameters),
+    }
+}
+
+fn weights_of<T: npy::Element>(layers: &[usize], mut parameters: &[T]) -> io::Result<Npz> {
     let mut npz = Npz::new();
     for (layer, sizes) in layers.windows(2).enumerate() {
         let (weights, rest) = parameters.split_at(sizes[0] * sizes[1]);

@@ -1,17 +1,13 @@
 //! `myopia meta`: offline meta-descent.
 
 use clap::Args;
-use myopia_core::backend::Backend;
-use myopia_core::vector::Vector;
+use myopia_backend::awake;
 use serde::Serialize;
 
-use super::options::{
-    Common, LongRun, OuterOptions, PrecisionName, ProblemOptions, ScheduleOptions,
-};
+use super::options::{Common, LongRun, OuterOptions, ProblemOptions, ScheduleOptions};
 use super::progress;
 use crate::checkpoint::Ledger;
-use crate::descent::{Descent, Ended, Progress, Record, best};
-use crate::engine::{Precision, Work};
+use crate::descent::{Ended, MetaDescent, Progress, Record, best};
 use crate::failure::Failure;
 use crate::output::{json, standard};
 use crate::problem::Problem;
@@ -56,39 +52,26 @@ struct Report<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
-    fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
         if self.horizon == 0 {
             return Err(Failure::usage(
                 "--horizon 0 leaves no step to tune; give at least one step to look ahead",
             ));
         }
-        let descent = Descent {
-            schedule: self.schedule.schedule::<T>()?,
-            outer: self.outer.rule.optimizer::<T>()?,
+        let precision = self.problem.precision();
+        let descent = MetaDescent {
+            schedule: self.schedule.schedule(precision)?,
+            outer: self.outer.rule.optimizer(precision)?,
             horizon: self.horizon,
             meta_steps: self.outer.meta_steps,
         };
         let folder = self.long.folder(common)?;
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("meta", self, &data);
+        let experiment = common.experiment("meta", &self, &data);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let mut progress = ledger.unit(0).state().unwrap_or_default();
-        let tuning = Tuning {
-            options: self,
-            common,
-            problem: &problem,
-            descent,
-            ledger: &ledger,
-            progress: &mut progress,
-        };
-        let early = match T::spread(common.isa()?, tuning) {
+        let tuned = awake(|| self.tune(common, &problem, descent, &ledger, &mut progress));
+        let early = match tuned {
             Ok(()) => None,
             Err(Ended::Failed(failure)) if !failure.is_interruption() => return Err(failure),
             Err(ended) => Some(ended),
@@ -109,7 +92,7 @@ impl Options {
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
-                options: self,
+                options: &self,
                 partial: partial.then_some(records.len()),
                 first: *first,
                 last: *last,
@@ -163,32 +146,25 @@ impl Options {
     }
 }
 
-struct Tuning<'a, T> {
-    options: &'a Options,
-    common: &'a Common,
-    problem: &'a Problem<'a, T>,
-    descent: Descent<T>,
-    ledger: &'a Ledger<'a, Progress<T>>,
-    progress: &'a mut Progress<T>,
-}
-
-impl<T: Precision> Work<T> for Tuning<'_, T> {
-    type Output = Result<(), Ended>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, descent, ledger, progress } = self;
-        let start = options.problem.start(engine, problem)?;
-        let steps = (u64::from(options.outer.meta_steps) + 1) * u64::from(options.horizon);
-        let done = progress.steps(options.horizon);
-        let bar = progress::bar_from(common, done, steps, "meta-descent");
+impl Options {
+    fn tune(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        descent: MetaDescent,
+        ledger: &Ledger<'_, Progress>,
+        progress: &mut Progress,
+    ) -> Result<(), Ended> {
+        let start = self.problem.start(problem)?;
+        let steps = (u64::from(self.outer.meta_steps) + 1) * u64::from(self.horizon);
+        let bar = progress::bar_from(common, progress.steps(self.horizon), steps, "meta-descent");
         let ended = descent.go_on(
-            engine,
             problem,
             &start,
             progress,
             &ledger.unit(0),
-            || bar.inc(1),
-            |record| bar.set_message(format!("loss {:.4}", record.loss)),
+            &mut || bar.inc(1),
+            &mut |record| bar.set_message(format!("loss {:.4}", record.loss)),
         );
         bar.finish_and_clear();
         ended

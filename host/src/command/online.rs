@@ -4,19 +4,17 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_core::meta::Limits;
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
-use myopia_core::real::Real;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, Outer, PrecisionName, ProblemOptions, Weights, positive};
+use super::options::{Common, LongRun, Outer, ProblemOptions, positive};
 use super::progress;
 use crate::checkpoint::Ledger;
 use crate::curve::Point;
-use crate::engine::Precision;
 use crate::failure::Failure;
 use crate::online::{self, Outcome, Trial, Trials, Update};
+use crate::outer::OuterOptimizer;
 use crate::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia online`.
@@ -168,15 +166,8 @@ struct Report<'a> {
 }
 
 impl Options {
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
     /// Every trial: fixed rates, the same with a decay half-way, adapted ones.
-    fn trials<T: Real>(&self) -> Result<Vec<(Kind, Trial<T>)>, Failure> {
+    fn trials(&self) -> Result<Vec<(Kind, Trial)>, Failure> {
         for (name, value) in [
             ("steps", self.steps),
             ("steps-per-update", self.steps_per_update),
@@ -188,12 +179,13 @@ impl Options {
                 )));
             }
         }
-        let factor: T = positive("decay", self.decay)?;
+        let precision = self.problem.precision();
+        let factor = positive(precision, "decay", self.decay)?;
         let outer = self.optimizer()?;
         let mut trials = Vec::new();
         for (kind, decay) in [("fixed", None), ("decayed", Some(factor))] {
             for &first_learning_rate in &self.fixed {
-                let learning_rate = positive("fixed", first_learning_rate)?;
+                let learning_rate = positive(precision, "fixed", first_learning_rate)?;
                 let trial = match decay {
                     None => format!("fixed {first_learning_rate}"),
                     Some(_) => format!("fixed {first_learning_rate} × {} half-way", self.decay),
@@ -210,7 +202,7 @@ impl Options {
                 };
                 let ahead =
                     ShortLookAhead { steps: self.look_ahead, batches, batch: self.problem.batch };
-                let learning_rate = positive("from", first_learning_rate)?;
+                let learning_rate = positive(precision, "from", first_learning_rate)?;
                 let every = self.steps_per_update;
                 let trial = format!("{kind} from {first_learning_rate}");
                 let kind = Kind { trial, kind, first_learning_rate };
@@ -220,33 +212,29 @@ impl Options {
         Ok(trials)
     }
 
-    fn optimizer<T: Real>(&self) -> Result<MetaDescent<T, 2>, Failure> {
-        let rate = positive("meta-lr", self.meta_lr)?;
-        let clip = positive("clip", self.clip)?;
-        let rule = match self.outer {
-            Outer::Adam => Rule::adam(),
-            Outer::Momentum => Rule::momentum(),
-        };
-        let mut limits = RateAndDamping::default_limits();
+    fn optimizer(&self) -> Result<OuterOptimizer<2>, Failure> {
+        let precision = self.problem.precision();
+        let rate = positive(precision, "meta-lr", self.meta_lr)?;
+        let clip = positive(precision, "clip", self.clip)?;
+        let mut limits = RateAndDamping::<f64>::default_limits();
         for (limits, name) in limits.iter_mut().zip([PaceName::EffectiveRate, PaceName::Momentum]) {
             *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
         }
-        Ok(MetaDescent::new(rule, rate, limits))
+        Ok(OuterOptimizer::new(precision, self.outer.into(), rate, limits))
     }
 
-    fn at<T: Precision + DeserializeOwned>(&self, common: &Common) -> Result<(), Failure> {
-        let (kinds, trials): (Vec<Kind>, Vec<Trial<T>>) = self.trials()?.into_iter().unzip();
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        let (kinds, trials): (Vec<Kind>, Vec<Trial>) = self.trials()?.into_iter().unzip();
         let every = self.every.unwrap_or((self.steps / 100).max(1));
         if every == 0 {
             return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
         }
         let folder = self.long.folder(common)?;
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("online", self, &data);
-        let isa = common.isa()?;
-        let weights = T::run(isa, Weights { options: &self.problem, problem: &problem })?;
-        let shared = Trials { problem: &problem, weights, steps: self.steps, every, isa };
+        let experiment = common.experiment("online", &self, &data);
+        let weights = self.problem.start(&problem)?;
+        let shared = Trials { problem: &problem, weights, steps: self.steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
 
         let (total, done) = shared.steps(&trials, &ledger);
@@ -266,7 +254,7 @@ impl Options {
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             data_digest: data.digest().to_string(),
-            options: self,
+            options: &self,
             partial,
             trials: rows(&kinds, &outcomes),
         };

@@ -5,20 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use myopia_core::backend::Backend;
-use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_backend::Isa;
+use myopia_core::meta::{Limits, MetaDescent};
 use myopia_core::mlp::Shape;
-use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
 use serde::Serialize;
 
 use crate::checkpoint::{Experiment, Opening};
-use crate::engine::{Isa, Precision, Work};
 use crate::failure::Failure;
 use crate::memory::afford;
+use crate::outer::{OuterOptimizer, OuterRule};
 use crate::output::OutputFolder;
-use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
+use crate::precision::Precision;
+use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Source};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -46,10 +45,31 @@ pub struct Common {
     pub threads: Option<u16>,
     /// Instruction set to use [default: the widest that this processor has]; the bits are the same
     #[arg(long, value_enum, global = true)]
-    pub isa: Option<Isa>,
+    pub isa: Option<IsaName>,
     /// No progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IsaName {
+    /// What every processor of the architecture has: SSE2, NEON, …
+    Baseline,
+    /// AVX2
+    Avx2,
+    /// AVX-512
+    Avx512,
+}
+
+impl From<IsaName> for Isa {
+    fn from(name: IsaName) -> Self {
+        match name {
+            IsaName::Baseline => Self::Baseline,
+            IsaName::Avx2 => Self::Avx2,
+            IsaName::Avx512 => Self::Avx512,
+        }
+    }
 }
 
 /// Options of every command that runs for minutes.
@@ -106,6 +126,34 @@ pub enum PrecisionName {
     F64,
 }
 
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::F64 => Self::F64,
+        }
+    }
+}
+
+/// What a schedule is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectiveName {
+    /// The mean loss on held-out training examples, which are not trained on
+    Validation,
+    /// The mean loss on the training examples, as in the paper; nothing is held out
+    Train,
+}
+
+impl From<ObjectiveName> for ObjectiveSet {
+    fn from(name: ObjectiveName) -> Self {
+        match name {
+            ObjectiveName::Validation => Self::Validation,
+            ObjectiveName::Train => Self::Train,
+        }
+    }
+}
+
 /// Options that say what is trained.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct ProblemOptions {
@@ -127,7 +175,7 @@ pub struct ProblemOptions {
     pub momentum: f64,
     /// What a schedule is judged by: held-out examples or those trained on
     #[arg(long, value_enum, default_value = "validation")]
-    pub objective: ObjectiveSet,
+    pub objective: ObjectiveName,
     /// Judge by this many examples at most
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub objective_size: Option<usize>,
@@ -143,21 +191,22 @@ pub struct ProblemOptions {
 }
 
 impl ProblemOptions {
+    /// The float in which to train.
+    pub fn precision(&self) -> Precision {
+        self.precision.into()
+    }
+
     /// Loads the data.
-    pub fn load<T: Precision>(&self, common: &Common) -> Result<Data<T>, Failure> {
+    pub fn load(&self, common: &Common) -> Result<Data, Failure> {
         let source = match self.data {
             DataName::Glyphs => Source::Glyphs,
             DataName::Mnist => Source::Mnist(self.mnist_dir.clone()),
         };
-        source.load(|remark| common.remark(remark))
+        source.load(self.precision(), |remark| common.remark(remark))
     }
 
     /// The problem on loaded data.
-    pub fn problem<'a, T: Precision>(
-        &self,
-        common: &Common,
-        data: &'a Data<T>,
-    ) -> Result<Problem<'a, T>, Failure> {
+    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
         let layers = self.layers.clone().unwrap_or_else(|| match self.data {
             DataName::Glyphs => vec![data.inputs, 32, data.classes],
             DataName::Mnist => vec![data.inputs, 100, 100, data.classes],
@@ -173,25 +222,26 @@ impl ProblemOptions {
             )));
         }
         // Checked as rounded: in single precision 0.99999999 is 1.
-        let momentum = T::from_f64(self.momentum);
+        let precision = self.precision();
         // Of −0 it makes +0, which is the same momentum with other bits.
-        let momentum = momentum + T::ZERO;
-        if !(momentum >= T::ZERO && momentum < T::ONE) {
+        let momentum = precision.round(self.momentum) + 0.0;
+        if !(0.0..1.0).contains(&momentum) {
             return Err(Failure::usage(format!(
                 "--momentum {} is outside 0..1 when rounded to {}: give a number from 0 up to, but not, 1",
                 self.momentum,
-                T::NAME
+                precision.name()
             )));
         }
-        positive::<T>("pretrain-rate", self.pretrain_rate)?;
+        positive(precision, "pretrain-rate", self.pretrain_rate)?;
         let problem = Problem {
             data,
             layers,
             batch: self.batch,
             momentum,
-            objective: self.objective,
+            objective: self.objective.into(),
             objective_size: self.objective_size,
             seed: common.seed,
+            isa: common.isa()?,
         };
         let most = problem.trained_on().min(usize::from(u16::MAX));
         if self.batch == 0 || self.batch > most {
@@ -214,51 +264,32 @@ impl ProblemOptions {
 }
 
 /// `x` rounded to the working precision, when it is then a positive finite number.
-pub fn positive<T: Real>(name: &str, x: f64) -> Result<T, Failure> {
-    let rounded = T::from_f64(x);
-    match rounded > T::ZERO && rounded.finite() {
+pub fn positive(precision: Precision, name: &str, x: f64) -> Result<f64, Failure> {
+    let rounded = precision.round(x);
+    match rounded > 0.0 && rounded.is_finite() {
         true => Ok(rounded),
         false => Err(Failure::usage(format!(
             "--{name} {x} must be a positive finite number, also when rounded to {}",
-            T::NAME
+            precision.name()
         ))),
     }
 }
 
 /// Refuses what the system could only answer by ending the process.
-fn fits_in_memory<T: Real>(problem: &Problem<'_, T>) -> Result<(), Failure> {
+fn fits_in_memory(problem: &Problem<'_>) -> Result<(), Failure> {
     let what = format!("--layers {} --batch {}", comma(&problem.layers), problem.batch);
     afford(&what, problem.bytes().into(), "make one of them smaller")
 }
 
 impl ProblemOptions {
     /// Where training with the schedule starts: initial weights, pretrained if so asked.
-    pub fn start<T: Precision, G>(
-        &self,
-        engine: G,
-        problem: &Problem<'_, T>,
-    ) -> Result<Start<T>, Failure>
-    where
-        G: Backend<Vector: Vector<Scalar = T>>,
-    {
-        let rate = T::from_f64(self.pretrain_rate);
-        problem.start(engine, self.pretrain, rate).map_err(|diverged| {
+    ///
+    /// # Errors
+    /// When pretraining diverges.
+    pub fn start(&self, problem: &Problem<'_>) -> Result<InitialParams, Failure> {
+        problem.start(self.pretrain, self.pretrain_rate).map_err(|diverged| {
             Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
         })
-    }
-}
-
-/// The weights from which training starts, on whichever engine.
-pub struct Weights<'a, T> {
-    pub options: &'a ProblemOptions,
-    pub problem: &'a Problem<'a, T>,
-}
-
-impl<T: Precision> Work<T> for Weights<'_, T> {
-    type Output = Result<Start<T>, Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        self.options.start(engine, self.problem)
     }
 }
 
@@ -282,17 +313,18 @@ pub struct ScheduleOptions {
 
 impl ScheduleOptions {
     /// The schedule, rounded to the working precision.
-    pub fn schedule<T: Real>(&self) -> Result<InverseTime<T>, Failure> {
+    pub fn schedule(&self, precision: Precision) -> Result<InverseTime<f64>, Failure> {
         let Self { alpha0, time_constant, beta } = *self;
-        InverseTime::new(T::from_f64(alpha0), T::from_f64(time_constant), T::from_f64(beta))
-            .map_err(|e| {
-                let exact = InverseTime::new(alpha0, time_constant, beta).is_ok();
-                let rounded =
-                    if exact { format!(", also when rounded to {}", T::NAME) } else { String::new() };
-                Failure::usage(format!(
-                    "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}{rounded}"
-                ))
-            })
+        let round = |x| precision.round(x);
+        InverseTime::new(round(alpha0), round(time_constant), round(beta)).map_err(|e| {
+            let exact = InverseTime::new(alpha0, time_constant, beta).is_ok();
+            let name = precision.name();
+            let rounded =
+                if exact { format!(", also when rounded to {name}") } else { String::new() };
+            Failure::usage(format!(
+                "--alpha0 {alpha0:?} --time-constant {time_constant:?} --beta {beta:?}: {e}{rounded}"
+            ))
+        })
     }
 }
 
@@ -304,6 +336,15 @@ pub enum Outer {
     Adam,
     /// SGD with momentum 0.9
     Momentum,
+}
+
+impl From<Outer> for OuterRule {
+    fn from(name: Outer) -> Self {
+        match name {
+            Outer::Adam => Self::Adam,
+            Outer::Momentum => Self::Momentum,
+        }
+    }
 }
 
 /// Options of the outer optimizer.
@@ -348,30 +389,21 @@ pub enum ParameterName {
 
 impl RuleOptions {
     /// The optimizer.
-    pub fn optimizer<T: Real>(&self) -> Result<MetaDescent<T>, Failure> {
-        let rate = positive("meta-lr", self.meta_lr)?;
-        let clip = positive("clip", self.clip)?;
-        let rule = match self.outer {
-            Outer::Adam => Rule::adam(),
-            Outer::Momentum => Rule::momentum(),
-        };
+    pub fn optimizer(&self, precision: Precision) -> Result<OuterOptimizer, Failure> {
+        let rate = positive(precision, "meta-lr", self.meta_lr)?;
+        let clip = positive(precision, "clip", self.clip)?;
         let names = [ParameterName::Alpha0, ParameterName::TimeConstant, ParameterName::Beta];
-        let mut limits = MetaDescent::default_limits();
+        let mut limits = MetaDescent::<f64>::default_limits();
         for (limits, name) in limits.iter_mut().zip(names) {
             *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
         }
-        Ok(MetaDescent::new(rule, rate, limits))
+        Ok(OuterOptimizer::new(precision, self.outer.into(), rate, limits))
     }
 }
 
 impl Common {
     /// The experiment of `command` with these options on these data.
-    pub fn experiment<T: Real>(
-        &self,
-        command: &str,
-        options: &impl Serialize,
-        data: &Data<T>,
-    ) -> Experiment {
+    pub fn experiment(&self, command: &str, options: &impl Serialize, data: &Data) -> Experiment {
         Experiment::new(command, options)
             .with("seed", self.seed)
             .with("data_digest", data.digest().to_string())
@@ -379,7 +411,15 @@ impl Common {
 
     /// The instruction set to use.
     pub fn isa(&self) -> Result<Isa, Failure> {
-        Isa::choose(self.isa)
+        match self.isa.map(Isa::from) {
+            None => Ok(Isa::widest()),
+            Some(isa) if isa.available() => Ok(isa),
+            Some(isa) => Err(Failure::usage(format!(
+                "--isa {} is not among this processor's instructions; leave it out for the widest there is, {}",
+                isa.name(),
+                Isa::widest().name()
+            ))),
+        }
     }
 
     /// Says something on standard error, unless it is to be quiet.

@@ -2,18 +2,15 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
-use myopia_core::backend::Backend;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter};
-use myopia_core::vector::Vector;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::options::{Common, LongRun, ParameterName, PrecisionName, ProblemOptions};
+use super::options::{Common, LongRun, ParameterName, ProblemOptions};
 use super::progress;
 use crate::checkpoint::Ledger;
-use crate::engine::{Precision, Work};
 use crate::failure::Failure;
 use crate::output::{json, standard};
 use crate::problem::{Data, ObjectiveSet, Problem, Stream};
@@ -80,13 +77,6 @@ impl Options {
         }
         self.horizon.sort_unstable();
         self.horizon.dedup();
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
-    fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
         if self.horizon.first() == Some(&0) {
             return Err(Failure::usage(
                 "--horizon 0 leaves no step to judge a schedule by; give at least one",
@@ -95,20 +85,18 @@ impl Options {
         if self.shard.is_some() && common.out.is_none() {
             return Err(Failure::usage("--shard needs a folder for its part; name it with --out"));
         }
-        let schedules = self.schedules::<T>(common)?;
+        let schedules = self.schedules(common)?;
         let folder = self.long.folder(common)?;
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
         let about = self.about(common, &data, schedules.len());
         let cells: Vec<(u32, InverseTime<f64>)> = (0..)
             .zip(schedules)
             .filter(|(cell, _)| self.shard.is_none_or(|shard| shard.holds(*cell)))
             .collect();
-        let experiment = common.experiment("surface", self, &data).with("shard", self.shard);
+        let experiment = common.experiment("surface", &self, &data).with("shard", self.shard);
         let ledger = Ledger::open(folder.as_ref(), experiment, cells.len(), self.long.opening())?;
-        let training =
-            Training { options: self, common, problem: &problem, cells: &cells, ledger: &ledger };
-        let ended = T::run(common.isa()?, training);
+        let ended = self.train(common, &problem, &cells, &ledger);
         let interrupted = match ended {
             Err(failure) if !failure.is_interruption() => return Err(failure),
             ended => ended.err(),
@@ -154,7 +142,7 @@ impl Options {
     }
 
     /// The schedules of the whole surface.
-    fn schedules<T: Precision>(&self, common: &Common) -> Result<Vec<InverseTime<f64>>, Failure> {
+    fn schedules(&self, common: &Common) -> Result<Vec<InverseTime<f64>>, Failure> {
         let [first, second] = self.axes[..] else {
             return Err(Failure::usage(format!(
                 "--axes names {} parameters; give two of alpha0, time-constant and beta",
@@ -181,18 +169,19 @@ impl Options {
         };
         let schedules = plane.schedules();
         for InverseTime { alpha0, time_constant, beta } in &schedules {
-            let [a, k, b] = [alpha0, time_constant, beta].map(|&x| T::from_f64(x));
+            let precision = self.problem.precision();
+            let [a, k, b] = [alpha0, time_constant, beta].map(|&x| precision.round(x));
             InverseTime::new(a, k, b).map_err(|e| {
                 Failure::usage(format!(
                     "alpha0 = {alpha0:?}, K = {time_constant:?}, beta = {beta:?} in {}: {e}",
-                    T::NAME
+                    precision.name()
                 ))
             })?;
         }
         Ok(schedules)
     }
 
-    fn about<T: Precision>(&self, common: &Common, data: &Data<T>, cells: usize) -> About {
+    fn about(&self, common: &Common, data: &Data, cells: usize) -> About {
         let settings = serde_json::to_value(self).expect("options are plain data");
         let Value::Object(settings) = settings else { panic!("options have names") };
         let axis = |i: usize| match self.axes[i] {
@@ -205,7 +194,7 @@ impl Options {
             seed: common.seed,
             data_digest: data.digest().to_string(),
             cells: cells as u32,
-            loss: match self.problem.objective {
+            loss: match ObjectiveSet::from(self.problem.objective) {
                 ObjectiveSet::Validation => "validation loss",
                 ObjectiveSet::Train => "training loss",
             }
@@ -220,21 +209,16 @@ impl Options {
 /// How many schedules are trained side by side.
 const TOGETHER: usize = 4;
 
-struct Training<'a, T> {
-    options: &'a Options,
-    common: &'a Common,
-    problem: &'a Problem<'a, T>,
-    cells: &'a [(u32, InverseTime<f64>)],
-    ledger: &'a Ledger<'a, Vec<Row>>,
-}
-
-impl<T: Precision> Work<T> for Training<'_, T> {
-    type Output = Result<(), Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, cells, ledger } = self;
-        let start = options.problem.start(engine, problem)?;
-        let horizons = &options.horizon;
+impl Options {
+    fn train(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        cells: &[(u32, InverseTime<f64>)],
+        ledger: &Ledger<'_, Vec<Row>>,
+    ) -> Result<(), Failure> {
+        let start = self.problem.start(problem)?;
+        let horizons = &self.horizon;
         let longest = u64::from(*horizons.last().expect("clap gives at least one horizon"));
         let open: Vec<usize> =
             (0..cells.len()).filter(|&unit| ledger.unit(unit).state().is_none()).collect();
@@ -245,7 +229,7 @@ impl<T: Precision> Work<T> for Training<'_, T> {
         let group = open.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
         let ended = open.par_chunks(group).with_max_len(1).try_for_each(|units| {
             let these: Vec<_> = units.iter().map(|&unit| cells[unit]).collect();
-            let rows = surface::train(engine, problem, &start, &these, horizons, |steps| {
+            let rows = surface::train(problem, &start, &these, horizons, |steps| {
                 bar.inc(steps);
                 ledger.check()
             })?;

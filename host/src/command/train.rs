@@ -1,19 +1,18 @@
 //! `myopia train`: training with a given schedule.
 
 use clap::Args;
-use myopia_core::backend::Backend;
+use myopia_backend::awake;
+use myopia_core::digest::Digest;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
-use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, PrecisionName, ProblemOptions, ScheduleOptions};
+use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions};
 use super::progress;
 use crate::checkpoint::{Keeper, Ledger};
-use crate::engine::{Precision, Work};
 use crate::failure::Failure;
 use crate::output::{csv, json, standard};
-use crate::problem::{Problem, Snapshot};
+use crate::problem::{ObjectiveSet, Problem, Set, Snapshot, Tangents};
 
 /// Options of `myopia train`.
 #[derive(Args, Debug, Serialize)]
@@ -48,9 +47,9 @@ struct Judged {
     accuracy: f64,
 }
 
-impl Judged {
-    fn new<T: Precision>(found: Objective<T, 0>) -> Self {
-        Self { loss: found.loss.value.to_f64(), accuracy: found.accuracy.to_f64() }
+impl From<Objective<f64, 3>> for Judged {
+    fn from(found: Objective<f64, 3>) -> Self {
+        Self { loss: found.loss.value, accuracy: found.accuracy }
     }
 }
 
@@ -71,31 +70,22 @@ struct Report<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.problem.precision {
-            PrecisionName::F32 => self.at::<f32>(common),
-            PrecisionName::F64 => self.at::<f64>(common),
-        }
-    }
-
-    fn at<T: Precision>(&self, common: &Common) -> Result<(), Failure> {
-        let schedule = self.schedule.schedule::<T>()?;
+        let schedule = self.schedule.schedule(self.problem.precision())?;
         let folder = self.long.folder(common)?;
-        let data = self.problem.load::<T>(common)?;
+        let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("train", self, &data);
+        let experiment = common.experiment("train", &self, &data);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
-        let training =
-            Training { options: self, common, problem: &problem, schedule, ledger: &ledger };
-        let trained = T::spread(common.isa()?, training)?;
+        let trained = awake(|| self.train(common, &problem, &schedule, &ledger))?;
         let partial = trained.interrupted.is_some();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
-            options: self,
+            options: &self,
             partial: partial.then_some(trained.steps.len()),
             judged: trained.judged,
             test: trained.test,
-            digest: format!("{:016x}", trained.digest),
+            digest: trained.digest.to_string(),
         };
         if let Some(folder) = &folder {
             ledger.save()?;
@@ -120,7 +110,7 @@ impl Options {
                 None => writeln!(out, "after {} steps", self.steps),
                 Some(steps) => writeln!(out, "after {steps} of {} steps (partial)", self.steps),
             }?;
-            let judged = (self.problem.objective.name(), &report.judged);
+            let judged = (ObjectiveSet::from(self.problem.objective).name(), &report.judged);
             for (name, Judged { loss, accuracy }) in [judged, ("test", &report.test)] {
                 let percent = 100.0 * accuracy;
                 writeln!(out, "{name:<11}loss {loss:.6} nats, {percent:.2} % correct")?;
@@ -130,19 +120,11 @@ impl Options {
     }
 }
 
-struct Training<'a, T> {
-    options: &'a Options,
-    common: &'a Common,
-    problem: &'a Problem<'a, T>,
-    schedule: InverseTime<T>,
-    ledger: &'a Ledger<'a, State<T>>,
-}
-
 /// How far training has come.
 #[derive(Clone, Serialize, Deserialize)]
-struct State<T> {
+struct State {
     steps: Vec<Step>,
-    run: Snapshot<T>,
+    run: Snapshot,
 }
 
 struct Trained {
@@ -151,34 +133,39 @@ struct Trained {
     interrupted: Option<Failure>,
     judged: Judged,
     test: Judged,
-    digest: u64,
+    digest: Digest,
 }
 
-impl<T: Precision> Work<T> for Training<'_, T> {
-    type Output = Result<Trained, Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { options, common, problem, schedule, ledger } = self;
+impl Options {
+    fn train(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        schedule: &InverseTime<f64>,
+        ledger: &Ledger<'_, State>,
+    ) -> Result<Trained, Failure> {
         let diverged = |diverged: Diverged| match ledger.finish() {
             Ok(()) => Failure::run(format!("training diverged: {diverged}; lower --alpha0")),
             Err(failure) => failure,
         };
         let unit = ledger.unit(0);
-        let (mut steps, mut run) = match unit.state() {
-            Some(state) => (state.steps, problem.restore::<G, 0>(engine, &state.run)),
+        let resumed = unit
+            .state()
+            .and_then(|state| Some((state.steps, problem.restore(Tangents::None, &state.run)?)));
+        let (mut steps, mut run) = match resumed {
+            Some(resumed) => resumed,
             None => {
-                let start = options.problem.start(engine, problem)?;
-                (Vec::new(), problem.run::<G, 0>(engine, &start))
+                let start = self.problem.start(problem)?;
+                (Vec::new(), problem.run(Tangents::None, &start))
             }
         };
-        let bar = progress::bar_from(common, run.steps().into(), options.steps.into(), "training");
-        let schedule = schedule.with_tangents([]);
+        let bar = progress::bar_from(common, run.steps().into(), self.steps.into(), "training");
         let mut interrupted = None;
-        while run.steps() < options.steps && interrupted.is_none() {
+        while run.steps() < self.steps && interrupted.is_none() {
             let step = run.steps()..run.steps() + 1;
-            run.train(&schedule, step, |step, rate, loss| {
+            run.train(schedule, step, &mut |step, learning_rate, loss| {
                 bar.inc(1);
-                steps.push(Step { step, learning_rate: rate.to_f64(), loss: loss.to_f64() });
+                steps.push(Step { step, learning_rate, loss });
             })
             .map_err(diverged)?;
             interrupted = match unit.pause(|| State { steps: steps.clone(), run: run.snapshot() }) {
@@ -187,16 +174,10 @@ impl<T: Precision> Work<T> for Training<'_, T> {
             };
         }
         bar.finish_and_clear();
-        let judged =
-            run.judge(&problem.data.training, &problem.objective_indices()).map_err(diverged)?;
-        let test: Vec<u32> = (0..problem.data.test.len() as u32).collect();
-        let test = run.judge(&problem.data.test, &test).map_err(diverged)?;
-        Ok(Trained {
-            steps,
-            interrupted,
-            judged: Judged::new(judged),
-            test: Judged::new(test),
-            digest: run.digests().0,
-        })
+        let judged = run.evaluate(Set::Training, &problem.objective_indices()).map_err(diverged)?;
+        let test: Vec<u32> = (0..problem.data.len(Set::Test) as u32).collect();
+        let test = run.evaluate(Set::Test, &test).map_err(diverged)?;
+        let [digest, _] = run.digests();
+        Ok(Trained { steps, interrupted, judged: judged.into(), test: test.into(), digest })
     }
 }

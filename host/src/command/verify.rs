@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use myopia_backend::Isa;
 use myopia_core::digest::Digest;
 use serde::Serialize;
 
 use super::options::Common;
-use crate::engine::Isa;
 use crate::failure::Failure;
 use crate::output::{OutputFolder, json, standard};
 use crate::verify::{
     Board, Expected, Firmware, Judged, JudgedExperiment, NotRun, Runner, Set, Subject, THREADS,
-    Target, chip, cost,
+    Target, chip,
 };
 
 /// Options of `myopia verify`.
@@ -121,7 +121,15 @@ impl Options {
 }
 
 impl Options {
+    #[cfg(not(feature = "boards"))]
+    fn count(&self, _: &Common) -> Result<(), Failure> {
+        Err(Failure::NotRun(crate::verify::WITHOUT_BOARDS.into()))
+    }
+
+    #[cfg(feature = "boards")]
     fn count(&self, common: &Common) -> Result<(), Failure> {
+        use crate::verify::cost;
+
         let firmware = Firmware::open(self.firmware.as_deref())?;
         let targets: Vec<_> = cost::TARGETS.iter().filter_map(|n| firmware.target(n)).collect();
         let found = cost::count(&firmware, &targets, Duration::from_secs(self.timeout));
@@ -140,8 +148,9 @@ impl Options {
         board: Option<&'a Target>,
     ) -> Result<Vec<Subject<'a>>, Failure> {
         let host = || {
+            let wanted = common.isa.map(Isa::from);
             let isas =
-                Isa::ALL.into_iter().filter(|isa| common.isa.is_none_or(|only| *isa == only));
+                Isa::ALL.iter().copied().filter(move |isa| wanted.is_none_or(|only| *isa == only));
             let threads = common.threads.map_or(THREADS.to_vec(), |threads| vec![threads]);
             isas.flat_map(move |isa| {
                 threads.clone().into_iter().map(move |t| Subject::Host(isa, t))

@@ -1,5 +1,6 @@
 //! Real data: the four MNIST files, where they lie, how they are read, and how they are fetched.
 
+#[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod idx;
 pub mod images;

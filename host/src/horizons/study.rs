@@ -1,70 +1,64 @@
 //! The work: descents and training runs, spread over the threads, each leaving its state in a ledger.
 
-use myopia_core::backend::Backend;
-use myopia_core::meta::MetaDescent;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::Diverged;
-use myopia_core::vector::Vector;
 use rayon::prelude::*;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Path, Training, chosen};
 use crate::checkpoint::{Keeper, Ledger, Unit};
-use crate::curve::{Judges, Point};
-use crate::descent::{Descent, Ended, Progress, Record};
-use crate::engine::{Isa, Precision, Work};
+use crate::curve::{Evaluator, Point};
+use crate::descent::{Ended, MetaDescent, Progress, Record};
 use crate::failure::Failure;
-use crate::problem::{Problem, Snapshot, Start};
+use crate::outer::{OuterOptimizer, learning_rate};
+use crate::problem::{InitialParams, Problem, Snapshot, Tangents};
 
 /// Meta-descents at several horizons from several starts, and training with what each horizon chose.
-pub struct Horizons<'a, T> {
+pub struct Horizons<'a> {
     /// What is trained.
-    pub problem: &'a Problem<'a, T>,
+    pub problem: &'a Problem<'a>,
     /// The weights from which it starts.
-    pub weights: Start<T>,
+    pub weights: InitialParams,
     /// The horizons, ascending, and the meta-steps at each.
     pub horizons: Vec<(u32, u32)>,
     /// The schedules that the descents start from.
-    pub starts: Vec<InverseTime<T>>,
+    pub starts: Vec<InverseTime<f64>>,
     /// The outer optimizer, fresh.
-    pub outer: MetaDescent<T>,
+    pub outer: OuterOptimizer,
     /// The steps of training with each horizon's schedule.
     pub steps: u32,
     /// The steps between two points of its curve.
     pub every: u32,
-    /// The instructions to use.
-    pub isa: Isa,
 }
 
 /// How far one unit has come.
 #[derive(Clone, Serialize, Deserialize)]
-pub enum State<T> {
+pub enum State {
     /// A descent, and the sentence with which it diverged.
-    Path(Progress<T>, Option<String>),
+    Path(Progress, Option<String>),
     /// A training run under way.
-    Training(Vec<Point>, Snapshot<T>),
+    Training(Vec<Point>, Snapshot),
     /// A training run that ended: its curve, its digest, and the sentence with which it diverged.
     Trained(Vec<Point>, Option<u64>, Option<String>),
 }
 
 /// The keeper of a descent inside a unit of a study.
-struct PathKeeper<'a, T>(Unit<'a, State<T>>);
+struct PathKeeper<'a>(Unit<'a, State>);
 
-impl<T: Serialize + DeserializeOwned> Keeper<Progress<T>> for PathKeeper<'_, T> {
-    fn pause(&self, state: impl FnOnce() -> Progress<T>) -> Result<(), Failure> {
+impl Keeper<Progress> for PathKeeper<'_> {
+    fn pause(&self, state: impl FnOnce() -> Progress) -> Result<(), Failure> {
         self.0.pause(|| State::Path(state(), None))
     }
 }
 
-impl<T: Precision + DeserializeOwned> Horizons<'_, T> {
+impl Horizons<'_> {
     /// How many units of a ledger it takes: a descent for each horizon and start, a training run for each horizon.
     pub fn units(&self) -> usize {
         self.horizons.len() * (self.starts.len() + 1)
     }
 
     /// How many steps of training that is, and how many of them the units of `ledger` have behind them.
-    pub fn steps(&self, ledger: &Ledger<'_, State<T>>) -> (u64, u64) {
+    pub fn steps(&self, ledger: &Ledger<'_, State>) -> (u64, u64) {
         let (mut total, mut done) = (0, 0);
         for number in 0..self.units() {
             let (whole, horizon) = match self.descent(number) {
@@ -96,7 +90,7 @@ impl<T: Precision + DeserializeOwned> Horizons<'_, T> {
     /// When it was interrupted, and whatever writing a checkpoint meets. A descent that diverges is no failure.
     pub fn descend(
         &self,
-        ledger: &Ledger<'_, State<T>>,
+        ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
         // The longest first, so that it is not the one everything waits for.
@@ -104,13 +98,13 @@ impl<T: Precision + DeserializeOwned> Horizons<'_, T> {
         numbers.into_par_iter().with_max_len(1).try_for_each(|number| {
             let Some((horizon, meta_steps, start)) = self.descent(number) else { return Ok(()) };
             let outer = self.outer;
-            let descent = Descent { schedule: self.starts[start], outer, horizon, meta_steps };
-            T::run(self.isa, Descend { study: self, descent, unit: ledger.unit(number), tick })
+            let descent = MetaDescent { schedule: self.starts[start], outer, horizon, meta_steps };
+            self.descend_one(descent, ledger.unit(number), tick)
         })
     }
 
     /// The paths as far as they have come.
-    pub fn paths(&self, ledger: &Ledger<'_, State<T>>) -> Vec<Path> {
+    pub fn paths(&self, ledger: &Ledger<'_, State>) -> Vec<Path> {
         (0..self.units())
             .filter_map(|number| {
                 let (horizon, _, start) = self.descent(number)?;
@@ -130,7 +124,7 @@ impl<T: Precision + DeserializeOwned> Horizons<'_, T> {
     pub fn train(
         &self,
         paths: &[Path],
-        ledger: &Ledger<'_, State<T>>,
+        ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Option<Training>>, Failure> {
         let first = self.horizons.len() * self.starts.len();
@@ -142,24 +136,17 @@ impl<T: Precision + DeserializeOwned> Horizons<'_, T> {
             .map(|(number, horizon)| {
                 let Some((_, record)) = chosen(paths, horizon) else { return Ok(None) };
                 let unit = ledger.unit(first + number);
-                T::run(self.isa, Train { study: self, record, unit, tick }).map(Some)
+                self.train_one(&record, unit, tick).map(Some)
             })
             .collect()
     }
-}
 
-struct Descend<'a, T> {
-    study: &'a Horizons<'a, T>,
-    descent: Descent<T>,
-    unit: Unit<'a, State<T>>,
-    tick: &'a (dyn Fn(u64) + Sync),
-}
-
-impl<T: Precision + DeserializeOwned> Work<T> for Descend<'_, T> {
-    type Output = Result<(), Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { study, descent, unit, tick } = self;
+    fn descend_one(
+        &self,
+        descent: MetaDescent,
+        unit: Unit<'_, State>,
+        tick: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), Failure> {
         let mut progress = match unit.state() {
             Some(State::Path(_, Some(_))) => return Ok(()),
             Some(State::Path(progress, None)) => progress,
@@ -168,9 +155,9 @@ impl<T: Precision + DeserializeOwned> Work<T> for Descend<'_, T> {
         let horizon = descent.horizon;
         let whole = u64::from(horizon) * (u64::from(descent.meta_steps) + 1);
         let keeper = PathKeeper(unit);
-        let (problem, weights) = (study.problem, &study.weights);
+        let (tick_one, ignore) = (&mut || tick(1), &mut |_: &Record| {});
         let ended =
-            descent.go_on(engine, problem, weights, &mut progress, &keeper, || tick(1), |_| {});
+            descent.go_on(self.problem, &self.weights, &mut progress, &keeper, tick_one, ignore);
         let diverged = match ended {
             Ok(()) => None,
             Err(Ended::Diverged(diverged)) => Some(diverged.to_string()),
@@ -182,48 +169,42 @@ impl<T: Precision + DeserializeOwned> Work<T> for Descend<'_, T> {
         let PathKeeper(unit) = keeper;
         unit.leave(State::Path(progress, diverged))
     }
-}
 
-struct Train<'a, T> {
-    study: &'a Horizons<'a, T>,
-    record: Record,
-    unit: Unit<'a, State<T>>,
-    tick: &'a (dyn Fn(u64) + Sync),
-}
-
-impl<T: Precision + DeserializeOwned> Work<T> for Train<'_, T> {
-    type Output = Result<Training, Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = T>>>(self, engine: G) -> Self::Output {
-        let Self { study, record, unit, tick } = self;
-        let problem = study.problem;
-        let schedule = record.schedule::<T>().with_tangents([]);
-        let judges = Judges::new(problem);
-        let (mut curve, mut run) = match unit.state() {
+    fn train_one(
+        &self,
+        record: &Record,
+        unit: Unit<'_, State>,
+        tick: &(dyn Fn(u64) + Sync),
+    ) -> Result<Training, Failure> {
+        let problem = self.problem;
+        let schedule = record.schedule();
+        let evaluator = Evaluator::new(problem);
+        let (mut curve, restored) = match unit.state() {
             Some(State::Trained(curve, digest, diverged)) => {
                 return Ok(Training { curve, digest, diverged });
             }
             Some(State::Training(curve, snapshot)) => {
-                (curve, problem.restore::<G, 0>(engine, &snapshot))
+                (curve, problem.restore(Tangents::None, &snapshot))
             }
-            _ => (Vec::new(), problem.run::<G, 0>(engine, &study.weights)),
+            _ => (Vec::new(), None),
         };
+        let mut run = restored.unwrap_or_else(|| problem.run(Tangents::None, &self.weights));
         let mut trained = || -> Result<Result<u64, Diverged>, Failure> {
             loop {
                 let k = run.steps();
-                let due = k.is_multiple_of(study.every) || k == study.steps;
+                let due = k.is_multiple_of(self.every) || k == self.steps;
                 // A run that is taken up again at a point has that point already.
                 if due && curve.last().is_none_or(|last: &Point| last.step < k) {
-                    let rate = schedule.learning_rate::<G::Elementary>(k).value;
-                    match judges.point(&mut run, rate, problem.momentum) {
+                    let rate = learning_rate(problem.precision(), &schedule, k);
+                    match evaluator.evaluate(&mut *run, rate, problem.momentum) {
                         Ok(point) => curve.push(point),
                         Err(diverged) => return Ok(Err(diverged)),
                     }
                 }
-                if k >= study.steps {
-                    return Ok(Ok(run.digests().0));
+                if k >= self.steps {
+                    return Ok(Ok(run.digests()[0].value()));
                 }
-                if let Err(diverged) = run.train(&schedule, k..k + 1, |_, _, _| tick(1)) {
+                if let Err(diverged) = run.train(&schedule, k..k + 1, &mut |_, _, _| tick(1)) {
                     return Ok(Err(diverged));
                 }
                 unit.pause(|| State::Training(curve.clone(), run.snapshot()))?;

@@ -1,11 +1,12 @@
 //! The instructions on which the noisy quadratic runs.
 
 use myopia_core::backend::{Backend, Kernel};
-use myopia_core::elementary::Libm;
 use myopia_core::vector::F64x8;
 
 #[cfg(target_arch = "x86_64")]
-use crate::engine::x86::{Avx2, Avx512};
+use myopia_backend::HostBackend;
+#[cfg(target_arch = "x86_64")]
+use myopia_backend::x86::{Avx2, Avx512};
 
 /// The widest instruction set of this processor that the kernels were compiled for.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +14,6 @@ pub struct Native;
 
 impl Backend for Native {
     type Vector = F64x8;
-    type Elementary = Libm;
     const ACCUMULATORS: usize = 8;
     const DENSE: bool = false;
 

@@ -1,5 +1,7 @@
 //! Labelled examples in memory, zeros left out.
 
+use std::ops::Range;
+
 use myopia_core::digest::Digest;
 use myopia_core::glyphs::Glyphs;
 use myopia_core::mlp::{Batch, Dataset, Pair, paired};
@@ -27,7 +29,7 @@ impl<T: Real> ExampleSet<T> {
     }
 
     /// The synthetic digits numbered `numbers`.
-    pub fn glyphs(glyphs: Glyphs, numbers: std::ops::Range<u32>) -> Self {
+    pub fn glyphs(glyphs: Glyphs, numbers: Range<u32>) -> Self {
         Self::collect(numbers.map(|number| {
             let (pixels, label) = glyphs.draw(number);
             (label, (0..).zip(pixels.into_iter().map(T::from_f32)))

@@ -1,149 +1,220 @@
 //! One training run, which can be left and taken up again.
 
-use std::iter::{from_fn, once};
+use std::iter::once;
 use std::ops::Range;
 
-use myopia_core::backend::{Backend, Scalar};
+use myopia_backend::{HeapBatch, StoredModel, restore_float_control};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
-use myopia_core::mlp::Network;
+use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::sampler::Sampler;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
-use serde::{Deserialize, Serialize};
 
-use super::{ExampleSet, Problem, Start, Stream};
-use crate::network::HeapNetwork;
+use super::{ExampleSet, InitialParams, Problem, Set, Sets, Snapshot, Stream};
+use crate::precision::{Float, Numbers};
 
-/// One training run of a problem, with P tangents.
-pub struct Run<'a, G: Backend, const P: usize> {
-    pub(super) problem: &'a Problem<'a, Scalar<G>>,
-    pub(super) engine: G,
-    pub(super) storage: HeapNetwork<G::Vector, P>,
-    pub(super) sampler: Sampler<Vec<u32>>,
+/// A training run of a problem. Numbers are widened to `f64`, which holds them exactly.
+pub trait TrainingRun: Send {
     /// Steps trained.
-    pub(super) done: u32,
-}
+    fn steps(&self) -> u32;
 
-/// A [`Run`] between two steps. The batches to come follow from the problem's seed and the number of steps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot<T> {
-    /// Steps trained.
-    pub steps: u32,
-    /// Value and tangents of each parameter and then of each velocity, in the order of
-    /// [`Network::load`](myopia_core::mlp::Network::load).
-    pub numbers: Vec<T>,
-}
+    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's
+    /// number, its learning rate and the mean loss of its batch before the update, in nats.
+    ///
+    /// # Errors
+    /// When a step leaves the finite range.
+    fn train(
+        &mut self,
+        schedule: &InverseTime<f64>,
+        steps: Range<u32>,
+        observe: &mut dyn FnMut(u32, f64, f64),
+    ) -> Result<(), Diverged>;
 
-impl<'a, G: Backend, const P: usize> Run<'a, G, P> {
-    pub(super) fn new(
-        problem: &'a Problem<'a, Scalar<G>>,
-        engine: G,
-        start: &Start<Scalar<G>>,
-        stream: Stream,
-    ) -> Self {
-        let storage = HeapNetwork::new(&problem.layers, problem.batch);
-        let mut storage = storage.expect("a problem's layers and batch were checked");
-        let (mut network, _) = storage.network(engine);
-        network.load(start.0.iter().map(|&x| Dual::constant(x)), []);
-        Self { problem, engine, storage, sampler: problem.sampler(stream), done: 0 }
-    }
+    /// One step at this learning rate and momentum, on the next batch.
+    ///
+    /// # Errors
+    /// When it leaves the finite range.
+    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged>;
 
-    pub(super) fn restore(
-        problem: &'a Problem<'a, Scalar<G>>,
-        engine: G,
-        snapshot: &Snapshot<Scalar<G>>,
-        stream: Stream,
-    ) -> Self {
-        let mut run = Self::new(problem, engine, &Start(Vec::new()), stream);
-        let (mut network, _) = run.storage.network(engine);
-        let count = network.shape().parameters();
-        assert_eq!(snapshot.numbers.len(), 2 * count * (P + 1), "a snapshot of another problem");
-        let mut numbers = snapshot.numbers.iter().copied();
-        let mut duals = from_fn(|| {
-            let value = numbers.next()?;
-            Some(Dual { value, tangents: [(); P].map(|()| numbers.next().unwrap_or(value)) })
-        });
-        let parameters: Vec<_> = duals.by_ref().take(count).collect();
-        network.load(parameters, duals);
-        for _ in 0..snapshot.steps {
-            run.sampler.next_batch(problem.batch);
-        }
-        run.done = snapshot.steps;
-        run
-    }
+    /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set` numbered `indices`.
+    ///
+    /// # Errors
+    /// When the loss or a tangent of it is not finite.
+    fn evaluate(&mut self, set: Set, indices: &[u32]) -> Result<Objective<f64, 3>, Diverged>;
 
     /// The run as it is.
-    pub fn snapshot(&mut self) -> Snapshot<Scalar<G>> {
-        let (network, _) = self.storage.network(self.engine);
-        let duals = network.parameters().chain(network.velocity());
-        let numbers = duals.flat_map(|x| once(x.value).chain(x.tangents)).collect();
-        Snapshot { steps: self.done, numbers }
+    fn snapshot(&mut self) -> Snapshot;
+
+    /// The values of the parameters.
+    fn parameters(&mut self) -> Numbers;
+
+    /// The values of the velocity.
+    fn velocity(&mut self) -> Numbers;
+
+    /// Digests of the values and of the tangents of parameters and velocity.
+    fn digests(&mut self) -> [Digest; 2];
+}
+
+/// A run in the float `T` with P tangents.
+pub(super) struct Run<'a, T: Float, const P: usize> {
+    problem: &'a Problem<'a>,
+    sets: &'a Sets<T>,
+    model: Box<dyn StoredModel<T, P>>,
+    batch: HeapBatch<T>,
+    sampler: Sampler<Vec<u32>>,
+    directions: [Parameter; P],
+    done: u32,
+}
+
+impl<'a, T: Float, const P: usize> Run<'a, T, P>
+where
+    Libm: Elementary<T>,
+{
+    /// A run from `start` over `model`, its tangents the derivatives by `directions`.
+    pub fn new(
+        problem: &'a Problem<'a>,
+        mut model: Box<dyn StoredModel<T, P>>,
+        directions: [Parameter; P],
+        start: &InitialParams,
+        stream: Stream,
+    ) -> Self {
+        let values = T::values(&start.0).expect("initial parameters are in the problem's float");
+        let parameters: Vec<_> = values.iter().map(|&x| Dual::constant(x)).collect();
+        model.load(&parameters, &[]);
+        Self {
+            problem,
+            sets: T::sets(problem.data).expect("data are in the problem's float"),
+            model,
+            batch: HeapBatch::new(&problem.layers, problem.batch),
+            sampler: problem.sampler(stream),
+            directions,
+            done: 0,
+        }
     }
 
-    /// How many steps were trained.
-    pub fn steps(&self) -> u32 {
+    /// The run that `snapshot` was taken of; `None` when that was a run of another problem or number of tangents.
+    pub fn restored(mut self, snapshot: &Snapshot) -> Option<Self> {
+        let numbers = T::values(&snapshot.numbers)?;
+        let duals: Vec<Dual<T, P>> = numbers
+            .chunks_exact(P + 1)
+            .map(|dual| Dual { value: dual[0], tangents: std::array::from_fn(|p| dual[p + 1]) })
+            .collect();
+        let (parameters, velocity) = duals.split_at_checked(self.problem.parameters())?;
+        if velocity.len() != parameters.len() || !numbers.len().is_multiple_of(P + 1) {
+            return None;
+        }
+        self.model.load(parameters, velocity);
+        for _ in 0..snapshot.steps {
+            self.sampler.next_batch(self.problem.batch);
+        }
+        self.done = snapshot.steps;
+        Some(self)
+    }
+
+    /// Takes the steps numbered `steps` on `batches`, in place of drawing its own.
+    pub fn train_on(
+        &mut self,
+        schedule: &InverseTime<Dual<T, P>>,
+        batches: &[myopia_core::mlp::Batch<'_, T>],
+        steps: Range<u32>,
+        observe: &mut dyn FnMut(u32, f64, f64),
+    ) -> Result<(), Diverged> {
+        let inner = self.inner_loop(*schedule);
+        for (k, batch) in steps.zip(batches) {
+            self.done = k + 1;
+            let widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
+            inner.step::<Libm, _>(&mut *self.model, batch, k, widened)?;
+        }
+        Ok(())
+    }
+
+    /// `schedule` in the run's float, with its tangents.
+    pub fn schedule(&self, schedule: &InverseTime<f64>) -> InverseTime<Dual<T, P>> {
+        let InverseTime { alpha0, time_constant, beta } = *schedule;
+        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
+        InverseTime { alpha0, time_constant, beta }.with_tangents(self.directions)
+    }
+
+    fn inner_loop(&self, schedule: InverseTime<Dual<T, P>>) -> InnerLoop<T, P> {
+        let momentum = T::from_f64(self.problem.momentum);
+        InnerLoop { schedule, momentum, batch: self.problem.batch }
+    }
+
+    fn examples(&self, set: Set) -> &'a ExampleSet<T> {
+        match set {
+            Set::Training => &self.sets.training,
+            Set::Test => &self.sets.test,
+        }
+    }
+}
+
+impl<T: Float, const P: usize> TrainingRun for Run<'_, T, P>
+where
+    Libm: Elementary<T>,
+{
+    fn steps(&self) -> u32 {
         self.done
     }
 
-    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's number, its
-    /// learning rate and the mean loss of its batch.
-    pub fn train(
+    fn train(
         &mut self,
-        schedule: &InverseTime<Dual<Scalar<G>, P>>,
+        schedule: &InverseTime<f64>,
         steps: Range<u32>,
-        observe: impl FnMut(u32, Scalar<G>, Scalar<G>),
+        observe: &mut dyn FnMut(u32, f64, f64),
     ) -> Result<(), Diverged> {
-        let (mut network, mut batch) = self.storage.network(self.engine);
-        let training = InnerLoop {
-            schedule: *schedule,
-            momentum: self.problem.momentum,
-            batch: self.problem.batch,
-        };
-        let examples = &self.problem.data.training;
+        restore_float_control();
+        let inner = self.inner_loop(self.schedule(schedule));
+        let mut batch = self.batch.batch();
         self.done = steps.end;
-        training.run(&mut network, &mut batch, &mut self.sampler, examples, steps, observe)
+        let widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
+        let (model, sampler) = (&mut *self.model, &mut self.sampler);
+        inner.run::<Libm, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
     }
 
-    /// One step at this learning rate and momentum, on the next batch.
-    pub fn step(&mut self, learning_rate: Scalar<G>, momentum: Scalar<G>) -> Result<(), Diverged> {
-        let (mut network, mut batch) = self.storage.network(self.engine);
-        let schedule = InverseTime::constant(Dual::constant(learning_rate));
-        let training = InnerLoop { schedule, momentum, batch: self.problem.batch };
-        let (examples, k) = (&self.problem.data.training, self.done);
+    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged> {
+        restore_float_control();
+        let schedule = InverseTime::constant(Dual::constant(T::from_f64(learning_rate)));
+        let (momentum, size) = (T::from_f64(momentum), self.problem.batch);
+        let inner = InnerLoop { schedule, momentum, batch: size };
+        let (mut batch, k) = (self.batch.batch(), self.done);
         self.done += 1;
-        training.run(&mut network, &mut batch, &mut self.sampler, examples, k..k + 1, |_, _, _| {})
+        let (model, sampler) = (&mut *self.model, &mut self.sampler);
+        let examples = &self.sets.training;
+        inner.run::<Libm, _>(model, &mut batch, sampler, examples, k..k + 1, |_, _, _| {})
     }
 
-    /// Loads parameters and velocity, without tangents, into another network of the same shape.
-    pub fn hand_over<const Q: usize>(&mut self, to: &mut Network<'_, G, Q>) {
-        let (network, _) = self.storage.network(self.engine);
-        let constant = |x: Dual<Scalar<G>, P>| Dual::constant(x.value);
-        to.load(network.parameters().map(constant), network.velocity().map(constant));
+    fn evaluate(&mut self, set: Set, indices: &[u32]) -> Result<Objective<f64, 3>, Diverged> {
+        restore_float_control();
+        let examples = self.examples(set);
+        let found = objective(&mut *self.model, &mut self.batch.batch(), examples, indices)?;
+        let mut tangents = [0.0; 3];
+        for (wide, tangent) in tangents.iter_mut().zip(found.loss.tangents) {
+            *wide = tangent.to_f64();
+        }
+        let loss = Dual { value: found.loss.value.to_f64(), tangents };
+        Ok(Objective { loss, accuracy: found.accuracy.to_f64() })
     }
 
-    /// The mean loss and the accuracy on the examples numbered `indices`.
-    pub fn judge(
-        &mut self,
-        examples: &ExampleSet<Scalar<G>>,
-        indices: &[u32],
-    ) -> Result<Objective<Scalar<G>, P>, Diverged> {
-        let (mut network, mut batch) = self.storage.network(self.engine);
-        objective(&mut network, &mut batch, examples, indices)
+    fn snapshot(&mut self) -> Snapshot {
+        let flat = |dual: Dual<T, P>| once(dual.value).chain(dual.tangents);
+        let mut numbers: Vec<T> = self.model.parameters().into_iter().flat_map(flat).collect();
+        numbers.extend(self.model.velocity().into_iter().flat_map(flat));
+        Snapshot { steps: self.done, numbers: T::numbers(numbers) }
     }
 
-    /// The values of the parameters.
-    pub fn parameters(&mut self) -> Vec<Scalar<G>> {
-        let (network, _) = self.storage.network(self.engine);
-        network.parameters().map(|x| x.value).collect()
+    fn parameters(&mut self) -> Numbers {
+        T::numbers(self.model.parameters().iter().map(|x| x.value).collect())
     }
 
-    /// Digests of the values and of the tangents of parameters and velocity.
-    pub fn digests(&mut self) -> (u64, u64) {
-        let (network, _) = self.storage.network(self.engine);
-        let value = |digest: Result<Digest, NotANumber>| {
-            digest.expect("a step that ends well leaves finite numbers").value()
+    fn velocity(&mut self) -> Numbers {
+        T::numbers(self.model.velocity().iter().map(|x| x.value).collect())
+    }
+
+    fn digests(&mut self) -> [Digest; 2] {
+        let digest = |digest: Result<Digest, NotANumber>| {
+            digest.expect("a step that ends well leaves finite numbers")
         };
-        (value(network.digest_values()), value(network.digest_tangents()))
+        [digest(self.model.digest_values()), digest(self.model.digest_tangents())]
     }
 }

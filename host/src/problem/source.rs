@@ -2,38 +2,14 @@
 
 use std::path::PathBuf;
 
-use myopia_core::digest::Digest;
 use myopia_core::glyphs::{self, Glyphs};
 use myopia_core::real::Real;
 
-use super::examples::ExampleSet;
+use super::{Data, ExampleSet, Examples, Sets};
 use crate::data::images::{self, Images};
 use crate::data::mnist::{self, Mnist};
 use crate::failure::Failure;
-
-/// Data and the part of it that is held out of training.
-pub struct Data<T> {
-    /// The training file.
-    pub training: ExampleSet<T>,
-    /// The test file; it never tunes anything.
-    pub test: ExampleSet<T>,
-    /// How many examples at the end of the training file a validation objective holds out.
-    pub held_out: usize,
-    /// Numbers in an example.
-    pub inputs: usize,
-    /// Classes.
-    pub classes: usize,
-}
-
-impl<T: Real> Data<T> {
-    /// The digest of all examples, those to train on and then those to test on.
-    pub fn digest(&self) -> Digest {
-        let mut digest = Digest::default();
-        self.training.add_to(&mut digest);
-        self.test.add_to(&mut digest);
-        digest
-    }
-}
+use crate::precision::{Precision, in_precision};
 
 /// Where training data comes from.
 #[derive(Clone, Debug)]
@@ -48,12 +24,24 @@ pub enum Source {
 const GLYPHS: Glyphs = Glyphs { seed: 1 };
 
 impl Source {
-    /// Loads the data; `remark` is told what is odd about it.
-    pub fn load<T: Real>(&self, mut remark: impl FnMut(String)) -> Result<Data<T>, Failure> {
+    /// Loads the data in `precision`; `remark` is told what is odd about it.
+    ///
+    /// # Errors
+    /// One sentence when files are missing, damaged, or hold too few examples.
+    pub fn load(&self, precision: Precision, remark: impl FnMut(String)) -> Result<Data, Failure> {
+        in_precision!(precision, T => self.load_as::<T>(remark))
+    }
+
+    fn load_as<T: Real>(&self, mut remark: impl FnMut(String)) -> Result<Data, Failure>
+    where
+        Examples: From<Sets<T>>,
+    {
         match self {
             Self::Glyphs => Ok(Data {
-                training: ExampleSet::glyphs(GLYPHS, 0..5_000),
-                test: ExampleSet::glyphs(GLYPHS, 5_000..6_000),
+                examples: Examples::from(Sets::<T> {
+                    training: ExampleSet::glyphs(GLYPHS, 0..5_000),
+                    test: ExampleSet::glyphs(GLYPHS, 5_000..6_000),
+                }),
                 held_out: 1_000,
                 inputs: glyphs::PIXELS,
                 classes: glyphs::CLASSES,
@@ -75,8 +63,10 @@ impl Source {
                     )));
                 }
                 Ok(Data {
-                    training: from_images(train),
-                    test: from_images(test),
+                    examples: Examples::from(Sets::<T> {
+                        training: from_images(train),
+                        test: from_images(test),
+                    }),
                     held_out,
                     inputs: images::PIXELS,
                     classes: usize::from(images::CLASSES),

@@ -2,15 +2,12 @@
 
 use std::io::{self, Write};
 
-use myopia_core::backend::Backend;
-use myopia_core::real::Real;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::output::csv;
-use crate::problem::{Problem, Start, Together};
+use crate::problem::{InitialParams, Problem, Set, Tangents};
 
 /// One line of `surface.csv`: a schedule at a horizon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,24 +67,15 @@ const STRIDE: u32 = 8;
 ///
 /// # Errors
 /// What `tick` returns. A run that diverges is no error: its rows say so.
-pub fn train<T, G>(
-    engine: G,
-    problem: &Problem<'_, T>,
-    start: &Start<T>,
+pub fn train(
+    problem: &Problem<'_>,
+    start: &InitialParams,
     cells: &[(u32, InverseTime<f64>)],
     horizons: &[u32],
     tick: impl Fn(u64) -> Result<(), Failure>,
-) -> Result<Vec<Vec<Row>>, Failure>
-where
-    T: Real,
-    G: Backend<Vector: Vector<Scalar = T>>,
-{
-    let rounded = cells.iter().map(|(_, schedule)| {
-        let InverseTime { alpha0, time_constant, beta } = *schedule;
-        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
-        InverseTime { alpha0, time_constant, beta }.with_tangents([])
-    });
-    let mut runs = Together::<G, 0>::new(problem, engine, start, rounded);
+) -> Result<Vec<Vec<Row>>, Failure> {
+    let schedules: Vec<InverseTime<f64>> = cells.iter().map(|(_, schedule)| *schedule).collect();
+    let mut runs = problem.lockstep(Tangents::None, start, &schedules);
     let objective_set = problem.objective_indices();
     let mut rows = vec![Vec::new(); cells.len()];
     let mut step = 0;
@@ -95,18 +83,18 @@ where
         while step < horizon {
             let next = horizon.min(step + STRIDE);
             if runs.ended().iter().any(Result::is_ok) {
-                runs.train(step..next, |_, _, _, _| {});
+                runs.train(step..next, &mut |_, _, _, _| {});
             }
             tick(u64::from(next - step) * cells.len() as u64)?;
             step = next;
         }
         for (place, ((cell, schedule), rows)) in cells.iter().zip(&mut rows).enumerate() {
             let lost = runs.ended()[place].err().and_then(|diverged| diverged.step);
-            let found = match lost {
-                None => runs.judge(place, &objective_set).ok(),
-                Some(_) => None,
-            };
-            let digest = found.map(|_| format!("{:016x}", runs.digests(place).0));
+            let run = runs.run(place).filter(|_| lost.is_none());
+            let found = run.and_then(|run| {
+                let found = run.evaluate(Set::Training, &objective_set).ok()?;
+                Some((found, run.digests()[0].to_string()))
+            });
             let InverseTime { alpha0, time_constant, beta } = *schedule;
             rows.push(Row {
                 cell: *cell,
@@ -114,10 +102,10 @@ where
                 time_constant,
                 beta,
                 horizon,
-                loss: found.map(|found| found.loss.value.to_f64()),
-                accuracy: found.map(|found| found.accuracy.to_f64()),
+                loss: found.as_ref().map(|(found, _)| found.loss.value),
+                accuracy: found.as_ref().map(|(found, _)| found.accuracy),
                 diverged_at: found.is_none().then(|| lost.unwrap_or(horizon)),
-                digest,
+                digest: found.map(|(_, digest)| digest),
             });
         }
     }

@@ -1,38 +1,43 @@
 //! The bias on a network: synthetic digits, 64-32-10, batches of 10.
 
-use myopia_core::backend::Backend;
-use myopia_core::meta::{MetaDescent, Rule};
+use myopia_backend::Isa;
+use myopia_core::meta::MetaDescent as Limits;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
+use myopia_core::unroll::Diverged;
 
 use super::Study;
-use crate::descent::{Descent, Record};
-use crate::engine::{Isa, Precision, Work};
+use crate::descent::{MetaDescent, Record};
 use crate::failure::Failure;
-use crate::problem::{Data, ObjectiveSet, Problem, Source, Start};
+use crate::outer::{OuterOptimizer, OuterRule};
+use crate::precision::Precision;
+use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Set, Source, Tangents};
 
 /// Validation loss of a small network on synthetic digits.
 pub struct Digits {
-    data: Data<f32>,
+    data: Data,
     seed: u64,
     isa: Isa,
 }
 
 impl Digits {
     /// The study; `seed` is that of weights and batches.
+    ///
+    /// # Errors
+    /// None: the digits are built in.
     pub fn new(seed: u64, isa: Isa) -> Result<Self, Failure> {
-        Ok(Self { data: Source::Glyphs.load(|_| {})?, seed, isa })
+        Ok(Self { data: Source::Glyphs.load(Precision::F32, |_| {})?, seed, isa })
     }
 
-    fn problem(&self) -> Problem<'_, f32> {
+    fn problem(&self) -> Problem<'_> {
         Problem {
             data: &self.data,
             layers: vec![self.data.inputs, 32, self.data.classes],
             batch: 10,
-            momentum: 0.9,
+            momentum: Precision::F32.round(0.9),
             objective: ObjectiveSet::Validation,
             objective_size: None,
             seed: self.seed,
+            isa: self.isa,
         }
     }
 }
@@ -48,65 +53,39 @@ impl Study for Digits {
     const META_STEPS: u32 = 100;
 
     fn descend(&self, horizon: u32, tick: &(dyn Fn(u64) + Sync)) -> Result<Vec<Record>, Failure> {
-        let outer = MetaDescent::new(Rule::adam(), 0.1, MetaDescent::default_limits());
+        let problem = self.problem();
+        let limits = Limits::<f64>::default_limits();
+        let outer = OuterOptimizer::new(Precision::F32, OuterRule::Adam, 0.1, limits);
         let schedule = InverseTime { alpha0: 0.01, time_constant: 200.0, beta: 1.0 };
-        let descent = Descent { schedule, outer, horizon, meta_steps: Self::META_STEPS };
-        f32::run(self.isa, Tune { problem: self.problem(), descent, tick })
-    }
-
-    fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure> {
-        f32::run(self.isa, Train { problem: self.problem(), schedule: record.schedule() })
-    }
-}
-
-fn start<G>(problem: &Problem<'_, f32>, engine: G) -> Result<Start<f32>, Failure>
-where
-    G: Backend<Vector: Vector<Scalar = f32>>,
-{
-    problem.start(engine, 0, 0.0).map_err(|e| Failure::run(e.to_string()))
-}
-
-struct Tune<'a> {
-    problem: Problem<'a, f32>,
-    descent: Descent<f32>,
-    tick: &'a (dyn Fn(u64) + Sync),
-}
-
-impl Work<f32> for Tune<'_> {
-    type Output = Result<Vec<Record>, Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
-        let start = start(&self.problem, engine)?;
+        let schedule = InverseTime { alpha0: Precision::F32.round(schedule.alpha0), ..schedule };
+        let descent = MetaDescent { schedule, outer, horizon, meta_steps: Self::META_STEPS };
         let mut records = Vec::new();
-        self.descent
-            .run(engine, &self.problem, &start, || (self.tick)(1), |record| records.push(*record))
+        let observe = &mut |record: &Record| records.push(*record);
+        descent
+            .run(&problem, &start(&problem)?, &mut || tick(1), observe)
             .map_err(|e| Failure::run(e.to_string()))?;
         Ok(records)
     }
-}
 
-struct Train<'a> {
-    problem: Problem<'a, f32>,
-    schedule: InverseTime<f32>,
-}
-
-impl Work<f32> for Train<'_> {
-    type Output = Result<Vec<(u32, f64)>, Failure>;
-
-    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
-        let diverged = |e: myopia_core::unroll::Diverged| Failure::run(e.to_string());
-        let start = start(&self.problem, engine)?;
-        let validation = self.problem.objective_indices();
-        let mut run = self.problem.run::<G, 0>(engine, &start);
-        let schedule = self.schedule.with_tangents([]);
+    fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure> {
+        let problem = self.problem();
+        let diverged = |e: Diverged| Failure::run(e.to_string());
+        let validation = problem.objective_indices();
+        let mut run = problem.run(Tangents::None, &start(&problem)?);
+        let schedule = record.schedule();
         let mut curve = Vec::new();
-        for step in (0..=Digits::HORIZONS[3]).step_by(EVERY as usize) {
-            let found = run.judge(&self.problem.data.training, &validation).map_err(diverged)?;
-            curve.push((step, f64::from(found.loss.value)));
-            if step < Digits::HORIZONS[3] {
-                run.train(&schedule, step..step + EVERY, |_, _, _| {}).map_err(diverged)?;
+        for step in (0..=Self::HORIZONS[3]).step_by(EVERY as usize) {
+            let found = run.evaluate(Set::Training, &validation).map_err(diverged)?;
+            curve.push((step, found.loss.value));
+            if step < Self::HORIZONS[3] {
+                let steps = step..step + EVERY;
+                run.train(&schedule, steps, &mut |_, _, _| {}).map_err(diverged)?;
             }
         }
         Ok(curve)
     }
+}
+
+fn start(problem: &Problem<'_>) -> Result<InitialParams, Failure> {
+    problem.start(0, 0.0).map_err(|e| Failure::run(e.to_string()))
 }

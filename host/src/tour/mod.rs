@@ -51,7 +51,7 @@ impl Choice {
 
     /// The learning rate of step `k` of the chosen schedule.
     pub fn learning_rate(&self, k: u32) -> f64 {
-        let schedule = self.chosen.schedule::<f64>().with_tangents([]);
+        let schedule = self.chosen.schedule().with_tangents([]);
         schedule.learning_rate::<Libm>(k).value
     }
 }

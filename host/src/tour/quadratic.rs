@@ -74,7 +74,7 @@ impl Study for NoisyQuadratic {
     }
 
     fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure> {
-        let schedule = record.schedule::<f64>().with_tangents([]);
+        let schedule = record.schedule().with_tangents([]);
         let losses = self.losses(&schedule, Self::HORIZONS[3])?;
         Ok((0..).zip(losses.iter().map(|loss| loss.value)).step_by(EVERY).collect())
     }

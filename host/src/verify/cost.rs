@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{fmt, fs};
 
+use myopia_backend::{HeapBatch, HeapNetwork, Isa};
 use myopia_core::backend::Portable;
+use myopia_core::elementary::Libm;
 use myopia_core::experiments::cost::{INPUTS, STEPS, evaluate, prepare, train};
-use myopia_core::experiments::{EXPERIMENTS, Full, MetaDescentNet};
+use myopia_core::experiments::{EXPERIMENTS, MetaDescentNet};
 use myopia_core::schedule::{PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, Vector};
 use serde::Serialize;
 
 use super::{Build, Emulation, Firmware, NotRun, Target, decode};
-use crate::network::HeapNetwork;
+use crate::bench::diagnostics;
 
 /// The targets whose cost is counted.
 pub const TARGETS: [&str; 4] = ["mps2-an385-v6m", "mps2-an385", "mps2-an386", "mps2-an500"];
@@ -155,12 +157,12 @@ fn built_by(image: &Path) -> String {
 
 impl Accuracy {
     fn new() -> Self {
-        let mut room = Box::new(Full::new());
-        let mut last = |name: &str| {
+        let run = diagnostics(Isa::Baseline).experiment;
+        let last = |name: &str| {
             let mut schedule = [0.0; 3];
             for experiment in EXPERIMENTS.iter().filter(|experiment| experiment.name == name) {
                 // A report is judged elsewhere.
-                let _ = experiment.run(&mut *room, |record| {
+                let _ = run(experiment, &mut |record| {
                     schedule = record.schedule.map(|bits| f64::from(f32::from_bits(bits as u32)));
                 });
             }
@@ -235,7 +237,9 @@ fn products<const P: usize>(directions: [Parameter; P]) -> Counts {
         let mut storage =
             HeapNetwork::<Counting, P>::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH)
                 .expect("the experiments' networks are valid");
-        let (mut network, mut batch) = storage.network(Portable::<Counting>::new());
+        let mut network = storage.network::<_, Libm>(Portable::<Counting>::new());
+        let mut room = HeapBatch::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH);
+        let mut batch = room.batch();
         prepare(&mut network, &mut batch, inputs);
         let before = PRODUCTS.load(Ordering::Relaxed);
         evaluate(&mut network, &batch);

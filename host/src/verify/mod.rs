@@ -2,7 +2,9 @@
 //! line of their logs held against what this machine computes with plain loops.
 
 mod build;
+#[cfg(feature = "boards")]
 pub mod cost;
+#[cfg_attr(not(feature = "boards"), path = "no_decode.rs")]
 mod decode;
 mod emulate;
 mod host;
@@ -21,13 +23,18 @@ pub use target::{Firmware, Region, Set, Target};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::engine::Isa;
+use myopia_backend::Isa;
+
 use crate::failure::Failure;
 
 /// Why there is nothing to judge: one sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotRun(pub String);
+
+/// Why boards cannot be verified by a program without the feature `boards`.
+pub const WITHOUT_BOARDS: &str = "this program was built without what verifies boards and emulators; build it with \
+                                  --features boards";
 
 /// What is to be verified.
 #[derive(Debug, Clone)]

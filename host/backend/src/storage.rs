@@ -1,13 +1,14 @@
 //! Storage on the heap for a network whose sizes are chosen at run time.
 
-use myopia_core::backend::{Backend, Scalar};
+use myopia_core::backend::Backend;
 use myopia_core::dual::Dual;
+use myopia_core::elementary::Elementary;
 use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Pair, Shape};
 use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
-/// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): everything a network of P tangents and its batch
-/// need, allocated once.
+/// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): the storage of a network of P tangents,
+/// allocated once.
 ///
 /// For `n` parameters it takes about 2·(P + 1)·n numbers for the parameters and their velocity, besides one batch of
 /// activations; the horizon does not enter.
@@ -21,7 +22,6 @@ pub struct HeapNetwork<V: Vector, const P: usize> {
     active: Vec<usize>,
     listed: Vec<Entry<Dual<V::Scalar, P>>>,
     lengths: Vec<u32>,
-    examples: HeapBatch<V::Scalar>,
 }
 
 /// Storage for a batch of examples.
@@ -69,15 +69,14 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             active: vec![0; lengths.active],
             listed: vec![Entry::default(); lengths.listed],
             lengths: vec![0; lengths.lengths],
-            examples: HeapBatch::new(sizes, batch),
         })
     }
 
-    /// The network and its batch over this storage.
-    pub fn network<G: Backend<Vector = V>>(
+    /// The network over this storage, with the elementary functions of `E`.
+    pub fn network<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
         &mut self,
-        engine: G,
-    ) -> (Network<'_, G, P>, Batch<'_, Scalar<G>>) {
+        backend: G,
+    ) -> Network<'_, G, P, E> {
         let shape = Shape::new(&self.sizes).expect("sizes were checked when storage was made");
         let buffers = Buffers {
             parameters: &mut self.parameters,
@@ -88,8 +87,7 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             listed: &mut self.listed,
             lengths: &mut self.lengths,
         };
-        let network = Network::new(engine, shape, self.batch, buffers)
-            .expect("storage was made with the lengths that a network asks for");
-        (network, self.examples.batch())
+        Network::new(backend, shape, self.batch, buffers)
+            .expect("storage was made with the lengths that a network asks for")
     }
 }
