@@ -41,6 +41,8 @@ pub trait Backend: Copy + Send + Sync {
     /// Whether a plain network multiplies by all hidden units, several examples at a time, and does not look for those that
     /// are active: faster where registers are many and wide.
     const DENSE: bool;
+    /// Multiply-adds of a product over all layers, at least: with fewer, waking a second thread costs more than it saves.
+    const PARALLEL_THRESHOLD: usize = 4_000_000;
 
     /// Runs `task` with this backend's instructions.
     fn run<K: Kernel>(self, task: K) -> K::Output;

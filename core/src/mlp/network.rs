@@ -104,9 +104,6 @@ pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
     Ok(())
 }
 
-/// Fewer products than this are done before a second thread has woken up.
-const SPREAD: usize = 4_000_000;
-
 /// A multilayer perceptron of P tangents on backend `G`.
 #[derive(Debug)]
 pub struct Network<'a, G: Backend, const P: usize> {
@@ -136,6 +133,17 @@ impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
             && buffers.listed.len() == lengths.listed
             && buffers.lengths.len() == lengths.lengths;
         if fits { Ok(Self { backend, shape, batch, buffers }) } else { Err(InvalidNetwork::Length) }
+    }
+
+    /// The network over buffers that have the lengths it needs.
+    #[cfg(feature = "alloc")]
+    pub(super) fn over(
+        backend: G,
+        shape: Shape<'a>,
+        batch: usize,
+        buffers: Buffers<'a, G::Vector, P>,
+    ) -> Self {
+        Self { backend, shape, batch, buffers }
     }
 
     /// Its shape.
@@ -225,7 +233,7 @@ impl<'a, G: Backend, const P: usize> Network<'a, G, P> {
     /// Over how many threads a step on so many examples is worth spreading.
     fn threads(&self, examples: usize) -> usize {
         let products = self.shape.parameters().saturating_mul(examples * (P + 1));
-        if products < SPREAD { 1 } else { self.backend.threads() }
+        if products < G::PARALLEL_THRESHOLD { 1 } else { self.backend.threads() }
     }
 
     fn views(&mut self) -> Views<'_, G::Vector, P> {
