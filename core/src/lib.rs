@@ -66,6 +66,8 @@ compile_error!(
      Build for i686 or x86_64, or add -C target-feature=+sse2."
 );
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 

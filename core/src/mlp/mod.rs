@@ -22,6 +22,8 @@ mod activity;
 mod batch;
 mod factor;
 mod fold;
+#[cfg(feature = "alloc")]
+mod heap;
 mod layers;
 mod mask;
 mod matrix;
@@ -40,6 +42,8 @@ mod views;
 
 pub use batch::{Batch, Dataset, Pair, paired};
 pub use factor::{Coefficient, Factor};
+#[cfg(feature = "alloc")]
+pub use heap::{HeapBatch, HeapNetwork};
 pub use model::{Evaluate, Model};
 pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
 pub use shape::{InvalidShape, Layer, Lengths, Shape};

@@ -141,6 +141,17 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         }
     }
 
+    /// The network over buffers that have the lengths it needs.
+    #[cfg(feature = "alloc")]
+    pub(super) fn over(
+        backend: G,
+        shape: Shape<'a>,
+        batch: usize,
+        buffers: Buffers<'a, G::Vector, P>,
+    ) -> Self {
+        Self { backend, elementary: PhantomData, shape, batch, buffers }
+    }
+
     /// Its shape.
     pub fn shape(&self) -> Shape<'a> {
         self.shape

@@ -70,6 +70,12 @@ impl<'a> Shape<'a> {
         Ok(Self { sizes })
     }
 
+    /// The shape with sizes that [`new`](Self::new) has accepted before.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn checked(sizes: &'a [usize]) -> Self {
+        Self { sizes }
+    }
+
     /// The sizes it was made from.
     pub const fn sizes(self) -> &'a [usize] {
         self.sizes

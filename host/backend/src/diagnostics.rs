@@ -14,7 +14,7 @@ use myopia_core::vector::{F32x8, F64x8, Vector};
 use crate::isa::Isa;
 use crate::model::HostBackend;
 use crate::peak::peak;
-use crate::storage::{HeapBatch, HeapNetwork};
+use myopia_core::mlp::{HeapBatch, HeapNetwork};
 
 /// What proves and measures the kernels of one instruction set, which the processor must have.
 #[derive(Clone, Copy, Debug)]

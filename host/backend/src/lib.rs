@@ -9,7 +9,6 @@ mod isa;
 mod model;
 mod peak;
 pub mod profile;
-mod storage;
 mod threads;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
@@ -18,5 +17,5 @@ pub use control::{FloatControl, restore as restore_float_control};
 pub use diagnostics::Diagnostics;
 pub use isa::Isa;
 pub use model::{HostBackend, MakeModel, Models, StoredModel};
-pub use storage::{HeapBatch, HeapNetwork};
+pub use myopia_core::mlp::{HeapBatch, HeapNetwork};
 pub use threads::{Threaded, awake, divide_all_work};

@@ -11,7 +11,7 @@ use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
 use crate::isa::Isa;
-use crate::storage::HeapNetwork;
+use myopia_core::mlp::HeapNetwork;
 
 /// A model of P tangents that owns its parameters and their velocity; its momentum is a `M`.
 ///

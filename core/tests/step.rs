@@ -1,11 +1,10 @@
 //! The training step against plain dense loops, written from the documentation of `myopia_core::mlp` alone.
 
-use myopia::network::HeapNetwork;
 use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::glyphs::{Glyphs, PIXELS};
-use myopia_core::mlp::{Shape, he_normal};
+use myopia_core::mlp::{HeapNetwork, Shape, he_normal};
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::F32x8;
 use proptest::prelude::*;

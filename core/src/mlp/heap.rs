@@ -1,13 +1,19 @@
 //! Storage on the heap for a network whose sizes are chosen at run time.
 
-use myopia_core::backend::Backend;
-use myopia_core::dual::Dual;
-use myopia_core::elementary::Elementary;
-use myopia_core::mlp::{Batch, Buffers, Entry, InvalidNetwork, Lengths, Network, Pair, Shape};
-use myopia_core::real::Real;
-use myopia_core::vector::Vector;
+use alloc::vec;
+use alloc::vec::Vec;
 
-/// The heap's answer to [`fixed_network!`](myopia_core::fixed_network): the storage of a network of P tangents,
+use super::batch::{Batch, Pair};
+use super::network::{Buffers, InvalidNetwork, Network};
+use super::shape::{Lengths, Shape, WIDEST};
+use super::sparse::Entry;
+use crate::backend::Backend;
+use crate::dual::Dual;
+use crate::elementary::Elementary;
+use crate::real::Real;
+use crate::vector::Vector;
+
+/// The heap's answer to [`fixed_network!`](crate::fixed_network): the storage of a network of P tangents,
 /// allocated once.
 ///
 /// For `n` parameters it takes about 2·(P + 1)·n numbers for the parameters and their velocity, besides one batch of
@@ -54,7 +60,7 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
     /// Storage for layers of these sizes and batches of at most `batch` examples.
     pub fn new(sizes: &[usize], batch: usize) -> Result<Self, InvalidNetwork> {
         Shape::new(sizes)?;
-        if batch > usize::from(u16::MAX) {
+        if batch > WIDEST {
             return Err(InvalidNetwork::Batch);
         }
         let lengths = Lengths::new(sizes, batch, V::LANES);
@@ -77,7 +83,7 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
         &mut self,
         backend: G,
     ) -> Network<'_, G, P, E> {
-        let shape = Shape::new(&self.sizes).expect("sizes were checked when storage was made");
+        let shape = Shape::checked(&self.sizes);
         let buffers = Buffers {
             parameters: &mut self.parameters,
             velocity: &mut self.velocity,
@@ -87,7 +93,6 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
             listed: &mut self.listed,
             lengths: &mut self.lengths,
         };
-        Network::new(backend, shape, self.batch, buffers)
-            .expect("storage was made with the lengths that a network asks for")
+        Network::over(backend, shape, self.batch, buffers)
     }
 }

@@ -1,0 +1,166 @@
+//! What must not change a bit of training: tangents, lanes, threads, zeros left out, and where a run is cut.
+
+mod support;
+
+use myopia_core::backend::Portable;
+use myopia_core::elementary::Libm;
+use myopia_core::real::Real;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8};
+use proptest::prelude::*;
+use support::{Clusters, Divided, Task, Trace, divided};
+
+fn schedule<T: Real>() -> InverseTime<T> {
+    let [alpha0, time_constant, beta] = [0.02, 20.0, 1.0].map(T::from_f64);
+    InverseTime { alpha0, time_constant, beta }
+}
+
+fn task<'a, T: Real>(data: &'a Clusters<T>, hidden: &'a [usize], batch: usize) -> Task<'a, T> {
+    Task { data, hidden, batch, steps: 2, seed: 5, schedule: schedule() }
+}
+
+#[test]
+fn tangents_leave_the_values_alone() {
+    let data = Clusters::new(1, 60, 20, 10, Some(3));
+    let task = Task { steps: 30, ..task(&data, &[32, 13], 20) };
+    let plain = task.trace(Portable::<F32x8>::new(), []);
+    let with_tangents = task.trace(Portable::<F32x8>::new(), PARAMETERS);
+    assert_eq!(plain, with_tangents.values());
+    assert!(with_tangents.objective.iter().all(|&bits| bits << 1 != 0), "{with_tangents:?}");
+}
+
+#[test]
+fn each_tangent_of_three_is_the_one_of_a_run_that_carries_it_alone() {
+    let data = Clusters::new(2, 60, 20, 10, Some(3));
+    let task = Task { steps: 20, ..task(&data, &[32, 13], 20) };
+    let three = task.trace(Portable::<F32x8>::new(), PARAMETERS);
+    for (p, parameter) in PARAMETERS.into_iter().enumerate() {
+        let alone = task.trace(Portable::<F32x8>::new(), [parameter]);
+        assert_eq!(alone.values(), three.values(), "{parameter:?}");
+        assert_eq!(alone.objective[1], three.objective[p + 1], "{parameter:?}");
+        assert_eq!(alone.planes[1], three.planes[p + 1], "{parameter:?}");
+    }
+}
+
+#[test]
+fn a_run_may_be_cut_anywhere_and_evaluated_there() {
+    let data = Clusters::new(3, 60, 20, 10, Some(3));
+    let task = task(&data, &[20], 15);
+    let run = |cuts: &[u32]| task.trace_in_parts(Portable::<F32x8>::new(), PARAMETERS, cuts);
+    let whole = run(&[0, 10]);
+    assert_eq!(whole, run(&[0, 5, 10]));
+    assert_eq!(whole, run(&[0, 1, 1, 3, 9, 10]), "4 steps are an epoch");
+    assert_ne!(whole, run(&[0, 9]));
+}
+
+/// Hidden layers: widths that fill no vector, one that fills several, one unit, none, and widths whose last panel has room for
+/// its tangents in one vector: 193 with four, eight or sixteen lanes, 100 with sixteen. With sixteen lanes and three tangents
+/// 193 rows exceed L1, so that sums are stored and continued.
+const HIDDEN: [&[usize]; 6] = [&[33, 7, 1], &[16], &[5, 40], &[], &[193, 150], &[100, 100, 100]];
+
+#[test]
+fn the_number_of_lanes_changes_no_bit() {
+    for hidden in HIDDEN {
+        let data = Clusters::new(4, 21, 27, 21, Some(3));
+        let single = task(&data, hidden, 7);
+        let one = single.trace(Portable::<f32>::new(), PARAMETERS);
+        assert_eq!(one, single.trace(Portable::<F32x4>::new(), PARAMETERS), "{hidden:?}");
+        assert_eq!(one, single.trace(Portable::<F32x8>::new(), PARAMETERS), "{hidden:?}");
+        assert_eq!(one, single.trace(Portable::<F32x16>::new(), PARAMETERS), "{hidden:?}");
+        let data = Clusters::new(4, 21, 27, 21, Some(3));
+        let double = task(&data, hidden, 7);
+        let one = double.trace(Portable::<f64>::new(), PARAMETERS);
+        assert_eq!(one, double.trace(Portable::<F64x4>::new(), PARAMETERS), "{hidden:?}");
+        assert_eq!(one, double.trace(Portable::<F64x8>::new(), PARAMETERS), "{hidden:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for hidden in HIDDEN {
+        let data = Clusters::new(6, 21, 27, 21, Some(3));
+        let task = task(&data, hidden, 7);
+        let one = task.trace(Portable::<F32x8>::new(), PARAMETERS);
+        for threads in [2, 5] {
+            let with = |lanes, trace: &dyn Fn(usize) -> Trace| {
+                assert!(trace(threads) == one, "{hidden:?}, {lanes} lanes, {threads} threads");
+            };
+            with(4, &|n| {
+                divided(n, |joins| task.trace(Divided::<F32x4, false>::new(n, joins), PARAMETERS))
+            });
+            with(8, &|n| {
+                divided(n, |joins| task.trace(Divided::<F32x8, false>::new(n, joins), PARAMETERS))
+            });
+            with(16, &|n| {
+                divided(n, |joins| task.trace(Divided::<F32x16, false>::new(n, joins), PARAMETERS))
+            });
+        }
+    }
+}
+
+#[test]
+fn threads_and_products_over_zeros_change_no_bit_of_a_run_without_tangents() {
+    for hidden in HIDDEN {
+        for zeros in [None, Some(3)] {
+            let data = Clusters::new(7, 21, 27, 21, zeros);
+            let task = task(&data, hidden, 7);
+            let one = task.trace(Portable::<F32x4>::new(), []);
+            for threads in [2, 5] {
+                let dense = divided(threads, |joins| {
+                    task.trace(Divided::<F32x8, true>::new(threads, joins), [])
+                });
+                assert!(dense == one, "{hidden:?}, dense, 8 lanes, {threads} threads");
+                let dense = divided(threads, |joins| {
+                    task.trace(Divided::<F32x16, true>::new(threads, joins), [])
+                });
+                assert!(dense == one, "{hidden:?}, dense, 16 lanes, {threads} threads");
+                let sparse = divided(threads, |joins| {
+                    task.trace(Divided::<F32x8, false>::new(threads, joins), [])
+                });
+                assert!(sparse == one, "{hidden:?}, sparse, {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rate_of_a_step_is_the_same_with_and_without_tangents() {
+    let schedule = schedule::<f32>();
+    for k in [0, 1, 7, 5_000, u32::MAX] {
+        let plain = schedule.with_tangents([]).learning_rate::<Libm>(k);
+        let dual = schedule.with_tangents(PARAMETERS).learning_rate::<Libm>(k);
+        assert_eq!(plain.value.to_bits(), dual.value.to_bits(), "step {k}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn lanes_threads_and_tangents_change_no_bit_of_any_network(
+        inputs in 1usize..40,
+        hidden in prop::collection::vec(1usize..40, 0..4),
+        classes in 1usize..20,
+        batch in 1usize..30,
+        alpha0 in 0.0001f32..0.05,
+        time_constant in 0.5f32..100.0,
+        beta in 0.0f32..3.0,
+        zeros in prop::option::of(2u32..5),
+        threads in 1usize..9,
+        seed: u64,
+    ) {
+        let data = Clusters::new(seed, 40, inputs, classes, zeros);
+        let schedule = InverseTime { alpha0, time_constant, beta };
+        let task = Task { data: &data, hidden: &hidden, batch, steps: 6, seed, schedule };
+        let three = task.trace(Portable::<f32>::new(), PARAMETERS);
+        prop_assert_eq!(&three, &task.trace(Portable::<F32x4>::new(), PARAMETERS));
+        prop_assert_eq!(&three, &task.trace(Portable::<F32x16>::new(), PARAMETERS));
+        let joins = &Default::default();
+        let divided = Divided::<F32x16, true>::new(threads, joins);
+        prop_assert_eq!(&three, &task.trace(divided, PARAMETERS));
+        prop_assert_eq!(&three.values(), &task.trace(divided, []));
+        prop_assert_eq!(&three.values(), &task.trace(Portable::<F32x8>::new(), []));
+        prop_assert_eq!(&three.values(), &task.trace(Divided::<f32, true>::new(1, joins), []));
+        prop_assert_eq!(&three.values(), &task.trace(Divided::<F32x4, true>::new(1, joins), []));
+    }
+}
