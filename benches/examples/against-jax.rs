@@ -11,77 +11,68 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use myopia::bench::{digests, step};
-use myopia::engine::{Isa, Precision, Work};
-use myopia::network::{HeapBatch, HeapNetwork};
+use myopia::bench::{digests, initialised, step};
+use myopia::precision::Float;
 use myopia::problem::ExampleSet;
+use myopia_backend::{HeapBatch, Isa, MakeModel, awake};
 use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
-use myopia_core::backend::Backend;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{PARAMETERS, Parameter};
-use myopia_core::vector::Vector;
 
 /// Steps of a timed run, as many as the peers take.
 const STEPS: usize = 200;
 /// Examples in a batch.
 const BATCH: usize = 100;
 
-struct Timed<'a, const P: usize> {
-    examples: &'a ExampleSet<f32>,
-    /// Where the batches lie, as many as there are steps, or one that is filled for each step.
-    room: &'a mut [HeapBatch<f32>],
+/// Microseconds per step, and the digest of the values. The batches lie in `room`: one for each step, or one that is filled
+/// for each step.
+fn timed<const P: usize>(
+    make: MakeModel<f32, P>,
+    examples: &ExampleSet<f32>,
+    room: &mut [HeapBatch<f32>],
     directions: [Parameter; P],
-}
-
-impl<const P: usize> Work<f32> for Timed<'_, P> {
-    /// Microseconds per step, and the digest of the values.
-    type Output = (f64, String);
-
-    fn on<G: Backend<Vector: Vector<Scalar = f32>>>(self, engine: G) -> Self::Output {
-        let mut storage = HeapNetwork::<G::Vector, P>::new(PAPER, BATCH).expect("a valid shape");
-        let (mut network, _) = storage.network(engine);
-        network.initialise(&mut Pcg32::new(1, 0));
-        let numbers: Vec<u32> = (0..self.examples.len() as u32).collect();
-        let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
-        let schedule = schedule().with_tangents(self.directions);
-        let mut batches: Vec<_> = self.room.iter_mut().map(HeapBatch::batch).collect();
-        let ready = batches.len() == STEPS;
-        if ready {
-            for batch in &mut batches {
-                batch.fill(self.examples, sampler.next_batch(BATCH));
-            }
+) -> (f64, String) {
+    let mut model = initialised(make, PAPER, BATCH);
+    let numbers: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
+    let schedule = schedule().with_tangents(directions);
+    let mut batches: Vec<_> = room.iter_mut().map(HeapBatch::batch).collect();
+    let ready = batches.len() == STEPS;
+    if ready {
+        for batch in &mut batches {
+            batch.fill(examples, sampler.next_batch(BATCH));
         }
-        let started = Instant::now();
-        for k in 0..STEPS {
-            let place = k % batches.len();
-            let batch = &mut batches[place];
-            if !ready {
-                batch.fill(self.examples, sampler.next_batch(BATCH));
-            }
-            step(&mut network, batch, &schedule, k as u32);
-        }
-        let microseconds = started.elapsed().as_secs_f64() * 1e6;
-        let [values, _] = digests(&network);
-        (microseconds / STEPS as f64, values)
     }
+    let started = Instant::now();
+    for k in 0..STEPS {
+        let place = k % batches.len();
+        let batch = &mut batches[place];
+        if !ready {
+            batch.fill(examples, sampler.next_batch(BATCH));
+        }
+        step(&mut *model, batch, &schedule, k as u32);
+    }
+    let microseconds = started.elapsed().as_secs_f64() * 1e6;
+    let [values, _] = digests(&mut *model);
+    (microseconds / STEPS as f64, values)
 }
 
 fn run() -> Result<(), String> {
     let peer = Peer::from_command_line()?;
-    let (data, name) = images();
+    let (examples, name) = images();
     let isa = Isa::widest();
+    let models = f32::models(isa);
     let mut rooms = [1, STEPS].map(|count| -> Vec<HeapBatch<f32>> {
         (0..count).map(|_| HeapBatch::new(PAPER, BATCH)).collect()
     });
-    let examples = &data.training;
     let mut times: [[Vec<f64>; 2]; 2] = Default::default();
     let mut found = Vec::new();
     let printed = peer.beside(3, || {
         for (room, times) in rooms.iter_mut().zip(&mut times) {
-            let plain = f32::spread(isa, Timed { examples, room, directions: [] });
-            let three = f32::spread(isa, Timed { examples, room, directions: PARAMETERS });
+            let plain = awake(|| timed(models.plain, &examples, room, []));
+            let three = awake(|| timed(models.schedule, &examples, room, PARAMETERS));
             for ((time, digest), times) in [plain, three].into_iter().zip(times) {
                 times.push(time);
                 found.push(digest);

@@ -3,37 +3,34 @@
 pub mod nqm;
 pub mod peer;
 
-use myopia::problem::{Data, ExampleSet, Source};
+use myopia::precision::Precision;
+use myopia::problem::{ExampleSet, Examples, Source};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
 
 /// 6,000 images of 784 pixels, each pixel non-zero with MNIST's probability of 0.19, and random labels.
-pub fn mnist_like<T: Real>() -> Data<T> {
+fn mnist_like() -> ExampleSet<f32> {
     let mut rng = Pcg32::new(1, 0);
-    let mut images = |count: u32| {
-        ExampleSet::collect((0..count).map(|_| {
-            let label = rng.below(10) as u16;
-            let mut pixels = Vec::new();
-            for pixel in 0..784 {
-                if rng.below(100) < 19 {
-                    pixels.push((pixel, T::from_u32(1 + rng.below(255)) / T::from_u32(255)));
-                }
+    ExampleSet::collect((0..6_000).map(|_| {
+        let label = rng.below(10) as u16;
+        let mut pixels = Vec::new();
+        for pixel in 0..784 {
+            if rng.below(100) < 19 {
+                pixels.push((pixel, (1 + rng.below(255)) as f32 / 255.0));
             }
-            (label, pixels)
-        }))
-    };
-    let training = images(6_000);
-    Data { training, test: images(100), held_out: 1_000, inputs: 784, classes: 10 }
+        }
+        (label, pixels)
+    }))
 }
 
-/// MNIST where `MYOPIA_MNIST` names its folder, images with its share of zeros otherwise; and which it is.
-pub fn images() -> (Data<f32>, &'static str) {
+/// MNIST's training images where `MYOPIA_MNIST` names its folder, images with its share of zeros otherwise; and which it is.
+pub fn images() -> (ExampleSet<f32>, &'static str) {
     let real = std::env::var_os("MYOPIA_MNIST")
-        .and_then(|folder| Source::Mnist(Some(folder.into())).load(|_| {}).ok());
-    match real {
-        Some(data) => (data, "MNIST"),
-        None => (mnist_like(), "random images with MNIST's share of zeros"),
+        .and_then(|folder| Source::Mnist(Some(folder.into())).load(Precision::F32, |_| {}).ok());
+    match real.map(|data| data.examples) {
+        Some(Examples::F32(sets)) => (sets.training, "MNIST"),
+        _ => (mnist_like(), "random images with MNIST's share of zeros"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 
 use myopia_core::backend::{Backend, Portable};
 use myopia_core::dual::Dual;
-use myopia_core::mlp::{HeapNetwork, NonFinite, Quantity, Shape, he_normal};
+use myopia_core::mlp::{HeapBatch, HeapNetwork, NonFinite, Quantity, Shape, he_normal};
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::{F32x4, F32x16, Vector};
 use support::{Clusters, Divided};
@@ -32,7 +32,8 @@ where
     let mut velocity = vec![Dual::default(); parameters.len()];
     change(&mut parameters, &mut velocity);
     let mut storage = HeapNetwork::<G::Vector, P>::new(&SIZES, 8).unwrap();
-    let (mut network, mut batch) = storage.network(backend);
+    let mut examples = HeapBatch::new(&SIZES, 8);
+    let (mut network, mut batch) = (storage.network(backend), examples.batch());
     network.load(parameters, velocity);
     batch.fill(&data, &[0, 1, 2, 3, 4, 5, 6, 7]);
     network.step(&batch, Dual::constant(0.1), MOMENTUM)

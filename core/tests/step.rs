@@ -4,7 +4,7 @@ use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::glyphs::{Glyphs, PIXELS};
-use myopia_core::mlp::{HeapNetwork, Shape, he_normal};
+use myopia_core::mlp::{HeapBatch, HeapNetwork, Shape, he_normal};
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::F32x8;
 use proptest::prelude::*;
@@ -112,7 +112,8 @@ fn assert_same_bits(sizes: &[usize], batch: usize, seed: u64, rate: f32, steps: 
     let start: Vec<f32> = he_normal(Shape::new(sizes).unwrap(), &mut Pcg32::new(seed, 0)).collect();
     let mut reference = Reference::new(sizes, &start);
     let mut storage = HeapNetwork::<F32x8, 0>::new(sizes, batch).unwrap();
-    let (mut network, mut room) = storage.network(Portable::<F32x8>::new());
+    let mut examples = HeapBatch::new(sizes, batch);
+    let (mut network, mut room) = (storage.network(Portable::<F32x8>::new()), examples.batch());
     network.load(start.iter().map(|&x| Dual::constant(x)), []);
     let glyphs = Glyphs { seed };
     for step in 0..steps {

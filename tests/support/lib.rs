@@ -1,33 +1,12 @@
-//! What the tests share: problems made from a seed, an engine, and derivatives by differences.
+//! What the tests share: problems made from a seed, and derivatives by differences.
 
-use std::marker::PhantomData;
-
-use myopia::engine::Precision;
-use myopia::problem::{Data, ExampleSet, ObjectiveSet, Problem, Source};
-use myopia_core::backend::{Backend, Kernel};
+use myopia::precision::Precision;
+use myopia::problem::{Data, ExampleSet, Examples, ObjectiveSet, Problem, Sets, Source};
+use myopia_backend::Isa;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::Vector;
-
-/// The instructions the tests were compiled for, with products over zeros too: what instruction sets with wide registers do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Dense<V>(PhantomData<V>);
-
-impl<V: Vector> Backend for Dense<V>
-where
-    Libm: Elementary<V::Scalar>,
-{
-    type Vector = V;
-    type Elementary = Libm;
-    const ACCUMULATORS: usize = 16;
-    const DENSE: bool = true;
-
-    fn run<K: Kernel>(self, task: K) -> K::Output {
-        task.run()
-    }
-}
 
 /// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982), begun at step `step`, and
 /// an estimate of its error.
@@ -67,19 +46,9 @@ pub fn with_parameter(schedule: InverseTime<f64>, which: usize, value: f64) -> I
     InverseTime { alpha0, time_constant, beta }
 }
 
-/// `count` examples of `inputs` numbers: noise around a centre for each class, about a third of the numbers zero.
-pub fn clusters<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Data<T> {
-    clusters_with_zeros(seed, count, inputs, classes, Some(3))
-}
-
-/// The same, one number in `zeros` being zero, or none.
-pub fn clusters_with_zeros<T: Real>(
-    seed: u64,
-    count: usize,
-    inputs: usize,
-    classes: usize,
-    zeros: Option<u32>,
-) -> Data<T> {
+/// `count` examples of `inputs` numbers to train on and as many to test on: noise around a centre for each class, about a third
+/// of the numbers zero.
+pub fn cluster_sets<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Sets<T> {
     let mut rng = Pcg32::new(seed, 77);
     let centres: Vec<f32> = (0..inputs * classes).map(|_| rng.normal()).collect();
     let mut examples = |count: usize| {
@@ -88,35 +57,37 @@ pub fn clusters_with_zeros<T: Real>(
             let mut example = Vec::new();
             for input in 0..inputs {
                 let x = centres[label * inputs + input] + rng.normal::<f32>();
-                if zeros.is_none_or(|zeros| rng.below(zeros) > 0) {
+                if rng.below(3) > 0 {
                     example.push((input as u16, T::from_f32(x / Libm::sqrt(inputs as f32))));
                 }
             }
             (label as u16, example)
         }))
     };
-    Data { training: examples(count), test: examples(count), held_out: count / 4, inputs, classes }
+    Sets { training: examples(count), test: examples(count) }
+}
+
+/// [`cluster_sets`] in double precision, a quarter of them held out.
+pub fn clusters(seed: u64, count: usize, inputs: usize, classes: usize) -> Data {
+    let examples = Examples::F64(cluster_sets(seed, count, inputs, classes));
+    Data { examples, held_out: count / 4, inputs, classes }
 }
 
 /// The built-in synthetic digits.
-pub fn glyphs<T: Precision>() -> Data<T> {
-    Source::Glyphs.load(|_| {}).expect("synthetic digits are built in")
+pub fn glyphs(precision: Precision) -> Data {
+    Source::Glyphs.load(precision, |_| {}).expect("synthetic digits are built in")
 }
 
 /// A problem with momentum 0.9 judged on held-out examples; hidden layers as given.
-pub fn problem<'a, T: Real>(
-    data: &'a Data<T>,
-    hidden: &[usize],
-    batch: usize,
-    seed: u64,
-) -> Problem<'a, T> {
+pub fn problem<'a>(data: &'a Data, hidden: &[usize], batch: usize, seed: u64) -> Problem<'a> {
     Problem {
         data,
         layers: [&[data.inputs], hidden, &[data.classes]].concat(),
         batch,
-        momentum: T::from_f64(0.9),
+        momentum: 0.9,
         objective: ObjectiveSet::Validation,
         objective_size: None,
         seed,
+        isa: Isa::widest(),
     }
 }

@@ -1,40 +1,36 @@
 //! Hypergradients of networks against differences of runs that carry no derivatives.
 
-use myopia::problem::{Problem, Start};
-use myopia_core::backend::Portable;
+use myopia::precision::Precision::{F32, F64};
+use myopia::problem::{InitialParams, Problem, Set, Tangents};
 use myopia_core::schedule::InverseTime;
-use myopia_core::vector::{F32x8, F64x4};
 use myopia_tests::{clusters, derivative, glyphs, problem, relative, with_parameter};
 use proptest::prelude::*;
 
-const F64: Portable<F64x4> = Portable::new();
-const F32: Portable<F32x8> = Portable::new();
-
 /// The objective after training without tangents.
 fn loss(
-    problem: &Problem<'_, f64>,
-    start: &Start<f64>,
+    problem: &Problem<'_>,
+    start: &InitialParams,
     schedule: InverseTime<f64>,
     horizon: u32,
 ) -> f64 {
-    let mut run = problem.run::<_, 0>(F64, start);
-    run.train(&schedule.with_tangents([]), 0..horizon, |_, _, _| {}).unwrap();
-    run.judge(&problem.data.training, &problem.objective_indices()).unwrap().loss.value
+    let mut run = problem.run(Tangents::None, start);
+    run.train(&schedule, 0..horizon, &mut |_, _, _| {}).unwrap();
+    run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value
 }
 
-/// ∂loss/∂α₀, ∂loss/∂K and ∂loss/∂β by the look-ahead, and the problem's starting weights.
+/// ∂loss/∂α₀, ∂loss/∂K and ∂loss/∂β by an unroll with tangents, and the problem's initial weights.
 fn hypergradient(
-    problem: &Problem<'_, f64>,
+    problem: &Problem<'_>,
     schedule: InverseTime<f64>,
     horizon: u32,
-) -> (Start<f64>, [f64; 3]) {
-    let start = problem.start(F64, 0, 0.0).unwrap();
-    let outlook = problem.look_ahead(F64, &start, schedule, horizon, || {}).unwrap();
-    (start, outlook.objective.loss.tangents)
+) -> (InitialParams, [f64; 3]) {
+    let start = problem.start(0, 0.0).unwrap();
+    let found = problem.hypergradient(&start, &schedule, horizon, &mut || {}).unwrap();
+    (start, found.objective.loss.tangents)
 }
 
 /// The loss of a network without a hidden layer has no kink: differences may be taken wide and extrapolated.
-fn assert_linear(problem: &Problem<'_, f64>, schedule: InverseTime<f64>, horizon: u32) {
+fn assert_linear(problem: &Problem<'_>, schedule: InverseTime<f64>, horizon: u32) {
     let (start, exact) = hypergradient(problem, schedule, horizon);
     for (which, (exact, at)) in exact.into_iter().zip(schedule.parameters()).enumerate() {
         let along = |x| loss(problem, &start, with_parameter(schedule, which, x), horizon);
@@ -50,7 +46,7 @@ fn assert_linear(problem: &Problem<'_, f64>, schedule: InverseTime<f64>, horizon
 
 #[test]
 fn a_linear_classifier_of_glyphs_has_the_hypergradient_that_differences_find() {
-    let data = glyphs();
+    let data = glyphs(F64);
     let problem = Problem { objective_size: Some(200), ..problem(&data, &[], 20, 1) };
     let schedule = InverseTime { alpha0: 0.05, time_constant: 10.0, beta: 1.2 };
     assert_linear(&problem, schedule, 30);
@@ -58,7 +54,7 @@ fn a_linear_classifier_of_glyphs_has_the_hypergradient_that_differences_find() {
 
 #[test]
 fn a_network_of_two_hidden_layers_has_the_hypergradient_that_close_differences_find() {
-    let data = glyphs();
+    let data = glyphs(F64);
     let problem = Problem { objective_size: Some(100), ..problem(&data, &[8, 6], 10, 5) };
     let schedule = InverseTime { alpha0: 0.02, time_constant: 10.0, beta: 1.5 };
     let horizon = 10;
@@ -74,17 +70,16 @@ fn a_network_of_two_hidden_layers_has_the_hypergradient_that_close_differences_f
 
 #[test]
 fn single_precision_agrees_with_double_after_a_hundred_steps() {
-    let (single, double) = (glyphs::<f32>(), glyphs::<f64>());
-    let (single, double) = (problem(&single, &[32], 100, 1), problem(&double, &[32], 100, 1));
-    let start = single.start(F32, 0, 0.0).unwrap();
     let schedule = InverseTime { alpha0: 0.01, time_constant: 50.0, beta: 1.0 };
-    let found = single.look_ahead(F32, &start, schedule, 100, || {}).unwrap().objective.loss;
-    let schedule = InverseTime { alpha0: 0.01, time_constant: 50.0, beta: 1.0 };
-    let start = double.start(F64, 0, 0.0).unwrap();
-    let exact = double.look_ahead(F64, &start, schedule, 100, || {}).unwrap().objective.loss;
-    assert!(relative(f64::from(found.value), exact.value) < 1e-5, "{found:?} {exact:?}");
+    let [found, exact] = [F32, F64].map(|precision| {
+        let data = glyphs(precision);
+        let problem = problem(&data, &[32], 100, 1);
+        let start = problem.start(0, 0.0).unwrap();
+        problem.hypergradient(&start, &schedule, 100, &mut || {}).unwrap().objective.loss
+    });
+    assert!(relative(found.value, exact.value) < 1e-5, "{found:?} {exact:?}");
     for (found, exact) in found.tangents.into_iter().zip(exact.tangents) {
-        let off = relative(f64::from(found), exact);
+        let off = relative(found, exact);
         assert!(off < 1e-3, "{found} in single, {exact} in double precision: {off:e}");
     }
 }

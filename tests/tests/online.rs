@@ -1,16 +1,16 @@
 //! The derivatives by effective rate and damping against differences of runs that carry none.
 
-use myopia::network::HeapNetwork;
-use myopia::problem::{Data, ExampleSet};
+use myopia::problem::ExampleSet;
 use myopia_core::backend::{Backend, Portable, Scalar};
 use myopia_core::dual::Dual;
-use myopia_core::mlp::{Shape, he_normal};
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::mlp::{HeapBatch, HeapNetwork, Shape, he_normal};
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::vector::{F32x8, F64x4};
-use myopia_tests::{clusters, derivative};
+use myopia_tests::{cluster_sets, derivative};
 use proptest::prelude::*;
 
 const F64: Portable<F64x4> = Portable::new();
@@ -38,45 +38,53 @@ fn sampler(examples: &ExampleSet<impl Real>) -> Sampler<Vec<u32>> {
 }
 
 fn look_ahead<G: Backend>(
-    engine: G,
+    backend: G,
     ahead: ShortLookAhead,
     from: &Somewhere<Scalar<G>>,
-    data: &Data<Scalar<G>>,
-    pace: RateAndDamping<Scalar<G>>,
-) -> Dual<Scalar<G>, 2> {
+    training: &ExampleSet<Scalar<G>>,
+    at: RateAndDamping<Scalar<G>>,
+) -> Dual<Scalar<G>, 2>
+where
+    Libm: Elementary<Scalar<G>>,
+{
     let mut storage = HeapNetwork::<G::Vector, 2>::new(&from.sizes, ahead.batch).unwrap();
-    let (mut network, mut batch) = storage.network(engine);
+    let mut examples = HeapBatch::new(&from.sizes, ahead.batch);
+    let (mut network, mut batch) = (storage.network(backend), examples.batch());
     let constants =
         |numbers: &[Scalar<G>]| -> Vec<_> { numbers.iter().map(|&x| Dual::constant(x)).collect() };
     network.load(constants(&from.parameters), constants(&from.velocity));
-    let mut sampler = sampler(&data.training);
-    ahead.run(&mut network, &mut batch, &mut sampler, &data.training, pace).unwrap()
+    let mut sampler = sampler(training);
+    ahead.run(&mut network, &mut batch, &mut sampler, training, at).unwrap()
 }
 
 /// The same objective by plain training: no tangents, a constant momentum.
 fn plain<G: Backend>(
-    engine: G,
+    backend: G,
     ahead: ShortLookAhead,
     from: &Somewhere<Scalar<G>>,
-    data: &Data<Scalar<G>>,
-    pace: RateAndDamping<Scalar<G>>,
-) -> Scalar<G> {
+    training: &ExampleSet<Scalar<G>>,
+    at: RateAndDamping<Scalar<G>>,
+) -> Scalar<G>
+where
+    Libm: Elementary<Scalar<G>>,
+{
     let mut storage = HeapNetwork::<G::Vector, 0>::new(&from.sizes, ahead.batch).unwrap();
-    let (mut network, mut batch) = storage.network(engine);
+    let mut examples = HeapBatch::new(&from.sizes, ahead.batch);
+    let (mut network, mut batch) = (storage.network(backend), examples.batch());
     let constants =
         |numbers: &[Scalar<G>]| -> Vec<_> { numbers.iter().map(|&x| Dual::constant(x)).collect() };
     network.load(constants(&from.parameters), constants(&from.velocity));
-    let mut sampler = sampler(&data.training);
+    let mut sampler = sampler(training);
     let mut drawn = sampler.next_batch(ahead.batch).to_vec();
     for _ in 0..ahead.steps {
-        batch.fill(&data.training, &drawn);
-        let rate = Dual::constant(pace.learning_rate());
-        network.step(&batch, rate, pace.momentum()).unwrap();
+        batch.fill(training, &drawn);
+        let rate = Dual::constant(at.learning_rate());
+        network.step(&batch, rate, at.momentum()).unwrap();
         if ahead.batches == Batches::Fresh {
             drawn = sampler.next_batch(ahead.batch).to_vec();
         }
     }
-    batch.fill(&data.training, &drawn);
+    batch.fill(training, &drawn);
     let loss = network.evaluate(&batch).loss.value;
     loss / Scalar::<G>::from_u32(batch.len() as u32)
 }
@@ -96,16 +104,16 @@ proptest! {
         same: bool,
         seed: u64,
     ) {
-        let data = clusters::<f64>(seed, 40, inputs, classes);
+        let data = cluster_sets::<f64>(seed, 40, inputs, classes).training;
         let from = Somewhere::new(&[inputs, classes], seed);
         let batches = if same { Batches::Same } else { Batches::Fresh };
         let ahead = ShortLookAhead { steps, batches, batch };
-        let pace = RateAndDamping::new(rate, momentum);
-        let exact = look_ahead(F64, ahead, &from, &data, pace);
-        let effective_rate = |x| plain(F64, ahead, &from, &data, RateAndDamping { effective_rate: x, ..pace });
-        let damping = |x| plain(F64, ahead, &from, &data, RateAndDamping { damping: x, ..pace });
+        let at = RateAndDamping::new(rate, momentum);
+        let exact = look_ahead(F64, ahead, &from, &data, at);
+        let effective_rate = |x| plain(F64, ahead, &from, &data, RateAndDamping { effective_rate: x, ..at });
+        let damping = |x| plain(F64, ahead, &from, &data, RateAndDamping { damping: x, ..at });
         let along: [(f64, &dyn Fn(f64) -> f64); 2] =
-            [(pace.effective_rate, &effective_rate), (pace.damping, &damping)];
+            [(at.effective_rate, &effective_rate), (at.damping, &damping)];
         for ((at, along), exact) in along.into_iter().zip(exact.tangents) {
             let (found, error) = derivative(at, 0.02 * at, along);
             let blur = 1e-12 * along(at) / at;
@@ -121,14 +129,14 @@ proptest! {
         same: bool,
         seed: u64,
     ) {
-        let data = clusters::<f32>(seed, 40, 7, 4);
+        let data = cluster_sets::<f32>(seed, 40, 7, 4).training;
         let from = Somewhere::new(&[&[7], &hidden[..], &[4]].concat(), seed);
         let batches = if same { Batches::Same } else { Batches::Fresh };
         let ahead = ShortLookAhead { steps: 5, batches, batch: 6 };
-        let pace = RateAndDamping::new(0.03, momentum);
-        let found = look_ahead(F32, ahead, &from, &data, pace);
-        prop_assert_eq!(found.value.to_bits(), plain(F32, ahead, &from, &data, pace).to_bits());
-        let narrow = look_ahead(Portable::<f32>::new(), ahead, &from, &data, pace);
+        let at = RateAndDamping::new(0.03, momentum);
+        let found = look_ahead(F32, ahead, &from, &data, at);
+        prop_assert_eq!(found.value.to_bits(), plain(F32, ahead, &from, &data, at).to_bits());
+        let narrow = look_ahead(Portable::<f32>::new(), ahead, &from, &data, at);
         prop_assert_eq!(found.tangents.map(f32::to_bits), narrow.tangents.map(f32::to_bits));
     }
 }
@@ -136,13 +144,13 @@ proptest! {
 /// On one batch the loss falls with the rate; the noise of fresh batches takes part of that back.
 #[test]
 fn noise_is_what_makes_a_look_ahead_ask_for_smaller_rates() {
-    let data = clusters::<f64>(5, 400, 20, 5);
-    let pace = RateAndDamping::new(0.05, 0.9);
+    let data = cluster_sets::<f64>(5, 400, 20, 5).training;
+    let at = RateAndDamping::new(0.05, 0.9);
     let slope = |batches| {
         let ahead = ShortLookAhead { steps: 5, batches, batch: 4 };
         (0..40).fold(0.0, |sum, seed| {
             let from = Somewhere::new(&[20, 5], seed);
-            sum + look_ahead(F64, ahead, &from, &data, pace).tangents[0]
+            sum + look_ahead(F64, ahead, &from, &data, at).tangents[0]
         })
     };
     let (same, fresh) = (slope(Batches::Same), slope(Batches::Fresh));

@@ -9,7 +9,7 @@ use super::shape::{Lengths, Shape, WIDEST};
 use super::sparse::Entry;
 use crate::backend::Backend;
 use crate::dual::Dual;
-use crate::elementary::Elementary;
+use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
 use crate::vector::Vector;
 
@@ -78,8 +78,16 @@ impl<V: Vector, const P: usize> HeapNetwork<V, P> {
         })
     }
 
+    /// The network over this storage.
+    pub fn network<G: Backend<Vector = V>>(&mut self, backend: G) -> Network<'_, G, P>
+    where
+        Libm: Elementary<V::Scalar>,
+    {
+        self.network_with(backend)
+    }
+
     /// The network over this storage, with the elementary functions of `E`.
-    pub fn network<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
+    pub fn network_with<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
         &mut self,
         backend: G,
     ) -> Network<'_, G, P, E> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::mlp::{Batch, Dataset, HeapNetwork};
+use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -31,21 +31,16 @@ impl<'a, V, const DENSE: bool> Divided<'a, V, DENSE> {
     }
 }
 
-impl<V: Vector, const DENSE: bool> Backend for Divided<'_, V, DENSE>
-where
-    Libm: Elementary<V::Scalar>,
-{
+impl<V: Vector, const DENSE: bool> Backend for Divided<'_, V, DENSE> {
     type Vector = V;
-    type Elementary = Libm;
     const ACCUMULATORS: usize = if V::LANES >= 16 { 16 } else { 8 };
     const DENSE: bool = DENSE;
-    const PARALLEL_THRESHOLD: usize = 0;
 
     fn run<K: Kernel>(self, task: K) -> K::Output {
         task.run()
     }
 
-    fn threads(self) -> usize {
+    fn threads(self, _multiply_adds: usize) -> usize {
         self.threads
     }
 
@@ -144,6 +139,7 @@ impl<T: Real> Task<'_, T> {
     pub fn trace<G, const P: usize>(&self, backend: G, directions: [Parameter; P]) -> Trace
     where
         G: Backend<Vector: Vector<Scalar = T>>,
+        Libm: Elementary<T>,
     {
         self.trace_in_parts(backend, directions, &[0, self.steps])
     }
@@ -157,10 +153,12 @@ impl<T: Real> Task<'_, T> {
     ) -> Trace
     where
         G: Backend<Vector: Vector<Scalar = T>>,
+        Libm: Elementary<T>,
     {
         let sizes = self.data.sizes(self.hidden);
         let mut storage = HeapNetwork::<G::Vector, P>::new(&sizes, self.batch).unwrap();
-        let (mut network, mut batch) = storage.network(backend);
+        let mut examples = HeapBatch::new(&sizes, self.batch);
+        let (mut network, mut batch) = (storage.network(backend), examples.batch());
         network.initialise(&mut Pcg32::new(self.seed, 0));
         let order = vec![0; self.data.len()];
         let mut sampler = Sampler::new(order, Pcg32::new(self.seed, 2));
@@ -171,7 +169,9 @@ impl<T: Real> Task<'_, T> {
         for cut in cuts.windows(2) {
             let observe = |_, _, loss: T| losses.push(loss.bits());
             let steps = cut[0]..cut[1];
-            inner.run(&mut network, &mut batch, &mut sampler, self.data, steps, observe).unwrap();
+            inner
+                .run::<Libm, _>(&mut network, &mut batch, &mut sampler, self.data, steps, observe)
+                .unwrap();
             last = Some(objective(&mut network, &mut batch, self.data, &all).unwrap());
         }
         let loss = last.unwrap().loss;

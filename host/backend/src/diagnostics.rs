@@ -115,7 +115,7 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
 
     fn descent_micromath(&mut self) -> Result<Learner<'_, G, 3, Micromath>, Failed> {
         let (network, batch) = &mut self.descent;
-        let network: Network<'_, G, 3, Micromath> = network.network(self.backend);
+        let network: Network<'_, G, 3, Micromath> = network.network_with(self.backend);
         let batch: Batch<'_, f32> = batch.batch();
         Ok((network, batch, &mut self.order))
     }

@@ -8,7 +8,6 @@ use std::{fmt, fs};
 
 use myopia_backend::{HeapBatch, HeapNetwork, Isa};
 use myopia_core::backend::Portable;
-use myopia_core::elementary::Libm;
 use myopia_core::experiments::cost::{INPUTS, STEPS, evaluate, prepare, train};
 use myopia_core::experiments::{EXPERIMENTS, MetaDescentNet};
 use myopia_core::schedule::{PARAMETERS, Parameter};
@@ -237,7 +236,7 @@ fn products<const P: usize>(directions: [Parameter; P]) -> Counts {
         let mut storage =
             HeapNetwork::<Counting, P>::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH)
                 .expect("the experiments' networks are valid");
-        let mut network = storage.network::<_, Libm>(Portable::<Counting>::new());
+        let mut network = storage.network(Portable::<Counting>::new());
         let mut room = HeapBatch::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH);
         let mut batch = room.batch();
         prepare(&mut network, &mut batch, inputs);

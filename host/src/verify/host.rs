@@ -6,6 +6,7 @@ use myopia_backend::{Isa, awake, divide_all_work};
 use rayon::ThreadPoolBuilder;
 
 use super::log::experiments_log;
+use super::target::Set;
 use crate::bench::diagnostics;
 use crate::failure::Failure;
 
@@ -24,7 +25,7 @@ pub fn log(label: &str, isa: Isa, threads: u16) -> Result<Vec<String>, Failure> 
     pool.install(|| {
         awake(|| {
             divide_all_work(|| {
-                let lines = experiments_log(label, run);
+                let lines = experiments_log(label, Set::Full, run);
                 *log.lock().expect("nobody panics while holding it") = lines;
             });
         });

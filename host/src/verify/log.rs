@@ -1,7 +1,7 @@
 //! What a run must print, and where a log departs from it.
 
 use myopia_backend::Isa;
-use myopia_core::experiments::{EXPERIMENTS, Experiment, Failed, Record, Report};
+use myopia_core::experiments::{Experiment, Failed, Record, Report};
 
 use super::target::Set;
 use crate::bench::diagnostics;
@@ -91,8 +91,7 @@ impl Expected {
     /// What a run of `set` must print: the records as this machine computes them with plain loops, and the golden reports.
     pub fn of(set: Set) -> Self {
         let run = diagnostics(Isa::Baseline).experiment;
-        let experiments: Vec<&'static Experiment> =
-            EXPERIMENTS.iter().filter(|e| set == Set::Full || e.is_reduced()).collect();
+        let experiments: Vec<&'static Experiment> = set.experiments().collect();
         let mut lines = Vec::new();
         for experiment in &experiments {
             // A report other than the golden one shows where it is compared, on this machine's own lines as on others'.
@@ -172,11 +171,11 @@ impl Memory {
 /// Runs one experiment and shows each record as soon as it is known.
 pub type RunExperiment = fn(&Experiment, &mut dyn FnMut(&Record)) -> Result<Report, Failed>;
 
-/// The log of every experiment as `run` runs it, on this machine: the lines that the firmware prints.
-pub fn experiments_log(label: &str, run: RunExperiment) -> Vec<String> {
+/// The log of the experiments of `set` as `run` runs them, on this machine: the lines that the firmware prints.
+pub fn experiments_log(label: &str, set: Set, run: RunExperiment) -> Vec<String> {
     let mut lines = vec![format!("target {label}")];
     let mut status = 0;
-    for experiment in EXPERIMENTS {
+    for experiment in set.experiments() {
         let report = run(experiment, &mut |record| lines.push(record_line(experiment, record)));
         match report {
             Ok(report) => {
@@ -216,7 +215,7 @@ mod tests {
     use super::*;
 
     fn log() -> Vec<String> {
-        local_log("here", &mut Reduced::new())
+        experiments_log("here", Set::Reduced, diagnostics(Isa::widest()).experiment)
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use myopia_core::experiments::{EXPERIMENTS, Experiment};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -27,6 +28,13 @@ pub enum Set {
     Full,
     /// Those that fit 16 KiB of RAM.
     Reduced,
+}
+
+impl Set {
+    /// Its experiments, in the order in which they run.
+    pub fn experiments(self) -> impl Iterator<Item = &'static Experiment> {
+        EXPERIMENTS.iter().filter(move |experiment| self == Self::Full || experiment.is_reduced())
+    }
 }
 
 /// One row of the table; `firmware/targets.toml` says what the fields mean.
