@@ -2,7 +2,6 @@
 
 pub mod bench;
 pub mod checkpoint;
-pub mod command;
 pub mod curve;
 pub mod data;
 pub mod descent;

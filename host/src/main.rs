@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+mod command;
+
 use clap::Parser;
-use myopia::command::Program;
+use command::Program;
 
 fn main() -> ExitCode {
     match Program::parse().run() {

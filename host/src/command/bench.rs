@@ -8,11 +8,11 @@ use myopia_core::schedule::PARAMETERS;
 use serde::Serialize;
 
 use super::options::Common;
-use crate::bench::{self, CASES, Images, Measure, Measured};
-use crate::failure::Failure;
-use crate::output::{json, standard};
-use crate::precision::{Float, Precision};
-use crate::problem::{Examples, Source};
+use myopia::bench::{self, CASES, Images, Measure, Measured};
+use myopia::failure::Failure;
+use myopia::output::{json, standard};
+use myopia::precision::{Float, Precision};
+use myopia::problem::{Examples, Source};
 
 /// Options of `myopia bench`.
 #[derive(Args, Debug)]

@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::options::Common;
 #[cfg(feature = "fetch")]
-use crate::data::fetch::{Fetch, Outcome};
-use crate::data::mnist;
-use crate::failure::Failure;
+use myopia::data::fetch::{Fetch, Outcome};
+use myopia::data::mnist;
+use myopia::failure::Failure;
 #[cfg(feature = "fetch")]
-use crate::output::{json, standard};
+use myopia::output::{json, standard};
 
 /// What to do about data.
 #[derive(Subcommand, Debug)]

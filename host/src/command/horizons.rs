@@ -11,13 +11,13 @@ use serde::{Serialize, Serializer};
 
 use super::options::{Common, LongRun, ProblemOptions, RuleOptions};
 use super::progress;
-use crate::checkpoint::Ledger;
-use crate::failure::Failure;
-use crate::horizons::{self, Choice, Horizons, Overlay, Path, Training};
-use crate::output::{OutputFolder, json, standard};
-use crate::precision::Precision;
-use crate::problem::ObjectiveSet;
-use crate::surface::{Row, panel};
+use myopia::checkpoint::Ledger;
+use myopia::failure::Failure;
+use myopia::horizons::{self, Choice, Horizons, Overlay, Path, Training};
+use myopia::output::{OutputFolder, json, standard};
+use myopia::precision::Precision;
+use myopia::problem::ObjectiveSet;
+use myopia::surface::{Row, panel};
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -241,7 +241,7 @@ impl Options {
             folder.write("horizons.csv", |w| horizons::write_choices(w, report.chosen))?;
             folder.write("training.csv", |w| {
                 let curves = trainings.iter().map(|(h, t)| (h.to_string(), &t.curve[..]));
-                crate::curve::Point::write(w, "horizon", curves)
+                myopia::curve::Point::write(w, "horizon", curves)
             })?;
             horizons::curves(trainings).write(folder, partial, "training")?;
         }

@@ -10,12 +10,12 @@ use serde_json::{Map, Value};
 
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::failure::Failure;
-use crate::output::npy;
-use crate::output::npz::Npz;
-use crate::output::{OutputFolder, json, standard};
-use crate::precision::Numbers;
-use crate::problem::{Hypergradient, InitialParams, Problem};
+use myopia::failure::Failure;
+use myopia::output::npy;
+use myopia::output::npz::Npz;
+use myopia::output::{OutputFolder, json, standard};
+use myopia::precision::Numbers;
+use myopia::problem::{Hypergradient, InitialParams, Problem};
 
 /// Options of `myopia hypergrad`.
 #[derive(Args, Debug, Serialize)]

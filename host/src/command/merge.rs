@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::options::Common;
-use crate::failure::Failure;
-use crate::output::{OutputFolder, json, standard};
-use crate::surface::{self, Piece, merge};
+use myopia::failure::Failure;
+use myopia::output::{OutputFolder, json, standard};
+use myopia::surface::{self, Piece, merge};
 
 /// Options of `myopia merge`.
 #[derive(Args, Debug)]

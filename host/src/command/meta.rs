@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::options::{Common, LongRun, OuterOptions, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::checkpoint::Ledger;
-use crate::descent::{Ended, MetaDescent, Progress, Record, best};
-use crate::failure::Failure;
-use crate::output::{json, standard};
-use crate::problem::Problem;
+use myopia::checkpoint::Ledger;
+use myopia::descent::{Ended, MetaDescent, Progress, Record, best};
+use myopia::failure::Failure;
+use myopia::output::{json, standard};
+use myopia::problem::Problem;
 
 /// Options of `myopia meta`.
 #[derive(Args, Debug, Serialize)]

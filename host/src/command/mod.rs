@@ -19,7 +19,7 @@ mod verify;
 
 use clap::{Parser, Subcommand};
 
-use crate::failure::Failure;
+use myopia::failure::Failure;
 use options::Common;
 
 /// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is it worth in the long run?

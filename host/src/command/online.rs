@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, Outer, ProblemOptions, positive};
 use super::progress;
-use crate::checkpoint::Ledger;
-use crate::curve::Point;
-use crate::failure::Failure;
-use crate::online::{self, Outcome, Trial, Trials, Update};
-use crate::outer::OuterOptimizer;
-use crate::output::{OutputFolder, csv, json, standard};
+use myopia::checkpoint::Ledger;
+use myopia::curve::Point;
+use myopia::failure::Failure;
+use myopia::online::{self, Outcome, Trial, Trials, Update};
+use myopia::outer::OuterOptimizer;
+use myopia::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia online`.
 #[derive(Args, Debug, Serialize)]

@@ -11,13 +11,13 @@ use myopia_core::mlp::Shape;
 use myopia_core::schedule::InverseTime;
 use serde::Serialize;
 
-use crate::checkpoint::{Experiment, Opening};
-use crate::failure::Failure;
-use crate::memory::afford;
-use crate::outer::{OuterOptimizer, OuterRule};
-use crate::output::OutputFolder;
-use crate::precision::Precision;
-use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Source};
+use myopia::checkpoint::{Experiment, Opening};
+use myopia::failure::Failure;
+use myopia::memory::afford;
+use myopia::outer::{OuterOptimizer, OuterRule};
+use myopia::output::OutputFolder;
+use myopia::precision::Precision;
+use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem, Source};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::Program;
 use super::options::Common;
-use crate::failure::Failure;
-use crate::output::{atomic, json, standard};
-use crate::report::{Contents, Settings, page};
-use crate::tensorboard;
+use myopia::failure::Failure;
+use myopia::output::{atomic, json, standard};
+use myopia::report::{Contents, Settings, page};
+use myopia::tensorboard;
 
 /// Options of `myopia report`.
 #[derive(Args, Debug)]

@@ -6,9 +6,9 @@ use clap::{Args, Parser};
 
 use super::Program;
 use super::options::Common;
-use crate::failure::Failure;
-use crate::output::{json, standard};
-use crate::published::{self, Manifest};
+use myopia::failure::Failure;
+use myopia::output::{json, standard};
+use myopia::published::{self, Manifest};
 
 /// Options of `myopia reproduce`.
 #[derive(Args, Debug)]

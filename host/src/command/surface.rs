@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::options::{Common, LongRun, ParameterName, ProblemOptions};
 use super::progress;
-use crate::checkpoint::Ledger;
-use crate::failure::Failure;
-use crate::output::{json, standard};
-use crate::problem::{Data, ObjectiveSet, Problem, Stream};
-use crate::surface::{self, About, Grid, Plane, Points, Row, Shard, Span};
+use myopia::checkpoint::Ledger;
+use myopia::failure::Failure;
+use myopia::output::{json, standard};
+use myopia::problem::{Data, ObjectiveSet, Problem, Stream};
+use myopia::surface::{self, About, Grid, Plane, Points, Row, Shard, Span};
 
 /// Options of `myopia surface`.
 #[derive(Args, Debug, Serialize)]

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::options::Common;
 use super::progress;
-use crate::descent::Record;
-use crate::failure::Failure;
-use crate::figure::{Axis, Figure, Lines, Markers, Series};
-use crate::output::{OutputFolder, csv, json, standard};
-use crate::tour::{Choice, Digits, NoisyQuadratic, Study, choose, steps};
+use myopia::descent::Record;
+use myopia::failure::Failure;
+use myopia::figure::{Axis, Figure, Lines, Markers, Series};
+use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::tour::{Choice, Digits, NoisyQuadratic, Study, choose, steps};
 
 /// Options of `myopia tour`.
 #[derive(Args, Debug)]

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::checkpoint::{Keeper, Ledger};
-use crate::failure::Failure;
-use crate::output::{csv, json, standard};
-use crate::problem::{ObjectiveSet, Problem, Set, Snapshot, Tangents};
+use myopia::checkpoint::{Keeper, Ledger};
+use myopia::failure::Failure;
+use myopia::output::{csv, json, standard};
+use myopia::problem::{ObjectiveSet, Problem, Set, Snapshot, Tangents};
 
 /// Options of `myopia train`.
 #[derive(Args, Debug, Serialize)]

@@ -10,9 +10,9 @@ use myopia_core::digest::Digest;
 use serde::Serialize;
 
 use super::options::Common;
-use crate::failure::Failure;
-use crate::output::{OutputFolder, json, standard};
-use crate::verify::{
+use myopia::failure::Failure;
+use myopia::output::{OutputFolder, json, standard};
+use myopia::verify::{
     Board, Expected, Firmware, Judged, JudgedExperiment, NotRun, Runner, Set, Subject, THREADS,
     Target, chip,
 };
@@ -123,12 +123,12 @@ impl Options {
 impl Options {
     #[cfg(not(feature = "boards"))]
     fn count(&self, _: &Common) -> Result<(), Failure> {
-        Err(Failure::NotRun(crate::verify::WITHOUT_BOARDS.into()))
+        Err(Failure::NotRun(myopia::verify::WITHOUT_BOARDS.into()))
     }
 
     #[cfg(feature = "boards")]
     fn count(&self, common: &Common) -> Result<(), Failure> {
-        use crate::verify::cost;
+        use myopia::verify::cost;
 
         let firmware = Firmware::open(self.firmware.as_deref())?;
         let targets: Vec<_> = cost::TARGETS.iter().filter_map(|n| firmware.target(n)).collect();

@@ -10,12 +10,12 @@ use super::options::{QuadraticOptions, RunOptions};
 use super::{band_lines, lines, readable};
 use crate::command::options::Common;
 use crate::command::progress;
-use crate::failure::Failure;
-use crate::figure::{Axis, Figure, Lines, Series};
-use crate::nqm::Quadratic;
-use crate::nqm::policy::Policy;
-use crate::nqm::run::{Run, run};
-use crate::output::{OutputFolder, csv, json, standard};
+use myopia::failure::Failure;
+use myopia::figure::{Axis, Figure, Lines, Series};
+use myopia::nqm::Quadratic;
+use myopia::nqm::policy::Policy;
+use myopia::nqm::run::{Run, run};
+use myopia::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia nqm compare`.
 #[derive(Args, Debug)]

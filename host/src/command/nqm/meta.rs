@@ -10,12 +10,12 @@ use super::options::{QuadraticOptions, at_most, check_momentum};
 use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
-use crate::failure::Failure;
-use crate::figure::{Axis, Figure, Lines, Markers, Series};
-use crate::nqm::Quadratic;
-use crate::nqm::policy::MOST_STEPS;
-use crate::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
-use crate::output::{OutputFolder, csv, json, standard};
+use myopia::failure::Failure;
+use myopia::figure::{Axis, Figure, Lines, Markers, Series};
+use myopia::nqm::Quadratic;
+use myopia::nqm::policy::MOST_STEPS;
+use myopia::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
+use myopia::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia nqm meta`.
 #[derive(Args, Debug)]

@@ -10,11 +10,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::options::Common;
-use crate::failure::Failure;
-use crate::nqm::bands::Band;
-use crate::nqm::policy::Policy;
-use crate::nqm::run::{Run, run};
-use crate::output::{OutputFolder, csv, json, standard};
+use myopia::failure::Failure;
+use myopia::nqm::bands::Band;
+use myopia::nqm::policy::Policy;
+use myopia::nqm::run::{Run, run};
+use myopia::output::{OutputFolder, csv, json, standard};
 use options::{QuadraticOptions, RunOptions};
 
 /// Options of `myopia nqm`.

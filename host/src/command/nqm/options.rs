@@ -3,10 +3,10 @@
 use clap::Args;
 use myopia_core::nqm::Preconditioner;
 
-use crate::failure::Failure;
-use crate::nqm::Quadratic;
-use crate::nqm::policy::MOST_STEPS;
-use crate::nqm::spectrum::{Noise, Setting, Spectrum};
+use myopia::failure::Failure;
+use myopia::nqm::Quadratic;
+use myopia::nqm::policy::MOST_STEPS;
+use myopia::nqm::spectrum::{Noise, Setting, Spectrum};
 
 /// Which quadratic, and what its gradients are multiplied by.
 #[derive(Args, Clone, Debug)]
@@ -93,7 +93,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// What a run is told.
-    pub fn settings(&self) -> Result<crate::nqm::run::Settings, Failure> {
+    pub fn settings(&self) -> Result<myopia::nqm::run::Settings, Failure> {
         let Self { steps, momentum, cool } = *self;
         check_momentum(momentum)?;
         if steps == Some(0) {
@@ -101,6 +101,6 @@ impl RunOptions {
         }
         at_most("steps", steps.unwrap_or(0), MOST_STEPS)?;
         at_most("cool", cool, MOST_STEPS)?;
-        Ok(crate::nqm::run::Settings { steps, momentum, cooling: cool })
+        Ok(myopia::nqm::run::Settings { steps, momentum, cooling: cool })
     }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use clap::Parser;
 
 use super::{One, meta};
-use crate::failure::Failure;
-use crate::nqm::run::Run;
+use myopia::failure::Failure;
+use myopia::nqm::run::Run;
 
 #[derive(Parser)]
 struct Line<A: clap::Args> {
