@@ -1,4 +1,4 @@
-//! The README says of MNIST what the published tables say.
+//! What `results/README.md` says of MNIST is what the published tables say.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn horizons(name: &str) -> Vec<impl Fn(&str) -> f64> {
 
 #[test]
 fn the_table_of_the_training_loss_and_its_ratio_are_the_published_ones() {
-    let readme = read("README.md");
+    let readme = read("results/README.md");
     let rows = horizons("horizons-train");
     for row in &rows {
         let line = format!(
@@ -38,21 +38,21 @@ fn the_table_of_the_training_loss_and_its_ratio_are_the_published_ones() {
             row("training_loss"),
             100.0 * row("test_error")
         );
-        assert!(readme.contains(&line), "the README lacks {line}");
+        assert!(readme.contains(&line), "results/README.md lacks {line}");
     }
     let [short, .., long] = rows.as_slice() else { panic!("at least two horizons") };
     let ratio =
         format!("{:.0} times the training loss", short("training_loss") / long("training_loss"));
-    assert!(readme.contains(&ratio), "the README lacks {ratio}");
+    assert!(readme.contains(&ratio), "results/README.md lacks {ratio}");
 }
 
 #[test]
 fn what_it_says_of_held_out_images_is_published() {
-    let readme = read("README.md");
+    let readme = read("results/README.md");
     let rows = horizons("horizons");
     let [short, .., long] = rows.as_slice() else { panic!("at least two horizons") };
     let ratio = format!("{:.1} times the loss", short("validation_loss") / long("validation_loss"));
-    assert!(readme.contains(&ratio), "the README lacks {ratio}");
+    assert!(readme.contains(&ratio), "results/README.md lacks {ratio}");
 
     let surface = read("results/surface/surface.csv");
     let best = |horizon: &str| {
@@ -64,9 +64,9 @@ fn what_it_says_of_held_out_images_is_published() {
     };
     let (alpha0, beta) = best("100");
     let short = format!("α₀ = {alpha0:.2}, β = {beta:.0}");
-    assert!(readme.contains(&short), "the README lacks {short}");
+    assert!(readme.contains(&short), "results/README.md lacks {short}");
     for horizon in ["1000", "5000", "20000"] {
         let near = format!("near β = {:.0}", best(horizon).1);
-        assert!(readme.contains(&near), "the README lacks {near} (T = {horizon})");
+        assert!(readme.contains(&near), "results/README.md lacks {near} (T = {horizon})");
     }
 }
