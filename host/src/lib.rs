@@ -13,7 +13,6 @@ pub mod horizons;
 pub mod interrupt;
 pub mod memory;
 pub mod network;
-pub mod nqm;
 pub mod online;
 pub mod output;
 pub mod problem;
@@ -23,3 +22,5 @@ pub mod surface;
 pub mod tensorboard;
 pub mod tour;
 pub mod verify;
+
+pub use myopia_nqm as nqm;

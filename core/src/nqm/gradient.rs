@@ -148,7 +148,8 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                 let lanes = directions.iter().zip(&mut *responses).zip(taped);
                 for ((block, response), taped) in lanes {
                     *taped = *response;
-                    *response = response.step(learning_rate.scaled(block.preconditioned_curvature), momentum);
+                    *response = response
+                        .step(learning_rate.scaled(block.preconditioned_curvature), momentum);
                 }
             }
             let mut derivatives = [Response::default(); W];
@@ -168,7 +169,8 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                     let alpha_g = learning_rate.scaled(block.preconditioned_curvature);
                     let (earlier, d) = before.step_vjp(alpha_g, momentum, *derivative);
                     *derivative = earlier;
-                    sum.learning_rate = sum.learning_rate + d.learning_rate.scaled(block.preconditioned_curvature);
+                    sum.learning_rate =
+                        sum.learning_rate + d.learning_rate.scaled(block.preconditioned_curvature);
                     sum.momentum = sum.momentum + d.momentum;
                 }
                 *partial = sum;

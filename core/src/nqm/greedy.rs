@@ -137,7 +137,8 @@ impl<V: Vector> Kernel for Advance<'_, V> {
             let learning_rate = V::splat(step.learning_rate);
             let momentum = Dual::constant(V::splat(step.momentum));
             for (block, response) in self.directions.iter().zip(&mut *self.responses) {
-                *response = response.step(Dual::constant(learning_rate * block.preconditioned_curvature), momentum);
+                *response = response
+                    .step(Dual::constant(learning_rate * block.preconditioned_curvature), momentum);
             }
         }
         let mut sums = NextLoss::default();

@@ -2,7 +2,7 @@
 
 mod threads;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod x86;
+use myopia_x86 as x86;
 
 use myopia_core::backend::{Backend, Portable};
 use myopia_core::real::Real;

@@ -1,9 +1,10 @@
-//! Engines of x86-64 processors. The only unsafe code of the project: one call, in two engines, of a function compiled for
-//! instructions that the processor was found to have.
+//! Backends of x86-64 processors. The only unsafe code of the project: one call, in two backends, of
+//! a function compiled for instructions that the processor was found to have.
 //!
-//! No intrinsic is called. The kernels are the core's own plain loops; a function with `#[target_feature]`
-//! lets the compiler use wider registers for them, and since their lanes are independent and nothing is fused, the bits
-//! stay what they are.
+//! No intrinsic is called. The kernels are the core's own plain loops; a function with
+//! `#[target_feature]` lets the compiler use wider registers for them, and since their lanes are
+//! independent and nothing is fused, the bits stay what they are.
+#![cfg(target_arch = "x86_64")]
 
 use std::marker::PhantomData;
 
