@@ -10,7 +10,6 @@ pub mod figure;
 pub mod horizons;
 pub mod interrupt;
 pub mod memory;
-pub mod nqm;
 pub mod online;
 pub mod outer;
 pub mod output;
@@ -22,3 +21,5 @@ pub mod surface;
 pub mod tensorboard;
 pub mod tour;
 pub mod verify;
+
+pub use myopia_nqm as nqm;

@@ -43,7 +43,8 @@ macro_rules! storage {
                     velocity_variance: N,
                 };
                 Self {
-                    directions: [Directions { gain: V, signal: V, floor: V }; BLOCKS],
+                    directions: [Directions { preconditioned_curvature: V, signal: V, floor: V };
+                        BLOCKS],
                     responses: [RESPONSE; BLOCKS],
                 }
             }

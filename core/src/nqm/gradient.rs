@@ -10,23 +10,24 @@ use crate::dual::Dual;
 use crate::vector::Vector;
 
 impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> {
-    /// From the derivative `after` of a loss with respect to the response after a step to that with respect to the
-    /// response `self` before it, and to the step's pull and momentum.
+    /// The vector-Jacobian product of [`Response::step`] at `self`: `after` is the derivative of a
+    /// loss by the response after the step; the results are its derivatives by the response before
+    /// it, and by αg and μ.
     ///
     /// Each line of [`Response::step`], transposed, from the last to the first.
     #[inline(always)]
-    fn step_back(self, pull: N, momentum: N, after: Self) -> (Self, Step<N>) {
-        let cross = momentum * self.covariance - pull * self.variance;
-        let along = momentum * self.velocity_variance - pull * self.covariance;
+    fn step_vjp(self, alpha_g: N, momentum: N, after: Self) -> (Self, Step<N>) {
+        let cross = momentum * self.covariance - alpha_g * self.variance;
+        let along = momentum * self.velocity_variance - alpha_g * self.covariance;
 
         let d_covariance = after.covariance + after.variance;
         let d_velocity_variance = after.velocity_variance + d_covariance;
         let d_along = momentum * d_velocity_variance;
-        let kick = pull * d_velocity_variance;
+        let kick = alpha_g * d_velocity_variance;
         let d_cross = (after.variance + d_covariance) - kick;
         let d_velocity = after.velocity + after.position;
 
-        let d_pull = (kick - (cross - pull) * d_velocity_variance)
+        let d_alpha_g = (kick - (cross - alpha_g) * d_velocity_variance)
             - self.covariance * d_along
             - self.variance * d_cross
             - self.position * d_velocity;
@@ -35,20 +36,20 @@ impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> 
             + self.covariance * d_cross
             + self.velocity * d_velocity;
         let before = Self {
-            position: after.position - pull * d_velocity,
+            position: after.position - alpha_g * d_velocity,
             velocity: momentum * d_velocity,
-            variance: after.variance - pull * d_cross,
-            covariance: momentum * d_cross - pull * d_along,
+            variance: after.variance - alpha_g * d_cross,
+            covariance: momentum * d_cross - alpha_g * d_along,
             velocity_variance: momentum * d_along,
         };
-        (before, Step { learning_rate: d_pull, momentum: d_momentum })
+        (before, Step { learning_rate: d_alpha_g, momentum: d_momentum })
     }
 }
 
 impl<V: Vector> Directions<V> {
     /// The derivative of the excess loss with respect to `response`.
     #[inline(always)]
-    fn excess_back<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Response<Dual<V, P>> {
+    fn excess_vjp<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Response<Dual<V, P>> {
         let half = response.position.scaled(self.signal);
         Response {
             position: half + half,
@@ -147,14 +148,15 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                 let lanes = directions.iter().zip(&mut *responses).zip(taped);
                 for ((block, response), taped) in lanes {
                     *taped = *response;
-                    *response = response.step(learning_rate.scaled(block.gain), momentum);
+                    *response = response
+                        .step(learning_rate.scaled(block.preconditioned_curvature), momentum);
                 }
             }
             let mut derivatives = [Response::default(); W];
             let lanes = directions.iter().zip(&*responses).zip(&mut derivatives);
             for ((block, response), derivative) in lanes {
                 *loss = *loss + block.excess(response);
-                *derivative = block.excess_back(response);
+                *derivative = block.excess_vjp(response);
             }
             let steps = self.schedule.iter().zip(&*tape).zip(&mut *self.partial);
             for ((step, taped), partial) in steps.rev() {
@@ -164,10 +166,11 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                 for ((block, before), derivative) in
                     directions.iter().zip(taped).zip(&mut derivatives)
                 {
-                    let pull = learning_rate.scaled(block.gain);
-                    let (earlier, d) = before.step_back(pull, momentum, *derivative);
+                    let alpha_g = learning_rate.scaled(block.preconditioned_curvature);
+                    let (earlier, d) = before.step_vjp(alpha_g, momentum, *derivative);
                     *derivative = earlier;
-                    sum.learning_rate = sum.learning_rate + d.learning_rate.scaled(block.gain);
+                    sum.learning_rate =
+                        sum.learning_rate + d.learning_rate.scaled(block.preconditioned_curvature);
                     sum.momentum = sum.momentum + d.momentum;
                 }
                 *partial = sum;

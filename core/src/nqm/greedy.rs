@@ -10,57 +10,62 @@ use crate::vector::Vector;
 
 /// The excess loss after the next step, a quadratic form in that step's learning rate α and momentum μ.
 ///
-/// With g the gain of a direction and A, B, D the means of θ², θv and v² before the step:
+/// With g the preconditioned curvature of a direction and A, B, D the means of θ², θv and v² before
+/// the step:
 ///
 /// ```text
-/// excess(α, μ) = excess − 2α·pull + 2μ·carry + α²·curb − 2αμ·clash + μ²·drive
-/// excess = ½Σ hA,  pull = ½Σ g hA,  carry = ½Σ hB,  curb = ½Σ g² h(A + σ²),  clash = ½Σ g hB,  drive = ½Σ hD
+/// excess(α, μ) = excess + g_α α + g_μ μ + ½ (h_αα α² + 2 h_αμ αμ + h_μμ μ²)
+/// excess = ½Σ hA,  g_α = −Σ g hA,  g_μ = Σ hB,  h_αα = Σ g² h(A + σ²),  h_αμ = −Σ g hB,  h_μμ = Σ hD
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NextLoss<T> {
     /// The excess loss now.
     pub excess: T,
-    /// How fast a learning rate lowers it.
-    pub pull: T,
-    /// How fast momentum raises it.
-    pub carry: T,
-    /// What the square of the learning rate costs.
-    pub curb: T,
-    /// What learning rate and momentum do together.
-    pub clash: T,
-    /// What the square of momentum costs.
-    pub drive: T,
+    /// Its derivative by α at α = μ = 0.
+    pub g_alpha: T,
+    /// Its derivative by μ at α = μ = 0.
+    pub g_mu: T,
+    /// Its second derivative by α.
+    pub h_alpha_alpha: T,
+    /// Its mixed second derivative.
+    pub h_alpha_mu: T,
+    /// Its second derivative by μ.
+    pub h_mu_mu: T,
 }
 
 impl<T: Real> NextLoss<T> {
     /// The excess loss after `step`.
     pub fn at(&self, step: Step<T>) -> T {
-        let Step { learning_rate, momentum } = step;
-        let two = T::ONE + T::ONE;
-        let linear = two * (momentum * self.carry - learning_rate * self.pull);
-        let squares = learning_rate * learning_rate * self.curb + momentum * momentum * self.drive;
-        self.excess + linear + squares - two * (learning_rate * momentum * self.clash)
+        let Step { learning_rate: alpha, momentum: mu } = step;
+        let half = T::ONE / (T::ONE + T::ONE);
+        let linear = mu * self.g_mu + alpha * self.g_alpha;
+        let squares = half * (alpha * alpha * self.h_alpha_alpha + mu * mu * self.h_mu_mu);
+        self.excess + linear + squares + alpha * mu * self.h_alpha_mu
     }
 
-    /// The best learning rate when the momentum is given; 0 when no learning rate changes the loss.
+    /// argmin over α for a given μ, −(g_α + μ h_αμ)/h_αα; 0 when no α changes the loss.
     pub fn best_learning_rate(&self, momentum: T) -> T {
-        if self.curb > T::ZERO { (self.pull + momentum * self.clash) / self.curb } else { T::ZERO }
+        if self.h_alpha_alpha > T::ZERO {
+            // A difference from zero, so that a rate of zero is +0.
+            (T::ZERO - (self.g_alpha + momentum * self.h_alpha_mu)) / self.h_alpha_alpha
+        } else {
+            T::ZERO
+        }
     }
 
-    /// The best learning rate and momentum together.
+    /// argmin over α and μ.
     ///
-    /// The 2×2 system is singular when all velocities are zero, when gradient and velocity are parallel and free of
-    /// noise (always so in one dimension), and when the loss is zero. Then a whole line of steps is equally good,
-    /// and the one on it with momentum zero is returned. A determinant below 2¹⁰ units in the last place of its terms
-    /// counts as zero.
+    /// The Hessian is singular when all velocities are zero, when gradient and velocity are parallel
+    /// and free of noise (always so in one dimension), and when the loss is zero. Then a whole line
+    /// of steps is equally good, and the one on it with momentum zero is returned. A determinant
+    /// below 2¹⁰ units in the last place of its terms counts as zero.
     pub fn best_step(&self) -> Step<T> {
-        let product = self.curb * self.drive;
-        let determinant = product - self.clash * self.clash;
+        let product = self.h_alpha_alpha * self.h_mu_mu;
+        let determinant = product - self.h_alpha_mu * self.h_alpha_mu;
         if determinant > T::EPSILON * T::from_f32(1024.0) * product {
-            Step {
-                learning_rate: (self.pull * self.drive - self.carry * self.clash) / determinant,
-                momentum: (self.pull * self.clash - self.carry * self.curb) / determinant,
-            }
+            let alpha = self.g_mu * self.h_alpha_mu - self.g_alpha * self.h_mu_mu;
+            let mu = self.g_alpha * self.h_alpha_mu - self.g_mu * self.h_alpha_alpha;
+            Step { learning_rate: alpha / determinant, momentum: mu / determinant }
         } else {
             Step { learning_rate: self.best_learning_rate(T::ZERO), momentum: T::ZERO }
         }
@@ -89,11 +94,11 @@ impl<V: Copy> NextLoss<V> {
     fn map<W>(self, f: impl Fn(V) -> W) -> NextLoss<W> {
         NextLoss {
             excess: f(self.excess),
-            pull: f(self.pull),
-            carry: f(self.carry),
-            curb: f(self.curb),
-            clash: f(self.clash),
-            drive: f(self.drive),
+            g_alpha: f(self.g_alpha),
+            g_mu: f(self.g_mu),
+            h_alpha_alpha: f(self.h_alpha_alpha),
+            h_alpha_mu: f(self.h_alpha_mu),
+            h_mu_mu: f(self.h_mu_mu),
         }
     }
 }
@@ -103,11 +108,11 @@ impl<V: Copy + core::ops::Add<Output = V>> NextLoss<V> {
     fn add(self, other: Self) -> Self {
         Self {
             excess: self.excess + other.excess,
-            pull: self.pull + other.pull,
-            carry: self.carry + other.carry,
-            curb: self.curb + other.curb,
-            clash: self.clash + other.clash,
-            drive: self.drive + other.drive,
+            g_alpha: self.g_alpha + other.g_alpha,
+            g_mu: self.g_mu + other.g_mu,
+            h_alpha_alpha: self.h_alpha_alpha + other.h_alpha_alpha,
+            h_alpha_mu: self.h_alpha_mu + other.h_alpha_mu,
+            h_mu_mu: self.h_mu_mu + other.h_mu_mu,
         }
     }
 }
@@ -132,7 +137,8 @@ impl<V: Vector> Kernel for Advance<'_, V> {
             let learning_rate = V::splat(step.learning_rate);
             let momentum = Dual::constant(V::splat(step.momentum));
             for (block, response) in self.directions.iter().zip(&mut *self.responses) {
-                *response = response.step(Dual::constant(learning_rate * block.gain), momentum);
+                *response = response
+                    .step(Dual::constant(learning_rate * block.preconditioned_curvature), momentum);
             }
         }
         let mut sums = NextLoss::default();
@@ -148,17 +154,20 @@ impl<V: Vector> Directions<V> {
     #[inline(always)]
     fn next_loss(&self, response: &Response<Dual<V, 0>>) -> NextLoss<V> {
         let (position, velocity) = (response.position.value, response.velocity.value);
-        let (signal, floor, gain) = (self.signal, self.floor, self.gain);
+        let (signal, floor, g) = (self.signal, self.floor, self.preconditioned_curvature);
+        // ½hA, ½hB and ½hD.
         let excess = signal * (position * position) + floor * response.variance.value;
-        let carry = signal * (position * velocity) + floor * response.covariance.value;
-        let drive = signal * (velocity * velocity) + floor * response.velocity_variance.value;
+        let cross = signal * (position * velocity) + floor * response.covariance.value;
+        let kinetic = signal * (velocity * velocity) + floor * response.velocity_variance.value;
+        let two = V::splat(V::Scalar::ONE + V::Scalar::ONE);
+        let minus_two = V::default() - two;
         NextLoss {
             excess,
-            pull: gain * excess,
-            carry,
-            curb: gain * gain * (excess + floor),
-            clash: gain * carry,
-            drive,
+            g_alpha: minus_two * (g * excess),
+            g_mu: two * cross,
+            h_alpha_alpha: two * (g * g * (excess + floor)),
+            h_alpha_mu: minus_two * (g * cross),
+            h_mu_mu: two * kinetic,
         }
     }
 }

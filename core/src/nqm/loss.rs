@@ -152,7 +152,7 @@ fn through<V: Vector, D: Block<V, P>, const P: usize, const W: usize>(
         let momentum = Dual::<V, P>::splat(step.momentum);
         let mut sum = *partial;
         for (block, response) in directions.iter().zip(&mut *responses) {
-            *response = response.step(block.pull(learning_rate), momentum);
+            *response = response.step(block.alpha_g(learning_rate), momentum);
             sum = sum + block.directions().excess(response);
         }
         *partial = sum;

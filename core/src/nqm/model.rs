@@ -93,8 +93,8 @@ impl<T: Real> Direction<T> {
 /// A block of eight directions, as the recurrences need them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Directions<V> {
-    /// How strongly a step pulls: h, times the preconditioner if there is one.
-    pub gain: V,
+    /// g = h, or h / (h^p + λ) under a [`Preconditioner`](super::Preconditioner).
+    pub preconditioned_curvature: V,
     /// ½h(E\[θ\]² + V\[θ\]) before the first step.
     pub signal: V,
     /// ½hσ².
@@ -115,7 +115,7 @@ pub fn pack<V: Vector>(
         for lane in 0..BLOCK {
             let Some((n, direction)) = directions.next() else { break };
             direction.check().map_err(|wrong| (n, wrong))?;
-            block.gain.set_lane(lane, direction.curvature);
+            block.preconditioned_curvature.set_lane(lane, direction.curvature);
             block.signal.set_lane(lane, direction.signal());
             block.floor.set_lane(lane, direction.floor());
         }

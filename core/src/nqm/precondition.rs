@@ -8,8 +8,9 @@ use crate::vector::Vector;
 
 /// The factor 1 / (h^p + λ) on the gradient of a direction with curvature h.
 ///
-/// With λ = 0 it is h^-p. With p = 1 it is natural gradient with damping λ, as in K-FAC; with p = ½ it is RMSprop or Adam with
-/// ε = λ, as long as the gradients' root mean square is that of noise with σ² = 1/h. With p = 0 and λ = 0 it is one.
+/// With λ = 0 it is h^-p. With p = 1 it is natural gradient with damping λ, as in K-FAC; with p = ½
+/// it is RMSprop or Adam with ε = λ, as long as the gradients' root mean square is that of noise
+/// with σ² = 1/h. With p = 0 and λ = 0 it is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preconditioner<N> {
     /// p.
@@ -62,19 +63,19 @@ impl<T: Real> Preconditioner<T> {
 }
 
 impl<T: Real, const P: usize> Preconditioner<Dual<T, P>> {
-    /// h times the factor: how strongly a step of learning rate one pulls in a direction of curvature h; 0 where h is 0.
-    pub fn gain<E: Elementary<T>>(&self, curvature: T) -> Dual<T, P> {
+    /// h / (h^p + λ), the preconditioned curvature of a direction with curvature h; 0 where h is 0.
+    pub fn precondition<E: Elementary<T>>(&self, curvature: T) -> Dual<T, P> {
         let h = Dual::constant(curvature);
         if curvature > T::ZERO { h / (h.pow::<E>(self.power) + self.damping) } else { h }
     }
 }
 
-/// A block of directions as the kernels see it: it has weights, and a step pulls at it.
+/// A block of directions as the kernels see it: the weights of its losses, and αg for a step.
 pub trait Block<V: Vector, const P: usize>: Copy {
-    /// The weights, and the gain as far as it is constant.
+    /// The weights, and the preconditioned curvature without its tangents.
     fn directions(&self) -> &Directions<V>;
-    /// The pull of a step with this learning rate.
-    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P>;
+    /// αg of a step with learning rate α, g being the preconditioned curvature.
+    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P>;
 }
 
 impl<V: Vector, const P: usize> Block<V, P> for Directions<V> {
@@ -84,18 +85,18 @@ impl<V: Vector, const P: usize> Block<V, P> for Directions<V> {
     }
 
     #[inline(always)]
-    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
-        learning_rate.scaled(self.gain)
+    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
+        learning_rate.scaled(self.preconditioned_curvature)
     }
 }
 
-/// A block of directions whose gain has tangents.
+/// A block of directions whose preconditioned curvature has tangents.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Preconditioned<V: Vector, const P: usize> {
-    /// The directions, their gain that of the preconditioner.
+    /// The directions, preconditioned.
     directions: Directions<V>,
-    /// The gain with its tangents.
-    gain: Dual<V, P>,
+    /// The preconditioned curvature with its tangents.
+    preconditioned_curvature: Dual<V, P>,
 }
 
 impl<V: Vector, const P: usize> Block<V, P> for Preconditioned<V, P> {
@@ -105,8 +106,8 @@ impl<V: Vector, const P: usize> Block<V, P> for Preconditioned<V, P> {
     }
 
     #[inline(always)]
-    fn pull(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
-        learning_rate * self.gain
+    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
+        learning_rate * self.preconditioned_curvature
     }
 }
 
@@ -116,11 +117,12 @@ impl<V: Vector> Directions<V> {
         mut self,
         preconditioner: &Preconditioner<Dual<V::Scalar, P>>,
     ) -> Preconditioned<V, P> {
-        let mut gain = Dual::default();
+        let mut preconditioned_curvature = Dual::default();
         for lane in 0..BLOCK {
-            gain.set_lane(lane, preconditioner.gain::<E>(self.gain.lane(lane)));
+            let curvature = self.preconditioned_curvature.lane(lane);
+            preconditioned_curvature.set_lane(lane, preconditioner.precondition::<E>(curvature));
         }
-        self.gain = gain.value;
-        Preconditioned { directions: self, gain }
+        self.preconditioned_curvature = preconditioned_curvature.value;
+        Preconditioned { directions: self, preconditioned_curvature }
     }
 }

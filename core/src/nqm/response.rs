@@ -40,15 +40,15 @@ impl<V: Vector, const P: usize> Response<Dual<V, P>> {
 }
 
 impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> {
-    /// The response after one more step, `pull` being αh.
+    /// The response after one more step, `alpha_g` being αg.
     ///
-    /// With v' = μv − pull·(θ + ξ), `cross` is Cov\[θ, v'\] and `along` is Cov\[v, v'\].
+    /// With v' = μv − αg·(θ + ξ), `cross` is Cov\[θ, v'\] and `along` is Cov\[v, v'\].
     #[inline(always)]
-    pub fn step(self, pull: N, momentum: N) -> Self {
-        let velocity = momentum * self.velocity - pull * self.position;
-        let cross = momentum * self.covariance - pull * self.variance;
-        let along = momentum * self.velocity_variance - pull * self.covariance;
-        let velocity_variance = momentum * along - pull * (cross - pull);
+    pub fn step(self, alpha_g: N, momentum: N) -> Self {
+        let velocity = momentum * self.velocity - alpha_g * self.position;
+        let cross = momentum * self.covariance - alpha_g * self.variance;
+        let along = momentum * self.velocity_variance - alpha_g * self.covariance;
+        let velocity_variance = momentum * along - alpha_g * (cross - alpha_g);
         let covariance = cross + velocity_variance;
         Self {
             position: self.position + velocity,

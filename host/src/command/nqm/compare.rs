@@ -6,26 +6,30 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{QuadraticOptions, RunOptions};
-use super::{band_lines, lines, readable};
+use super::options::{Chosen, QuadraticOptions, RunOptions, Source, interrupted, stop};
+use super::provenance::Provenance;
+use super::{band_lines, drawn, drawn_of, lines, readable, short};
 use crate::command::options::Common;
 use crate::command::progress;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
+use myopia::interrupt;
 use myopia::nqm::Quadratic;
 use myopia::nqm::policy::Policy;
-use myopia::nqm::run::{Run, run};
+use myopia::nqm::run::Run;
 use myopia::output::{OutputFolder, csv, json, standard};
 
 /// Options of `myopia nqm compare`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct Options {
     /// Schedules, in the forms of --schedule
     #[arg(value_name = "SCHEDULE", default_values = ["greedy", "replan:10", "tuned:100", "optimal"])]
-    schedules: Vec<Policy>,
+    schedules: Vec<Source<Policy>>,
     #[command(flatten)]
+    #[serde(flatten)]
     quadratic: QuadraticOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     run: RunOptions,
 }
 
@@ -40,31 +44,40 @@ struct Named {
     run: Run,
 }
 
+/// What `compare.json` holds besides its provenance.
+#[derive(Serialize)]
+struct Runs<'a> {
+    runs: &'a [Named],
+}
+
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        let settings = self.run.settings()?;
-        for policy in &self.schedules {
-            policy.given(settings.steps, settings.momentum)?;
-        }
+        self.run.check()?;
+        let chosen = self.schedules.iter().map(|source| self.run.choose(source));
+        let chosen = chosen.collect::<Result<Vec<Chosen>, Failure>>()?;
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
         let quadratic = self.quadratic.quadratic()?;
         let folder = OutputFolder::create_at_once(&path, common.force)?;
-        let bar = progress::bar(common, self.schedules.len() as u64, "schedules");
-        let runs = self
-            .schedules
+        interrupt::listen()?;
+        let bar = progress::bar(common, chosen.len() as u64, "schedules");
+        let runs = chosen
             .par_iter()
-            .map(|policy| {
-                let run = run(&quadratic, policy, settings)?;
+            .map(|chosen| {
+                let run = self.run.run(&quadratic, chosen)?;
                 bar.inc(1);
-                Ok(Named { schedule: policy.to_string(), run })
+                Ok(Named { schedule: chosen.name.clone(), run })
             })
             .collect::<Result<Vec<_>, Failure>>();
         bar.finish_and_clear();
         let runs = runs?;
         write(&folder, &quadratic, &runs)?;
-        schedules(&runs, settings.cooling).write(&folder, false, "schedules")?;
+        schedules(&runs, self.run.cool).write(&folder, false, "schedules")?;
         curvature(&quadratic, &runs).write(&folder, false, "curvature")?;
-        folder.write("compare.json", |w| json::write(w, &runs))?;
+        let about = Provenance::new("nqm compare", &self, self.words(), Runs { runs: &runs });
+        folder.write("compare.json", |w| json::write(w, &about))?;
+        if stop() {
+            return Err(interrupted());
+        }
         folder.finish()?;
         if common.json {
             return json::print(&runs);
@@ -92,6 +105,14 @@ impl Options {
             }
             writeln!(out, "Figures and tables are in {place}.")
         })
+    }
+}
+
+impl Options {
+    fn words(&self) -> Vec<String> {
+        let schedules = self.schedules.iter().map(Source::to_string);
+        let own = self.quadratic.words().into_iter().chain(self.run.words());
+        own.chain(schedules).collect()
     }
 }
 
@@ -131,17 +152,17 @@ fn write(folder: &OutputFolder, quadratic: &Quadratic, runs: &[Named]) -> Result
 
 /// Learning rates, momenta if there are any, losses and cooled losses.
 fn schedules(runs: &[Named], cooling: usize) -> Figure {
+    let title = format!("Schedules on the noisy quadratic{}", drawn_of("schedules", runs.len()));
+    let runs = drawn(runs);
     let panel = |title: &str, y: Axis, read: &dyn Fn(&Run) -> Vec<f64>| {
         runs.iter().fold(Lines::new(title, Axis::linear("training step"), y), |panel, named| {
             panel.series(Series::steps(named.schedule.as_str(), read(&named.run)))
         })
     };
     let rates = Axis::log("learning rate");
-    let mut figure = Figure::new("Schedules on the noisy quadratic").columns(2).panel(panel(
-        "Learning rate",
-        rates,
-        &|run| run.learning_rates.clone(),
-    ));
+    let mut figure = Figure::new(title)
+        .columns(2)
+        .panel(panel("Learning rate", rates, &|run| run.learning_rates.clone()));
     if runs.iter().any(|named| named.run.momenta.iter().any(|momentum| *momentum != 0.0)) {
         let momentum = Axis::linear("momentum");
         figure = figure.panel(panel("Momentum", momentum, &|run| run.momenta.clone()));
@@ -159,9 +180,11 @@ fn schedules(runs: &[Named], cooling: usize) -> Figure {
 
 /// What each direction holds of the loss at the end, and how the bands got there.
 fn curvature(quadratic: &Quadratic, runs: &[Named]) -> Figure {
+    let title = format!("Which directions learn{}", drawn_of("schedules", runs.len()));
+    let runs = drawn(runs);
     let label = "excess loss per direction";
     let mut end = Lines::new("After the last step", Axis::log("curvature"), Axis::log(label));
-    for named in runs {
+    for named in &runs {
         let curvatures = quadratic.directions().iter().map(|direction| direction.curvature);
         let mut points: Vec<_> = curvatures
             .zip(named.run.shares.iter().copied())
@@ -170,11 +193,11 @@ fn curvature(quadratic: &Quadratic, runs: &[Named]) -> Figure {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         end = end.series(Series::new(named.schedule.as_str(), points));
     }
-    let mut figure = Figure::new("Which directions learn").columns(2).panel(end);
+    let mut figure = Figure::new(title).columns(2).panel(end);
     let bands = runs.first().map_or(0, |named| named.run.bands.len());
     for band in 0..bands {
         let of = |named: &Named| named.run.bands[band].clone();
-        let first = of(&runs[0]);
+        let first = of(runs[0]);
         let title = format!("Curvature {} to {}", short(first.lowest), short(first.highest));
         let label = match first.directions {
             1 => "excess loss of 1 direction".to_owned(),
@@ -186,10 +209,4 @@ fn curvature(quadratic: &Quadratic, runs: &[Named]) -> Figure {
         }));
     }
     figure
-}
-
-/// A number in at most three digits.
-fn short(x: f64) -> String {
-    let text = format!("{x:.2e}");
-    text.parse::<f64>().map_or(text, |x| x.to_string())
 }

@@ -1,26 +1,55 @@
 //! `myopia nqm meta`: short-horizon bias on the model, in a learning-rate schedule or in a preconditioner.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use myopia_core::nqm::Preconditioner;
 use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{QuadraticOptions, at_most, check_momentum};
-use super::readable;
+use super::options::{QuadraticOptions, at_most, check_momentum, interrupted, pairs, stop};
+use super::provenance::Provenance;
+use super::{drawn, drawn_of, readable};
 use crate::command::options::Common;
 use crate::command::progress;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
+use myopia::interrupt;
 use myopia::nqm::Quadratic;
+use myopia::nqm::error::TuneError;
 use myopia::nqm::policy::MOST_STEPS;
 use myopia::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
 use myopia::output::{OutputFolder, csv, json, standard};
 
+/// A parameter that can be learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learned {
+    /// The first learning rate
+    Alpha0,
+    /// The time constant
+    TimeConstant,
+    /// The decay exponent
+    Beta,
+    /// The preconditioner's damping
+    Damping,
+}
+
+impl Learned {
+    fn parameter(self) -> Parameter {
+        match self {
+            Self::Alpha0 => Parameter::Alpha0,
+            Self::TimeConstant => Parameter::TimeConstant,
+            Self::Beta => Parameter::Beta,
+            Self::Damping => Parameter::Damping,
+        }
+    }
+}
+
 /// Options of `myopia nqm meta`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 pub struct Options {
     #[command(flatten)]
+    #[serde(flatten)]
     quadratic: QuadraticOptions,
     /// Horizons to tune at
     #[arg(long, value_delimiter = ',', value_name = "STEPS,…", default_values_t = [10, 100, 1000])]
@@ -36,7 +65,7 @@ pub struct Options {
         value_name = "NAME,…",
         default_values = ["alpha0", "time-constant", "beta"]
     )]
-    learn: Vec<Parameter>,
+    learn: Vec<Learned>,
     /// First learning rate to start from [default: a hundredth of the inverse of the largest curvature]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     alpha0: Option<f64>,
@@ -55,6 +84,12 @@ pub struct Options {
     /// Meta-learning rate, on the logarithms of the parameters
     #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
     meta_lr: f64,
+}
+
+/// What `meta.json` holds besides its provenance.
+#[derive(Serialize)]
+struct Choices<'a> {
+    choices: &'a [Choice],
 }
 
 /// What a horizon chose, and what that is worth.
@@ -98,6 +133,9 @@ impl Options {
         let choices = choices?;
         if let Some(folder) = &folder {
             self.write(folder, &choices)?;
+            if stop() {
+                return Err(interrupted());
+            }
             folder.finish()?;
         }
         if common.json {
@@ -107,17 +145,17 @@ impl Options {
             let after = format!("after {}", self.steps());
             writeln!(
                 out,
-                "{:>8}  {:>11}  {:>11}  {:>9}  {:>11}  {:>12}  {after:>12}",
+                "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>12}  {after:>12}",
                 "horizon", "alpha0", "K", "beta", "damping", "at horizon"
             )?;
             for c in &choices {
                 writeln!(
                     out,
-                    "{:>8}  {:>11.5}  {:>11.2}  {:>9.4}  {:>11}  {:>12}  {:>12}",
+                    "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>12}  {:>12}",
                     c.horizon,
-                    c.alpha0,
-                    c.time_constant,
-                    c.beta,
+                    readable(c.alpha0),
+                    readable(c.time_constant),
+                    readable(c.beta),
                     readable(c.damping),
                     readable(c.excess_at_horizon),
                     readable(c.excess_loss)
@@ -125,6 +163,23 @@ impl Options {
             }
             Ok(())
         })
+    }
+
+    fn words(&self) -> Vec<String> {
+        let comma = |words: Vec<String>| words.join(",");
+        let learned = self.learn.iter().filter_map(ValueEnum::to_possible_value);
+        let own = [
+            ("--horizons", comma(self.horizons.iter().map(usize::to_string).collect())),
+            ("--learn", comma(learned.map(|value| value.get_name().to_owned()).collect())),
+            ("--time-constant", format!("{:?}", self.time_constant)),
+            ("--beta", format!("{:?}", self.beta)),
+            ("--momentum", format!("{:?}", self.momentum)),
+            ("--meta-steps", self.meta_steps.to_string()),
+            ("--meta-lr", format!("{:?}", self.meta_lr)),
+        ];
+        let steps = self.steps.iter().flat_map(|steps| ["--steps".to_owned(), steps.to_string()]);
+        let alpha0 = self.alpha0.iter().flat_map(|a| ["--alpha0".to_owned(), format!("{a:?}")]);
+        self.quadratic.words().into_iter().chain(pairs(own)).chain(steps).chain(alpha0).collect()
     }
 
     fn steps(&self) -> usize {
@@ -154,7 +209,7 @@ impl Options {
                 self.meta_lr
             )));
         }
-        let damped = self.learn.contains(&Parameter::Damping);
+        let damped = self.learn.contains(&Learned::Damping);
         if damped && self.quadratic.damping == 0.0 {
             return Err(Failure::usage(
                 "--learn damping moves the damping's logarithm; give a positive --damping to start from",
@@ -170,6 +225,7 @@ impl Options {
             ))
         })?;
         let QuadraticOptions { power, damping, .. } = self.quadratic;
+        interrupt::listen()?;
         self.horizons
             .par_iter()
             .map(|&horizon| {
@@ -178,11 +234,17 @@ impl Options {
                     momentum: self.momentum,
                     schedule,
                     preconditioner: Preconditioner { power, damping },
-                    learned: self.learn.clone(),
+                    learned: self.learn.iter().map(|l| l.parameter()).collect(),
                     meta_steps: self.meta_steps,
                     meta_rate: self.meta_lr,
                 };
-                self.choice(&quadratic, horizon, tune(&quadratic, tuning, |_| tick())?)
+                let trajectory = tune(&quadratic, tuning, &stop, |_| tick()).map_err(|e| match e {
+                    TuneError::Interrupted(_) => interrupted(),
+                    e => Failure::run(format!(
+                        "{e}; start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
+                    )),
+                })?;
+                self.choice(&quadratic, horizon, trajectory)
             })
             .collect()
     }
@@ -248,16 +310,22 @@ impl Options {
             })
         });
         folder.write("trajectories.csv", |w| csv::write(w, &header, rows))?;
-        folder.write("meta.json", |w| json::write(w, &choices))?;
+        let about = Provenance::new("nqm meta", self, self.words(), Choices { choices });
+        folder.write("meta.json", |w| json::write(w, &about))?;
 
         let name = |choice: &Choice| format!("T = {}", choice.horizon);
-        let mut figure = Figure::new("What each horizon chooses on the noisy quadratic").columns(2);
+        let title = format!(
+            "What each horizon chooses on the noisy quadratic{}",
+            drawn_of("horizons", choices.len())
+        );
+        let choices = drawn(choices);
+        let mut figure = Figure::new(title).columns(2);
         type Read = fn(&Tuned) -> f64;
-        let parameters: [(Parameter, &str, Read); 4] = [
-            (Parameter::Alpha0, "first learning rate α₀", |r| r.alpha0),
-            (Parameter::TimeConstant, "time constant K (steps)", |r| r.time_constant),
-            (Parameter::Beta, "decay exponent β", |r| r.beta),
-            (Parameter::Damping, "damping λ", |r| r.damping),
+        let parameters: [(Learned, &str, Read); 4] = [
+            (Learned::Alpha0, "first learning rate α₀", |r| r.alpha0),
+            (Learned::TimeConstant, "time constant K (steps)", |r| r.time_constant),
+            (Learned::Beta, "decay exponent β", |r| r.beta),
+            (Learned::Damping, "damping λ", |r| r.damping),
         ];
         for (_, label, read) in parameters.iter().filter(|(p, ..)| self.learn.contains(p)) {
             let panel = Lines::new("", Axis::linear("meta-step"), Axis::log(*label));

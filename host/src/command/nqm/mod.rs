@@ -3,19 +3,25 @@
 mod compare;
 mod meta;
 mod options;
+mod provenance;
+mod table;
 #[cfg(test)]
 mod tests;
+
+use std::thread;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::options::Common;
 use myopia::failure::Failure;
+use myopia::interrupt;
 use myopia::nqm::bands::Band;
 use myopia::nqm::policy::Policy;
-use myopia::nqm::run::{Run, run};
+use myopia::nqm::run::Run;
 use myopia::output::{OutputFolder, csv, json, standard};
-use options::{QuadraticOptions, RunOptions};
+use options::{QuadraticOptions, RunOptions, Source, interrupted, stop};
+use provenance::Provenance;
 
 /// Options of `myopia nqm`.
 #[derive(Args, Debug)]
@@ -36,17 +42,20 @@ enum Action {
 }
 
 /// One schedule.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize)]
 struct One {
     #[command(flatten)]
+    #[serde(flatten)]
     quadratic: QuadraticOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     run: RunOptions,
-    /// greedy, greedy-momentum, optimal, optimal-momentum, replan:H, replan-momentum:H, tuned:H, constant:RATE,
-    /// decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum. optimal-momentum tries momenta of any
-    /// sign up to 1000
+    /// greedy, greedy-momentum, optimal, optimal-momentum, replan:H, replan-momentum:H, tuned:H,
+    /// constant:RATE, decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum
+    /// (nqm.csv has them). optimal-momentum and replan-momentum:H choose momenta from 0 up to but not
+    /// including 1
     #[arg(long, required = true)]
-    schedule: Option<Policy>,
+    schedule: Option<Source<Policy>>,
 }
 
 /// One line of `nqm.csv`: the losses after `step` steps and the step that follows, which the last line lacks.
@@ -83,25 +92,45 @@ fn band_lines(run: &Run) -> impl Iterator<Item = (f64, f64, usize, usize, f64)> 
     })
 }
 
+/// Bytes of the stack on which a command runs, whatever `ulimit -s` leaves the first thread.
+const STACK: usize = 8 << 20;
+
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        match self.action {
-            Some(Action::Compare(options)) => options.run(common),
-            Some(Action::Meta(options)) => options.run(common),
-            None => self.one.print(common),
-        }
+        thread::scope(|scope| {
+            let run = || match self.action {
+                Some(Action::Compare(options)) => options.run(common),
+                Some(Action::Meta(options)) => options.run(common),
+                None => self.one.print(common),
+            };
+            let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
+            let thread = thread.map_err(|e| {
+                Failure::run(format!("could not start a thread: {e}; allow more processes"))
+            })?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 }
 
 impl One {
     fn run(&self) -> Result<Run, Failure> {
-        let Some(policy) = &self.schedule else {
+        let Some(source) = &self.schedule else {
             return Err(Failure::usage("name a --schedule"));
         };
-        let settings = self.run.settings()?;
+        self.run.check()?;
         // Before the quadratic, which may take long to read.
-        policy.given(settings.steps, settings.momentum)?;
-        run(&self.quadratic.quadratic()?, policy, settings)
+        let chosen = self.run.choose(source)?;
+        let quadratic = self.quadratic.quadratic()?;
+        // From here on nothing is waited for: Ctrl-C is heard within a step.
+        interrupt::listen()?;
+        self.run.run(&quadratic, &chosen)
+    }
+
+    fn words(&self) -> Vec<String> {
+        let schedule = self.schedule.iter();
+        let schedule = schedule.flat_map(|source| ["--schedule".to_owned(), source.to_string()]);
+        let own = self.quadratic.words().into_iter().chain(self.run.words());
+        own.chain(schedule).collect()
     }
 
     fn print(&self, common: &Common) -> Result<(), Failure> {
@@ -113,7 +142,11 @@ impl One {
         if let Some(folder) = folder {
             folder.write("nqm.csv", |w| csv::write(w, &HEADER, lines(&run)))?;
             folder.write("bands.csv", |w| csv::write(w, &BAND_HEADER, band_lines(&run)))?;
-            folder.write("nqm.json", |w| json::write(w, &run))?;
+            let about = Provenance::new("nqm", self, self.words(), &run);
+            folder.write("nqm.json", |w| json::write(w, &about))?;
+            if stop() {
+                return Err(interrupted());
+            }
             folder.finish()?;
         }
         if common.json {
@@ -124,27 +157,34 @@ impl One {
         standard::print(|out| {
             writeln!(out, "after {} steps", learning_rates.len())?;
             let first = losses.first().unwrap_or(loss);
-            writeln!(out, "expected loss    {loss:.9}, at first {first:.9}")?;
-            writeln!(out, "above the floor  {excess_loss:.9}")?;
+            writeln!(out, "expected loss    {}, at first {}", digits(*loss), digits(*first))?;
+            writeln!(out, "above the floor  {}", digits(*excess_loss))?;
             writeln!(
                 out,
-                "  cooled         {:.9}, after {} more steps at the best rates",
-                last(&run.excess.cooled),
+                "  cooled         {}, after {} more steps at the best rates",
+                digits(last(&run.excess.cooled)),
                 self.run.cool
             )?;
             writeln!(
                 out,
-                "  without noise  {:.9}, if what noise has added were taken away",
-                last(&run.excess.noiseless)
+                "  without noise  {}, if what noise has added were taken away",
+                digits(last(&run.excess.noiseless))
             )?;
             for band in &run.bands {
                 writeln!(
                     out,
-                    "  per direction  {:.3e}, in {} of curvature {:.3} to {:.3}",
+                    "  per direction  {:.3e}, in {} of curvature {} to {}",
                     last(&band.losses),
                     band.directions,
-                    band.lowest,
-                    band.highest
+                    short(band.lowest),
+                    short(band.highest)
+                )?;
+            }
+            if let (Some(evaluations), Some(norm)) = (run.iterations, run.gradient_norm) {
+                writeln!(
+                    out,
+                    "search           {evaluations} evaluations of loss and gradient, \
+                     gradient norm {norm:.1e}"
                 )?;
             }
             Ok(())
@@ -152,7 +192,42 @@ impl One {
     }
 }
 
+/// A loss with nine decimals, or ten digits and a power of ten where those would show few of it.
+fn digits(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e9).contains(&x.abs()) { format!("{x:.9}") } else { format!("{x:.9e}") }
+}
+
 /// A number for a table: in full, or with a power of ten where that would be long or show no digits.
 fn readable(x: f64) -> String {
     if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.6}") } else { format!("{x:.5e}") }
+}
+
+/// A number in at most three digits.
+fn short(x: f64) -> String {
+    let text = format!("{x:.2e}");
+    match text.parse::<f64>() {
+        Ok(x) if x == 0.0 || (1e-3..1e4).contains(&x.abs()) => x.to_string(),
+        Ok(x) => format!("{x:e}"),
+        Err(_) => text,
+    }
+}
+
+/// The most curves in one panel: more can be told apart neither by colour nor in the legend.
+const MOST_CURVES: usize = 12;
+
+/// Those of `items` that a figure shows: all, or the first, the last, and some evenly between.
+fn drawn<T>(items: &[T]) -> Vec<&T> {
+    if items.len() <= MOST_CURVES {
+        return items.iter().collect();
+    }
+    let last = items.len() - 1;
+    (0..MOST_CURVES).map(|i| &items[i * last / (MOST_CURVES - 1)]).collect()
+}
+
+/// What is added to a figure's title where it does not show everything.
+fn drawn_of(what: &str, items: usize) -> String {
+    match items > MOST_CURVES {
+        true => format!(" ({MOST_CURVES} of {items} {what})"),
+        false => String::new(),
+    }
 }

@@ -1,12 +1,11 @@
 //! The instructions on which the noisy quadratic runs.
 
-use myopia_core::backend::{Backend, Kernel};
-use myopia_core::vector::F64x8;
-
 #[cfg(target_arch = "x86_64")]
 use myopia_backend::HostBackend;
 #[cfg(target_arch = "x86_64")]
 use myopia_backend::x86::{Avx2, Avx512};
+use myopia_core::backend::{Backend, Kernel};
+use myopia_core::vector::F64x8;
 
 /// The widest instruction set of this processor that the kernels were compiled for.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +19,12 @@ impl Backend for Native {
     #[inline]
     fn run<K: Kernel>(self, task: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
-        if let Some(engine) = Avx512::<F64x8>::detect() {
-            return engine.run(task);
+        if let Some(backend) = Avx512::<F64x8>::detect() {
+            return backend.run(task);
         }
         #[cfg(target_arch = "x86_64")]
-        if let Some(engine) = Avx2::<F64x8>::detect() {
-            return engine.run(task);
+        if let Some(backend) = Avx2::<F64x8>::detect() {
+            return backend.run(task);
         }
         task.run()
     }

@@ -25,17 +25,15 @@ use myopia_core::elementary::Libm;
 use myopia_core::meta::{Limits, MetaDescent, Rule};
 use myopia_core::nqm::{Preconditioner, Step};
 use myopia_core::schedule::InverseTime;
-use serde::Serialize;
 
-use super::quadratic::{Quadratic, Schedule};
-use crate::failure::Failure;
+use crate::error::{Interrupted, TuneError, TuningDiverged};
+use crate::quadratic::{Quadratic, Schedule};
 
 /// Parameters that can be learned.
 pub const PARAMETERS: usize = 4;
 
 /// A parameter that can be learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
     /// The first learning rate
     Alpha0,
@@ -67,9 +65,9 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// A hundredth of the inverse of the largest gain, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
+    /// A hundredth of the inverse of the largest preconditioned curvature, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
     pub fn new(quadratic: &Quadratic) -> Self {
-        let sharpest = quadratic.largest_gain();
+        let sharpest = quadratic.largest_curvature();
         Self {
             horizon: 1,
             momentum: 0.0,
@@ -87,7 +85,8 @@ impl Tuning {
 }
 
 /// One meta-step: the parameters, the excess loss at the horizon, and its derivatives.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tuned {
     /// How many meta-steps came before.
     pub meta_step: u32,
@@ -144,24 +143,24 @@ impl Trajectory {
     }
 }
 
-/// The meta-descent; `tick` is called with each record.
-///
-/// The objective of the meta-steps is ln(excess loss): its scale does not depend on that of the quadratic.
+/// Meta-descent by Adam on ln(excess loss), whose scale does not depend on that of the quadratic;
+/// `tick` is called with each record, `stop` asked before each meta-step.
 ///
 /// # Errors
-/// When the loss leaves the finite range.
+/// When the loss leaves the finite range, or when it is to stop.
 pub fn tune(
     quadratic: &Quadratic,
     tuning: Tuning,
+    stop: &(dyn Fn() -> bool + Sync),
     tick: impl Fn(&Tuned),
-) -> Result<Trajectory, Failure> {
+) -> Result<Trajectory, TuneError> {
     let limits = |parameter, least, greatest| Limits {
         learned: tuning.learned.contains(&parameter),
         clip: 10.0,
         least,
         greatest,
     };
-    let sharpest = quadratic.largest_gain();
+    let sharpest = quadratic.largest_curvature();
     let unit = if sharpest > 0.0 { 1.0 / sharpest } else { 1.0 };
     let mut outer = MetaDescent::new(
         Rule::adam(),
@@ -177,13 +176,11 @@ pub fn tune(
     let mut parameters = [alpha0, time_constant, beta, tuning.preconditioner.damping];
     let mut records = Vec::new();
     for meta_step in 0..=tuning.meta_steps {
-        let found = look_ahead(quadratic, &tuning, parameters).map_err(|e| {
-            let [alpha0, time_constant, beta, damping] = parameters;
-            Failure::run(format!(
-                "meta-step {meta_step}: with alpha0 = {alpha0}, K = {time_constant}, beta = {beta}, damping = {damping} {e}; \
-                 start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
-            ))
-        })?;
+        if stop() {
+            return Err(Interrupted.into());
+        }
+        let found = look_ahead(quadratic, &tuning, parameters)
+            .map_err(|source| TuningDiverged { meta_step, parameters, source })?;
         let [alpha0, time_constant, beta, damping] = parameters;
         let [d_alpha0, d_time_constant, d_beta, d_damping] = found.tangents;
         let record = Tuned {

@@ -1,8 +1,8 @@
 use myopia_core::elementary::Libm;
 use myopia_core::nqm::{Direction, Preconditioner, Step};
 
-use super::tuning::{Tuning, look_ahead};
-use super::{Quadratic, Schedule, Scratch};
+use crate::tuning::{Tuning, look_ahead};
+use crate::{Quadratic, Schedule, Scratch};
 
 /// Curvatures and inverse noise variances 1/i, initial mean ½.
 fn inverse(dim: u32) -> Quadratic {
@@ -20,7 +20,7 @@ fn second_derivatives_agree_with_differences_of_the_gradient() {
     let quadratic = inverse(11);
     let state = quadratic.start();
     let schedule = vec![Step { learning_rate: 0.3, momentum: 0.4 }; 3];
-    let hessian = quadratic.derivatives(&state, &schedule, 6).1;
+    let hessian = quadratic.hessian(&state, &schedule, 6);
     let gradient = |schedule: &[Step<f64>]| -> Vec<f64> {
         let mut scratch = Scratch::default();
         let (_, steps) = quadratic.gradient(&state, schedule, &mut scratch);
@@ -90,7 +90,7 @@ fn the_derivative_by_the_damping_agrees_with_differences() {
         assert!((found / difference - 1.0).abs() < 1e-7, "{power}: {found} {difference}");
         // The same value as the quadratic that has the preconditioner built in.
         let built_in = quadratic.clone().preconditioned(preconditioner).unwrap();
-        let schedule: Schedule = super::tuning::Tuned {
+        let schedule: Schedule = crate::tuning::Tuned {
             meta_step: 0,
             alpha0: 0.05,
             time_constant: 30.0,

@@ -1,7 +1,6 @@
 //! How a schedule is arrived at: given in advance, or chosen for the quadratic it will run on.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use myopia_core::dual::Dual;
@@ -9,32 +8,30 @@ use myopia_core::elementary::Libm;
 use myopia_core::nqm::Step;
 use myopia_core::schedule::InverseTime;
 
-use super::quadratic::Schedule;
-use super::spectrum::numbers;
-use super::table;
-use crate::failure::Failure;
+use crate::error::ParseError;
+use crate::quadratic::Schedule;
+use crate::reparametrization::Variables;
+use crate::spectrum::numbers;
 
-/// The columns of a schedule file.
-pub const COLUMNS: [&str; 2] = ["learning_rate", "momentum"];
-
-/// What `--schedule` can be.
+/// A way to a schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
     /// This learning rate in every step.
     Constant(f64),
     /// α_k = α₀ / (1 + k/K)^β.
     Decay(InverseTime<f64>),
-    /// Learning rates and momenta from this file.
-    File(PathBuf),
+    /// These learning rates and momenta.
+    Given(Schedule),
     /// In every step the learning rate that is best for the next loss.
     Greedy,
     /// In every step the learning rate and momentum that are best for the next loss.
     GreedyMomentum,
     /// The learning rates that are best for the loss at the end.
     Optimal,
-    /// The learning rates and momenta that are best for the loss at the end.
+    /// The learning rates and momenta in \[0, 1) that are best for the loss at the end.
     OptimalMomentum,
-    /// In every step the first of the learning rates that are best for the loss so many steps ahead.
+    /// In every step the first of the learning rates that are best for the loss so many steps
+    /// ahead.
     Replan(usize),
     /// The same with momenta.
     ReplanMomentum(usize),
@@ -43,14 +40,14 @@ pub enum Policy {
 }
 
 impl fmt::Display for Policy {
-    /// As it is written on the command line.
+    /// In the form from which it is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Constant(rate) => write!(f, "constant:{rate}"),
             Self::Decay(InverseTime { alpha0, time_constant, beta }) => {
                 write!(f, "decay:{alpha0},{time_constant},{beta}")
             }
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Given(schedule) => write!(f, "{} given steps", schedule.len()),
             Self::Greedy => f.write_str("greedy"),
             Self::GreedyMomentum => f.write_str("greedy-momentum"),
             Self::Optimal => f.write_str("optimal"),
@@ -63,12 +60,18 @@ impl fmt::Display for Policy {
 }
 
 const FORMS: &str = "a schedule is greedy, greedy-momentum, optimal, optimal-momentum, replan:H, \
-                     replan-momentum:H, tuned:H, constant:RATE, decay:RATE,STEPS,EXPONENT or file:PATH";
+                     replan-momentum:H, tuned:H, constant:RATE, decay:RATE,STEPS,EXPONENT";
 
 impl FromStr for Policy {
-    type Err = String;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text).map_err(ParseError)
+    }
+}
+
+impl Policy {
+    fn parse(text: &str) -> Result<Self, String> {
         let horizon = |text: &str| match text.parse() {
             Ok(horizon) if (1..=MOST_STEPS).contains(&horizon) => Ok(horizon),
             _ => Err(format!(
@@ -96,7 +99,6 @@ impl FromStr for Policy {
                     .map_err(|e| e.to_string()),
                 _ => Err("give three numbers: learning rate, time constant, exponent".into()),
             },
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
             _ => Err(FORMS.into()),
         }
     }
@@ -109,50 +111,35 @@ pub const MOST_STEPS: usize = 10_000_000;
 pub const DEFAULT_STEPS: usize = 250;
 
 impl Policy {
-    /// The schedule, if it does not depend on the quadratic.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or has another number of steps than `steps`.
-    pub fn given(&self, steps: Option<usize>, momentum: f64) -> Result<Option<Schedule>, Failure> {
-        let count = steps.unwrap_or(DEFAULT_STEPS);
+    /// The schedule, if it does not depend on the quadratic; `steps` and `momentum` are not used by
+    /// one that is given.
+    pub fn schedule(&self, steps: usize, momentum: f64) -> Option<Schedule> {
         match self {
-            Self::Constant(rate) => Ok(Some(vec![Step { learning_rate: *rate, momentum }; count])),
+            Self::Given(schedule) => Some(schedule.clone()),
+            Self::Constant(rate) => Some(vec![Step { learning_rate: *rate, momentum }; steps]),
             Self::Decay(parameters) => {
                 let parameters = parameters.with_tangents([]);
                 let step = |k| {
                     let rate: Dual<f64, 0> = parameters.learning_rate::<Libm>(k);
                     Step { learning_rate: rate.value, momentum }
                 };
-                Ok(Some((0..count as u32).map(step).collect()))
+                Some((0..steps as u32).map(step).collect())
             }
-            Self::File(path) => {
-                let table = table::read(path, &COLUMNS, 2)?;
-                if table.rows.is_empty() {
-                    return Err(Failure::run(format!(
-                        "{} has a header and no steps; give at least one line below it",
-                        path.display()
-                    )));
-                }
-                if let Some(steps) = steps.filter(|&steps| steps != table.rows.len()) {
-                    return Err(Failure::usage(format!(
-                        "--steps is {steps} but {} has {} steps; leave --steps away",
-                        path.display(),
-                        table.rows.len()
-                    )));
-                }
-                let step = |row: &table::Row| match row.values.as_slice() {
-                    &[learning_rate, momentum] if learning_rate >= 0.0 => {
-                        Ok(Step { learning_rate, momentum })
-                    }
-                    _ => Err(Failure::run(format!(
-                        "{}, line {}: the learning rate is negative; give zero or a positive number",
-                        path.display(),
-                        row.line
-                    ))),
-                };
-                table.rows.iter().map(step).collect::<Result<_, _>>().map(Some)
+            _ => None,
+        }
+    }
+
+    /// How many steps ahead it searches, and for what; none where it does not.
+    pub fn search(&self, steps: usize, momentum: f64) -> Option<(usize, Variables)> {
+        let rates = Variables::LearningRates { momentum };
+        match self {
+            Self::Optimal => Some((steps, rates)),
+            Self::OptimalMomentum => Some((steps, Variables::LearningRatesAndMomenta)),
+            Self::Replan(horizon) => Some((steps.min(*horizon), rates)),
+            Self::ReplanMomentum(horizon) => {
+                Some((steps.min(*horizon), Variables::LearningRatesAndMomenta))
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 }

@@ -10,9 +10,9 @@ use myopia_core::nqm::{
 use myopia_core::real::Real;
 use myopia_core::sum::sum;
 use myopia_core::vector::{F64x8, Vector};
-use rayon::prelude::*;
 
-use super::engine::Native;
+use crate::native::Native;
+use crate::parallel;
 
 /// A schedule: one learning rate and one momentum for each step.
 pub type Schedule = Vec<Step<f64>>;
@@ -89,7 +89,7 @@ impl Quadratic {
         let blocks = self.under(&preconditioner.constant::<0>());
         let quadratic =
             Self { blocks: blocks.iter().map(|block| *block.directions()).collect(), ..self };
-        let wrong = quadratic.gains().position(|gain| !gain.is_finite());
+        let wrong = quadratic.preconditioned_curvatures().position(|g| !g.is_finite());
         wrong.map_or(Ok(quadratic), Err)
     }
 
@@ -105,16 +105,18 @@ impl Quadratic {
         &self.directions
     }
 
-    /// How strongly a step of learning rate one pulls in each direction: the curvature, times the preconditioner if there
-    /// is one.
-    pub fn gains(&self) -> impl Iterator<Item = f64> + '_ {
-        let lanes = self.blocks.iter().flat_map(|block| (0..8).map(|lane| block.gain.lane(lane)));
+    /// h of each direction, or h / (h^p + λ) under a preconditioner.
+    pub fn preconditioned_curvatures(&self) -> impl Iterator<Item = f64> + '_ {
+        let lanes = self
+            .blocks
+            .iter()
+            .flat_map(|block| (0..8).map(|lane| block.preconditioned_curvature.lane(lane)));
         lanes.take(self.directions.len())
     }
 
     /// The largest of them.
-    pub fn largest_gain(&self) -> f64 {
-        self.gains().fold(0.0, |largest: f64, gain| gain.larger(largest))
+    pub fn largest_curvature(&self) -> f64 {
+        self.preconditioned_curvatures().fold(0.0, |largest: f64, g| g.larger(largest))
     }
 
     /// ½ Σ hσ², the part of the loss that no schedule lowers.
@@ -166,13 +168,10 @@ impl Quadratic {
         } else {
             let schedule = &scratch.schedule;
             let tasks: Vec<_> = chunks.collect();
-            let parts: Vec<_> = tasks
-                .into_par_iter()
-                .map(|(blocks, responses)| {
-                    let mut chunk = Chunk::default();
-                    (chunk.run(blocks, responses, schedule), chunk.gradient)
-                })
-                .collect();
+            let parts = parallel::map(tasks, |(blocks, responses)| {
+                let mut chunk = Chunk::default();
+                (chunk.run(blocks, responses, schedule), chunk.gradient)
+            });
             // In order, as one thread would add them up.
             let total = &mut scratch.chunk.gradient;
             total.clear();
@@ -202,14 +201,11 @@ impl Quadratic {
         out.last().map_or(0.0, |loss| loss.value)
     }
 
-    /// The first and second derivatives of the excess loss after `schedule` from `state` on, the second row by row: by its
+    /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its
     /// learning rates and, if `entries` is twice the number of steps, by its momenta after them.
-    pub fn derivatives(
-        &self,
-        state: &State,
-        schedule: &[Step<f64>],
-        entries: usize,
-    ) -> (Vec<f64>, Vec<f64>) {
+    ///
+    /// Tangents of the gradient, [`COLUMNS`] of them at a time.
+    pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
         let steps = schedule.len();
         let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
             state.0.iter().map(|response| response.constant()).collect();
@@ -217,7 +213,6 @@ impl Quadratic {
         let mut tape = vec![Response::default(); steps];
         let mut partial = vec![Step::default(); steps];
         let mut derivatives = vec![Step::default(); steps];
-        let mut first_derivatives = vec![0.0; entries];
         let mut hessian = vec![0.0; entries * entries];
         for first in (0..entries).step_by(COLUMNS) {
             let mut numbers: Vec<_> = schedule.iter().map(|step| step.constant()).collect();
@@ -237,7 +232,6 @@ impl Quadratic {
             let columns = rates.chain(derivatives.iter().map(|step| step.momentum));
             // Symmetric: what is derived by entry number `first + p` is as well its row.
             for (other, derivative) in columns.take(entries).enumerate() {
-                first_derivatives[other] = derivative.value;
                 for (p, second) in derivative.tangents.iter().enumerate() {
                     if first + p < entries {
                         hessian[(first + p) * entries + other] = *second;
@@ -245,7 +239,7 @@ impl Quadratic {
                 }
             }
         }
-        (first_derivatives, hessian)
+        hessian
     }
 
     /// What each direction adds to the excess loss in `state`.
@@ -290,7 +284,7 @@ fn along<D: Block<F64x8, P> + Sync, const P: usize>(
         total = one(blocks);
     } else {
         // Added up in order, as one thread would.
-        for part in blocks.par_chunks(LARGEST_TASK).map(one).collect::<Vec<_>>() {
+        for part in parallel::map(blocks.chunks(LARGEST_TASK).collect(), one) {
             total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
         }
     }

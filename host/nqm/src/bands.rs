@@ -2,12 +2,12 @@
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::sum::sum;
-use serde::Serialize;
 
-use super::quadratic::{Quadratic, State};
+use crate::quadratic::{Quadratic, State};
 
 /// Directions whose curvatures lie near each other, and their loss in the course of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Band {
     /// The lowest curvature in it.
     pub lowest: f64,
@@ -17,15 +17,15 @@ pub struct Band {
     pub directions: usize,
     /// The mean expected loss of a direction above its floor, before the first step and after each.
     pub losses: Vec<f64>,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     members: Vec<usize>,
 }
 
 /// Bands into which curvatures are divided, at most.
 const BANDS: usize = 3;
 
-/// Bands of equal ratios of curvature from the highest to the lowest above zero, those without directions left out; directions
-/// of curvature zero, in which nothing happens, are in none.
+/// Bands of equal ratios of curvature from the highest to the lowest above zero, those without
+/// directions left out; directions of curvature zero, in which nothing happens, are in none.
 pub fn bands(quadratic: &Quadratic) -> Vec<Band> {
     let curvatures: Vec<f64> = quadratic.directions().iter().map(|d| d.curvature).collect();
     let positive = || curvatures.iter().copied().filter(|h| *h > 0.0);
@@ -33,10 +33,10 @@ pub fn bands(quadratic: &Quadratic) -> Vec<Band> {
         return Vec::new();
     };
     let lowest = positive().fold(highest, |a, b| if b < a { b } else { a });
-    let width = Libm::ln(highest / lowest) / BANDS as f64;
+    let width = (Libm::ln(highest) - Libm::ln(lowest)) / BANDS as f64;
     let place = |h: f64| {
-        let below = Libm::ln(highest / h);
-        (1..BANDS).filter(|edge| below > *edge as f64 * width * (1.0 + 1e-12)).count()
+        let below = Libm::ln(highest) - Libm::ln(h);
+        (1..BANDS).filter(|edge| below > *edge as f64 * width * (1.0 + 1e-9)).count()
     };
     let mut found: Vec<Vec<usize>> = vec![Vec::new(); BANDS];
     for (i, &h) in curvatures.iter().enumerate().filter(|(_, h)| **h > 0.0) {

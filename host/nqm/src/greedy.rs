@@ -2,7 +2,7 @@
 
 use myopia_core::nqm::{NextLoss, Step};
 
-use super::quadratic::{Quadratic, Schedule, State};
+use crate::quadratic::{Quadratic, Schedule, State};
 
 /// The schedule that takes in each of `steps` steps what `choose` makes of the loss after it.
 pub fn greedy(

@@ -1,0 +1,84 @@
+//! The numbers that say when a search for a schedule goes on and when it ends.
+
+/// Tolerances and budgets of [`optimal`](crate::optimum::optimal).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerances {
+    /// The projected gradient's norm at or below which a schedule is stationary; dimensionless.
+    pub stationary_gradient_norm: f64,
+    /// The norm at which a descent ends; dimensionless, below the one above.
+    pub converged_gradient_norm: f64,
+    /// What is added to the loss before its logarithm is taken, as a share of the initial loss.
+    pub rounding_share_of_initial_loss: f64,
+    /// The relative difference below which two losses are equal.
+    pub equal_loss_ratio: f64,
+    /// Evaluations without a lower loss after which a descent ends.
+    pub stalled_evaluations: u64,
+    /// Evaluations from each start, at most, before the lowest ends are continued.
+    pub evaluations_per_start: u64,
+    /// How many ends are continued.
+    pub continued_ends: usize,
+    /// Evaluations of a search, at most.
+    pub evaluations: u64,
+    /// Evaluations × coordinates of a search, at most: what L-BFGS itself takes grows with that.
+    pub evaluated_coordinates: u64,
+    /// Evaluations × steps × directions of a search, at most.
+    pub evaluated_direction_steps: u64,
+    /// Evaluations that a search may make whatever the two above say.
+    pub least_evaluations: u64,
+    /// Pairs of steps and gradient differences that L-BFGS keeps.
+    pub lbfgs_memory_pairs: usize,
+}
+
+impl Default for Tolerances {
+    fn default() -> Self {
+        Self {
+            stationary_gradient_norm: 1e-5,
+            converged_gradient_norm: 1e-7,
+            rounding_share_of_initial_loss: 1e-20,
+            equal_loss_ratio: 1e-13,
+            stalled_evaluations: 40,
+            evaluations_per_start: 200,
+            continued_ends: 3,
+            evaluations: 15_000,
+            evaluated_coordinates: 2_000_000,
+            evaluated_direction_steps: 500_000_000,
+            least_evaluations: 1_000,
+            lbfgs_memory_pairs: 100,
+        }
+    }
+}
+
+impl Tolerances {
+    /// Evaluations of a search over so many coordinates, at most.
+    pub fn budget(&self, directions: usize, steps: usize, coordinates: usize) -> u64 {
+        let direction_steps = (directions as u64).saturating_mul(steps as u64);
+        let shares = [
+            self.evaluated_coordinates / (coordinates as u64).max(1),
+            self.evaluated_direction_steps / direction_steps.max(1),
+        ];
+        let affordable = shares.into_iter().fold(self.evaluations, u64::min);
+        affordable.max(self.least_evaluations.min(self.evaluations))
+    }
+}
+
+/// How a search is controlled from outside: its tolerances, and whether it is to stop.
+#[derive(Clone, Copy)]
+pub struct Control<'a> {
+    /// Its tolerances and budgets.
+    pub tolerances: Tolerances,
+    /// Asked before each evaluation; once true the search ends with
+    /// [`Interrupted`](crate::error::Interrupted).
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Default for Control<'_> {
+    fn default() -> Self {
+        Self { tolerances: Tolerances::default(), stop: &|| false }
+    }
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("tolerances", &self.tolerances).finish_non_exhaustive()
+    }
+}
