@@ -14,6 +14,7 @@
 
 pub mod bands;
 pub mod error;
+pub mod game;
 
 pub mod matrix;
 pub mod method;

@@ -200,8 +200,9 @@ fn refusal(problem: Result<Quadratic, Error>, names: &str, settings: Settings) -
 #[test]
 fn what_has_no_hypergradient_is_said_with_its_reason() {
     let with = |h: Matrix| {
-        let ones = || Matrix::Diagonal(vec![1.0; 2]);
-        Quadratic::new(h, ones(), ones(), vec![1.0; 2], None, vec![0.0; 2], None)
+        let d = h.rows();
+        let ones = || Matrix::Diagonal(vec![1.0; d]);
+        Quadratic::new(h, ones(), ones(), vec![1.0; d], None, vec![0.0; d], None)
     };
     let says = |h, words: &str| {
         let said = refusal(with(h), "exact", settings());
@@ -218,7 +219,7 @@ fn what_has_no_hypergradient_is_said_with_its_reason() {
     assert!(said.contains("unrolled:900 left the finite range: the step 1000000000"), "{said}");
     // A residual that rounding keeps above the tolerance.
     let strict = Settings { tolerance: 1e-40, ..settings() };
-    let hard = with(dense(2, 2, vec![1.0, 0.9999999, 0.9999999, 1.0]));
+    let hard = with(Matrix::Diagonal(vec![1.0, 0.7, 0.3, 0.11, 0.013, 0.0017]));
     let said = refusal(hard, "cg", strict);
     assert!(said.contains("conjugate gradient did not converge: after"), "{said}");
     let wrong = Settings { step: 0.0, ..settings() };

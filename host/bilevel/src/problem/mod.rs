@@ -4,6 +4,7 @@ mod quadratic;
 mod ridge;
 
 pub use quadratic::Quadratic;
+pub(crate) use quadratic::minus;
 pub use ridge::{Penalty, Ridge};
 
 use myopia_core::bilevel::linear::Operator;
