@@ -18,6 +18,8 @@ pub mod game;
 
 pub mod matrix;
 pub mod method;
+pub mod network;
 pub mod problem;
+pub mod warm;
 
 pub use error::Error;
