@@ -1,5 +1,6 @@
 //! The core of Myopia: training that differentiates itself with respect to its learning-rate schedule.
 //!
+//! - [`bilevel`]: solvers of bilevel problems and the dynamics of their two players;
 //! - [`nqm`]: the noisy quadratic model with its exact expected loss;
 //! - [`mlp`]: a multilayer perceptron whose training step is written once, over numbers with P tangents ([`dual`]);
 //! - [`schedule`], [`unroll`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and the meta-step;
@@ -72,6 +73,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod backend;
+pub mod bilevel;
 pub mod digest;
 pub mod dual;
 pub mod elementary;

@@ -1,6 +1,7 @@
 //! The program's commands: each a set of options, and what it does with them.
 
 mod bench;
+mod bilevel;
 mod data;
 mod horizons;
 mod hypergrad;
@@ -55,6 +56,8 @@ enum Command {
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
+    /// Bilevel problems whose truth is known: hypergradients, games, warm starts, self-tuning networks
+    Bilevel(bilevel::Options),
     /// Write one page about a folder of results: figures, tables, settings, and what they show
     Report(report::Options),
     /// Run a published result again and compare the bits
@@ -82,6 +85,7 @@ impl Program {
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
+            Command::Bilevel(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
             Command::Report(options) => options.run(&common),

@@ -2,7 +2,7 @@
 
 mod compare;
 mod meta;
-mod options;
+pub mod options;
 mod provenance;
 mod table;
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! Arrays from an `.npz` archive that NumPy wrote, compressed or not.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::DeflateDecoder;
+use npyz::{NpyFile, Order};
+use zip::{CompressionMethod, ZipArchive};
+
+use myopia::failure::Failure;
+
+/// An open archive.
+pub struct Archive {
+    path: PathBuf,
+    zip: ZipArchive<File>,
+}
+
+/// An array of numbers in row-major order.
+#[derive(Debug, PartialEq)]
+pub struct Array {
+    pub shape: Vec<usize>,
+    pub entries: Vec<f64>,
+}
+
+/// The largest array that is read: 10,000 by 10,000 numbers of eight bytes, and its header.
+const MOST_BYTES: u64 = 800_010_000;
+
+impl Archive {
+    /// The archive at `path`.
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let file = File::open(path).map_err(|e| Failure::io("read", path, &e))?;
+        let zip = ZipArchive::new(file).map_err(|e| {
+            Failure::run(format!(
+                "{} is not an .npz archive: {e}; write it with numpy.savez",
+                path.display()
+            ))
+        })?;
+        Ok(Self { path: path.to_path_buf(), zip })
+    }
+
+    /// The array `name`, which must be there.
+    ///
+    /// # Errors
+    /// One sentence naming the file and the array.
+    pub fn array(&mut self, name: &str) -> Result<Array, Failure> {
+        let found = self.find(name)?;
+        found.ok_or_else(|| {
+            Failure::run(format!(
+                "{} has no array {name}; it needs H, A, G, w_star and lambda, and may have w and direct",
+                self.path.display()
+            ))
+        })
+    }
+
+    /// The array `name`, if it is there.
+    ///
+    /// # Errors
+    /// One sentence naming the file and the array.
+    pub fn find(&mut self, name: &str) -> Result<Option<Array>, Failure> {
+        let Some(index) = self.zip.index_for_name(&format!("{name}.npy")) else { return Ok(None) };
+        let path = self.path.display();
+        let wrong = |why: String| {
+            Failure::run(format!("the array {name} in {path} {why}; write it with numpy.savez"))
+        };
+        let member = self.zip.by_index_raw(index).map_err(|e| wrong(format!("is damaged: {e}")))?;
+        let method = member.compression();
+        let mut bytes = Vec::new();
+        let read = match method {
+            CompressionMethod::Stored => member.take(MOST_BYTES + 1).read_to_end(&mut bytes),
+            // Deflate is number 8; the zip crate names it only where it can undo it itself.
+            _ => DeflateDecoder::new(member).take(MOST_BYTES + 1).read_to_end(&mut bytes),
+        };
+        read.map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        if bytes.len() as u64 > MOST_BYTES {
+            return Err(wrong(format!("has more than {MOST_BYTES} bytes")));
+        }
+        decode(bytes).map(Some).map_err(wrong)
+    }
+}
+
+/// The numbers of an `.npy` file; the error is a predicate.
+fn decode(bytes: Vec<u8>) -> Result<Array, String> {
+    let header = NpyFile::new(Cursor::new(&bytes)).map_err(|e| format!("is damaged: {e}"))?;
+    let shape: Vec<usize> = header.shape().iter().map(|&n| n as usize).collect();
+    let order = header.order();
+    macro_rules! numbers {
+        ($($type:ty),*) => {$(
+            let array = NpyFile::new(Cursor::new(&bytes)).map_err(|e| format!("is damaged: {e}"))?;
+            if let Ok(data) = array.data::<$type>() {
+                let numbers = data.collect::<Result<Vec<$type>, _>>();
+                let numbers = numbers.map_err(|e| format!("is damaged: {e}"))?;
+                let entries = numbers.into_iter().map(|x| x as f64).collect();
+                return Ok(Array { entries: row_major(entries, &shape, order), shape });
+            }
+        )*};
+    }
+    numbers!(f64, f32, i64, i32);
+    Err("holds something other than floats or whole numbers".to_owned())
+}
+
+/// A matrix whose entries lie column by column, row by row.
+fn row_major(entries: Vec<f64>, shape: &[usize], order: Order) -> Vec<f64> {
+    let (Order::Fortran, &[rows, columns]) = (order, shape) else { return entries };
+    (0..rows * columns).map(|i| entries[i % columns * rows + i / columns]).collect()
+}
