@@ -3,13 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+#[cfg(feature = "fetch")]
 use serde::Serialize;
 
 use super::options::Common;
+#[cfg(feature = "fetch")]
 use crate::data::fetch::{Fetch, Outcome};
+#[cfg(feature = "fetch")]
 use crate::data::mnist;
 use crate::failure::Failure;
+#[cfg(feature = "fetch")]
 use crate::output::{json, standard};
+#[cfg(feature = "fetch")]
+use crate::shown;
 
 /// What to do about data.
 #[derive(Subcommand, Debug)]
@@ -26,6 +32,7 @@ pub enum Action {
 }
 
 /// One file, as JSON.
+#[cfg(feature = "fetch")]
 #[derive(Serialize)]
 struct File {
     path: String,
@@ -33,6 +40,7 @@ struct File {
     installed: bool,
 }
 
+#[cfg(feature = "fetch")]
 impl From<&Outcome> for File {
     fn from(outcome: &Outcome) -> Self {
         let (Outcome::Kept(path) | Outcome::Installed(path)) = outcome;
@@ -42,6 +50,16 @@ impl From<&Outcome> for File {
 }
 
 impl Action {
+    /// Built without a way to download.
+    #[cfg(not(feature = "fetch"))]
+    pub fn run(self, _common: &Common) -> Result<(), Failure> {
+        Err(Failure::usage(
+            "this program was built without its feature `fetch`; download the four MNIST files by other means and name their \
+             folder with --mnist-dir or MYOPIA_MNIST",
+        ))
+    }
+
+    #[cfg(feature = "fetch")]
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let Self::Fetch { mnist_dir, mirror } = self;
         let folder = mnist::folder(mnist_dir.as_deref())?;
@@ -59,8 +77,8 @@ impl Action {
         standard::print(|out| {
             for outcome in &outcomes {
                 match outcome {
-                    Outcome::Kept(path) => writeln!(out, "{} is already there", path.display()),
-                    Outcome::Installed(path) => writeln!(out, "installed {}", path.display()),
+                    Outcome::Kept(path) => writeln!(out, "{} is already there", shown::path(path)),
+                    Outcome::Installed(path) => writeln!(out, "installed {}", shown::path(path)),
                 }?;
             }
             Ok(())

@@ -10,6 +10,7 @@ mod nqm;
 mod online;
 mod options;
 mod progress;
+mod refusal;
 mod report;
 mod reproduce;
 mod surface;
@@ -20,6 +21,7 @@ mod verify;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::remark;
 use options::Common;
 
 /// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is it worth in the long run?
@@ -72,6 +74,9 @@ impl Program {
     /// Carries out the command.
     pub fn run(self) -> Result<(), Failure> {
         let Self { command, common } = self;
+        if common.quiet {
+            remark::be_quiet();
+        }
         if let Some(threads) = common.threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(
                 |e| {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
-use super::Program;
+use super::{Command, Program};
 use super::options::Common;
 use crate::failure::Failure;
 use crate::output::{json, standard};
+use crate::provenance;
 use crate::published::{self, Manifest};
 
 /// Options of `myopia reproduce`.
@@ -98,6 +99,13 @@ impl Options {
                 manifest.name, manifest.version
             ))
         })?;
+        if matches!(program.command, Command::Reproduce(_) | Command::Data(_) | Command::Report(_)) {
+            return Err(Failure::run(format!(
+                "the manifest of {} asks for a command that makes no result; restore it",
+                manifest.name
+            )));
+        }
+        provenance::set(manifest.command.iter().map(Into::into));
         program.common.out = Some(out.to_path_buf());
         program.common.quiet = common.quiet;
         program.common.force = common.force;
