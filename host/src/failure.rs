@@ -3,21 +3,28 @@
 use std::io;
 use std::path::Path;
 
-/// A failure a user can cause. `Display` is the whole sentence, without a trailing stop.
+use crate::input::NotAFile;
+use crate::shown;
+
+/// A failure a user can cause. `Display` is the whole sentence on one line, without a trailing stop; whatever names and
+/// values stand in it are shown escaped and at no great length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The request itself makes no sense: a flag, a value, a combination of them.
-    #[error("{0}")]
+    #[error("{}", shown::sentence(.0))]
     Usage(String),
     /// The request makes sense but could not be carried out.
-    #[error("{0}")]
+    #[error("{}", shown::sentence(.0))]
     Run(String),
     /// The run was asked to stop before its end.
-    #[error("{0}")]
+    #[error("{}", shown::sentence(.0))]
     Interrupted(String),
     /// Nothing went wrong, but what was to be verified could not be run.
-    #[error("{0}")]
+    #[error("{}", shown::sentence(.0))]
     NotRun(String),
+    /// Nothing went wrong and nothing is left to do: what was asked for has been done before.
+    #[error("{}", shown::sentence(.0))]
+    Done(String),
 }
 
 impl Failure {
@@ -33,7 +40,10 @@ impl Failure {
 
     /// A failure of the run because the system refused to `action` (an infinitive: "read", "write") `path`.
     pub fn io(action: &str, path: &Path, error: &io::Error) -> Self {
-        let path = path.display();
+        let name = path.display();
+        if let Some(reason) = out_of_reach(path) {
+            return Self::run(format!("could not {action} {name}: {reason}"));
+        }
         let reason = match error.kind() {
             io::ErrorKind::NotFound => "it does not exist; check the path".into(),
             io::ErrorKind::PermissionDenied => {
@@ -51,9 +61,19 @@ impl Failure {
             io::ErrorKind::IsADirectory => {
                 "a folder of that name is in the way; move it or name another place".into()
             }
+            io::ErrorKind::InvalidFilename => {
+                "the name is too long for the file system; choose a shorter one".into()
+            }
+            io::ErrorKind::FileTooLarge if !is_own(error) => {
+                "it would be larger than a file may be; raise the limit (`ulimit -f`)".into()
+            }
+            io::ErrorKind::OutOfMemory => {
+                "there is not enough memory for it; free some or raise the limit".into()
+            }
+            _ if is_own(error) => format!("{error}; name another"),
             _ => format!("{error}; check the disk or name another place"),
         };
-        Self::run(format!("could not {action} {path}: {reason}"))
+        Self::run(format!("could not {action} {name}: {reason}"))
     }
 
     /// Whether the run was asked to stop: what there is so far is worth keeping.
@@ -61,14 +81,50 @@ impl Failure {
         matches!(self, Self::Interrupted(_))
     }
 
-    /// The exit status of the program: 2 for usage, 3 for what was not run, 1 for anything else.
+    /// The exit status of the program: 0 when all was done before, 2 for usage, 3 for what was not run, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Self::Done(_) => 0,
             Self::Usage(_) => 2,
             Self::Run(_) | Self::Interrupted(_) => 1,
             Self::NotRun(_) => 3,
         }
     }
+}
+
+/// Whether the error is this program's own and not the system's.
+fn is_own(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
+}
+
+/// What on the way to `path` keeps it from being reached, where the system's own word for it would mislead: a link to
+/// nothing, or a folder that may not be searched.
+fn out_of_reach(path: &Path) -> Option<String> {
+    // From the outermost: what lies behind the first obstacle cannot be looked at.
+    let mut places: Vec<&Path> = path.ancestors().filter(|p| !p.as_os_str().is_empty()).collect();
+    places.reverse();
+    for place in places {
+        let Err(error) = place.metadata() else { continue };
+        let name = place.display();
+        let link = place.read_link().map(|to| to.display().to_string());
+        return match (error.kind(), link) {
+            (io::ErrorKind::NotFound, Ok(to)) => Some(format!(
+                "{name} is a link to {to}, which does not exist; mend or remove the link"
+            )),
+            (io::ErrorKind::PermissionDenied, _) => {
+                let closed = place.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let closed = closed.unwrap_or(Path::new(".")).display();
+                Some(format!(
+                    "the folder {closed} may not be searched; change its permissions or name another place"
+                ))
+            }
+            (_, Ok(_)) => Some(format!(
+                "{name} is a link that leads in a circle or cannot be followed; remove it or name another place"
+            )),
+            _ => None,
+        };
+    }
+    None
 }
 
 #[cfg(test)]
@@ -80,6 +136,46 @@ mod tests {
         assert_eq!(Failure::usage("a").exit_status(), 2);
         assert_eq!(Failure::run("a").exit_status(), 1);
         assert_eq!(Failure::NotRun("a".into()).exit_status(), 3);
+        assert_eq!(Failure::Done("a".into()).exit_status(), 0);
+    }
+
+    #[test]
+    fn names_are_shown_on_one_line_escaped_and_shortened_whoever_made_the_sentence() {
+        let evil = "a\nb\u{1b}]0;title\u{7}";
+        let io = Failure::io("read", Path::new(evil), &io::ErrorKind::NotFound.into());
+        assert_eq!(
+            io.to_string(),
+            r"could not read a\nb\u{1b}]0;title\u{7}: it does not exist; check the path"
+        );
+        let digits = "9".repeat(200_000_000);
+        for failure in [Failure::usage(&digits), Failure::run(&digits), Failure::NotRun(digits)] {
+            assert!(failure.to_string().len() < 500, "{failure}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_keeps_a_path_from_being_reached_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink("no/where", &link).unwrap();
+        for (path, error) in [
+            (link.clone(), io::ErrorKind::AlreadyExists),
+            (link.join("below"), io::ErrorKind::NotFound),
+        ] {
+            let sentence = Failure::io("create the folder", &path, &error.into()).to_string();
+            assert!(sentence.contains("link is a link to no/where, which does not exist"));
+        }
+        let long = root.path().join("n".repeat(300));
+        let error = std::fs::create_dir(&long).unwrap_err();
+        let sentence = Failure::io("create the folder", &long, &error).to_string();
+        assert!(sentence.contains("the name is too long"), "{sentence}");
+        let (one, two) = (root.path().join("one"), root.path().join("two"));
+        std::os::unix::fs::symlink(&one, &two).unwrap();
+        std::os::unix::fs::symlink(&two, &one).unwrap();
+        let error = std::fs::read(&one).unwrap_err();
+        let sentence = Failure::io("read", &one, &error).to_string();
+        assert!(sentence.contains("lead in a circle"), "{sentence}");
     }
 
     #[test]

@@ -5,13 +5,16 @@
 //! so that the same curves give the same bytes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
 use prost::Message;
 
 use crate::failure::Failure;
-use crate::output::OutputFolder;
+use crate::output::atomic;
+use crate::output::record::{self, sha256};
 use crate::report::{Contents, Table};
+use crate::shown;
 
 /// The folder in an output folder that event files go to; TensorBoard's `--logdir`.
 pub const FOLDER: &str = "tensorboard";
@@ -46,14 +49,18 @@ struct Scalar {
 }
 
 /// Columns that say which curve a row belongs to, and not what was measured.
-const KEYS: [&str; 5] = ["study", "horizon", "start", "trial", "policy"];
+const KEYS: [&str; 9] =
+    ["study", "schedule", "horizon", "start", "trial", "policy", "lowest", "highest", "directions"];
 
 /// Columns that count along a curve.
 const STEPS: [&str; 2] = ["step", "meta_step"];
 
-/// The curves in `contents`: for each run, its events in order.
+/// The curves in `contents`: for each run, its events in order. Runs whose names would be the same folder are told apart by a
+/// number.
 fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
     let mut runs: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+    // In small letters, as some file systems compare names, with what each is the name of.
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
     for (name, table, _) in &contents.tables {
         let stem = name.trim_end_matches(".csv").trim_end_matches(".partial");
         let Some(counting) = STEPS.iter().find(|step| table.column(step).is_some()) else {
@@ -61,7 +68,17 @@ fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
         };
         let keys: Vec<&str> = KEYS.into_iter().filter(|key| table.column(key).is_some()).collect();
         for (key, rows) in table.groups(&keys) {
-            let events = runs.entry(run(&keys, &key)).or_default();
+            let full = run(&keys, &key);
+            let plain = folder_name(&full);
+            let mut name = plain.clone();
+            for number in 2.. {
+                let holder = taken.entry(name.to_lowercase()).or_insert_with(|| full.clone());
+                if *holder == full {
+                    break;
+                }
+                name = format!("{plain} ({number})");
+            }
+            let events = runs.entry(name).or_default();
             events.extend(rows.iter().filter_map(|row| event(stem, table, counting, row)));
         }
     }
@@ -69,14 +86,35 @@ fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
     runs
 }
 
-/// The folder name of a run: `horizon 100, start 1`, and `run` where a table holds one curve.
+/// What a run is called: `horizon 100, start 1`, and `run` where a table holds one curve.
 fn run(keys: &[&str], values: &[String]) -> String {
     let named = keys.iter().zip(values).map(|(key, value)| match *key {
-        "trial" | "study" | "policy" => value.clone(),
+        "trial" | "study" | "policy" | "schedule" => value.clone(),
         _ => format!("{key} {value}"),
     });
     let name = named.collect::<Vec<_>>().join(", ");
-    if name.is_empty() { "run".to_owned() } else { name.replace(['/', '\\', ':'], "_") }
+    if name.is_empty() { "run".to_owned() } else { name }
+}
+
+/// The most characters of a folder's name.
+const LONGEST: usize = 60;
+
+/// The name as that of one folder on any system: no separator, no control character, no name that means another place.
+fn folder_name(name: &str) -> String {
+    let plain = |c: char| match c {
+        '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
+        c if c.is_control() => '_',
+        c => c,
+    };
+    let short: String = shown::escaped(name).chars().map(plain).take(LONGEST).collect();
+    // Dots alone are this folder and the one above, and dots or spaces at an end are hidden or dropped.
+    let inner = short.trim_matches(['.', ' ']);
+    let dots = |part: &str| "_".repeat(part.chars().count());
+    let begin = short.len() - short.trim_start_matches(['.', ' ']).len();
+    if inner.is_empty() {
+        return if short.is_empty() { "run".to_owned() } else { dots(&short) };
+    }
+    format!("{}{inner}{}", dots(&short[..begin]), dots(&short[begin + inner.len()..]))
 }
 
 fn event(stem: &str, table: &Table, counting: &str, row: &[String]) -> Option<Event> {
@@ -119,22 +157,26 @@ fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Writes the curves of the tables in `folder` as event files below it; returns how many runs there are.
+/// Writes the curves of the tables in `contents` as event files, to [`FOLDER`] in the folder `to`; returns how many runs there are.
 ///
 /// # Errors
-/// When the folder cannot be read, holds no curves, or cannot be written to.
-pub fn write(folder: &Path) -> Result<usize, Failure> {
-    let runs = runs(&Contents::read(folder)?);
+/// When there are no curves, or the folder cannot be written to.
+pub fn write(contents: &Contents, to: &Path) -> Result<usize, Failure> {
+    let runs = runs(contents);
     if runs.is_empty() {
-        return Err(Failure::run(format!(
-            "{} holds no curves for TensorBoard; name a folder with a table over steps or meta-steps",
-            folder.display()
-        )));
+        return Err(Failure::run(
+            "there are no curves for TensorBoard; name a folder with a table over steps or meta-steps",
+        ));
     }
     for (name, events) in &runs {
-        let place = OutputFolder::create(&folder.join(FOLDER).join(name), true)?;
+        let place = to.join(FOLDER).join(name);
+        let path = place.join(FILE);
         let bytes = file(events);
-        place.write(FILE, |w| w.write_all(&bytes))?;
+        let written = fs::create_dir_all(&place)
+            .and_then(|()| atomic::write(&path, |w| w.write_all(&bytes)))
+            // They go with the results that they are of.
+            .and_then(|()| record::add(to, &format!("{FOLDER}/{name}/{FILE}"), &sha256(&bytes)));
+        written.map_err(|e| Failure::io("write", &path, &e))?;
     }
     Ok(runs.len())
 }
@@ -177,5 +219,58 @@ mod tests {
         let loss = "training/loss".to_owned();
         assert_eq!(scalars("horizon 5"), [(0, loss.clone(), 2.5), (10, loss, 1.5)]);
         assert_eq!(scalars("run"), [(0, "trajectory/beta".to_owned(), 1.0)]);
+    }
+
+    #[test]
+    fn a_run_is_one_folder_below_whatever_it_is_called() {
+        for name in [
+            "..",
+            ".",
+            "...",
+            "",
+            " ",
+            "../../x",
+            "a/b",
+            r"a\b",
+            "/etc",
+            ".hidden",
+            "c:",
+            "x\n\u{1b}[2J",
+            "a.",
+            "漢字",
+        ] {
+            let folder = folder_name(name);
+            let parts: Vec<_> = Path::new(&folder).components().collect();
+            assert!(matches!(parts[..], [std::path::Component::Normal(_)]), "{name:?}: {folder:?}");
+            assert!(!folder.starts_with('.') && !folder.contains(char::is_control), "{folder:?}");
+        }
+        assert!(folder_name(&"漢".repeat(1000)).len() < 250);
+        assert_eq!(folder_name("fixed 0.1, momentum 0.9"), "fixed 0.1, momentum 0.9");
+    }
+
+    #[test]
+    fn every_schedule_and_band_is_a_run_of_its_own_and_no_two_share_a_folder() {
+        let text = "trial,step,loss\na/b,0,1\na_b,0,2\nA_b,0,3\na/b,1,4\n..,0,5\n";
+        let bands = "schedule,lowest,highest,directions,step,loss_per_direction\n\
+                     greedy,0,1,3,0,1\ngreedy,1,9,2,0,1\nconstant:0.1,0,1,3,0,1\n";
+        let table = |name: &str, text: &str| {
+            (name.to_owned(), Table::read(text.as_bytes()).unwrap(), Vec::new())
+        };
+        let tables = vec![table("curves.csv", text), table("bands.csv", bands)];
+        let runs = runs(&Contents { tables, ..Contents::default() });
+        let counts: Vec<_> =
+            runs.iter().map(|(name, events)| (name.as_str(), events.len())).collect();
+        assert_eq!(
+            counts,
+            [
+                ("A_b (3)", 1),
+                ("__", 1),
+                ("a_b", 2),
+                ("a_b (2)", 1),
+                ("constant_0.1, lowest 0, highest 1, directions 3", 1),
+                ("greedy, lowest 0, highest 1, directions 3", 1),
+                ("greedy, lowest 1, highest 9, directions 2", 1),
+            ]
+        );
     }
 }

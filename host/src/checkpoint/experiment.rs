@@ -5,12 +5,28 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::shown;
+
 /// A command and every setting that its result depends on. Only the same experiment goes on from a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Experiment {
     command: String,
     /// By name, as JSON text: two floats are the same setting when their shortest texts are.
     settings: BTreeMap<String, String>,
+    /// The settings of which a run that goes on may have more.
+    #[serde(skip)]
+    growing: Vec<String>,
+}
+
+/// How an experiment relates to an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is the same.
+    Same,
+    /// It is the same and goes further.
+    Further,
+    /// It is another; the sentence says which setting differs.
+    Other(String),
 }
 
 impl Experiment {
@@ -22,7 +38,7 @@ impl Experiment {
         let value = serde_json::to_value(settings).expect("settings are plain data");
         let Value::Object(fields) = value else { panic!("settings have names") };
         let settings = fields.into_iter().map(|(name, value)| (name, value.to_string())).collect();
-        Self { command: command.to_owned(), settings }
+        Self { command: command.to_owned(), settings, growing: Vec::new() }
     }
 
     /// The experiment with one more setting.
@@ -32,30 +48,94 @@ impl Experiment {
         self
     }
 
+    /// The experiment with `value` for a setting that is not given: to give the default is the same as to give nothing.
+    pub fn with_default(self, name: &str, value: impl Serialize) -> Self {
+        match self.setting(name) {
+            None => self.with(name, value),
+            Some(_) => self,
+        }
+    }
+
+    /// The experiment, of which a run that goes on may have more of the settings `names`: a number, or numbers.
+    pub fn growing(mut self, names: &[&str]) -> Self {
+        self.growing.extend(names.iter().map(|&name| name.to_owned()));
+        self
+    }
+
+    /// What is given for `name`.
+    fn setting(&self, name: &str) -> Option<Value> {
+        let text = self.settings.get(name)?;
+        // What is no JSON was not written by this program, and is then compared as it stands.
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
+        (!value.is_null()).then_some(value)
+    }
+
+    /// How `wanted` relates to this one.
+    pub fn compare(&self, wanted: &Self, places: [&str; 2]) -> Comparison {
+        if self.command != wanted.command {
+            return Comparison::Other(format!("it is of `myopia {}`", self.command));
+        }
+        let mut further = false;
+        for name in self.settings.keys().chain(wanted.settings.keys()) {
+            let (here, there) = (self.setting(name), wanted.setting(name));
+            if same(here.as_ref(), there.as_ref()) {
+                continue;
+            }
+            if wanted.growing.contains(name) && grows(here.as_ref(), there.as_ref()) {
+                further = true;
+                continue;
+            }
+            return Comparison::Other(told(name, [here, there], places));
+        }
+        if further { Comparison::Further } else { Comparison::Same }
+    }
+
     /// The first setting that differs between `self` and `other`; `places` says where each of the two is.
     pub(crate) fn difference(&self, other: &Self, places: [&str; 2]) -> Option<String> {
-        if self.command != other.command {
-            return Some(format!("it is of `myopia {}`", self.command));
+        match self.compare(other, places) {
+            Comparison::Other(sentence) => Some(sentence),
+            Comparison::Same | Comparison::Further => None,
         }
-        let mut names = self.settings.keys().chain(other.settings.keys());
-        let name = names.find(|&n| self.settings.get(n) != other.settings.get(n))?;
-        let told =
-            |settings: &BTreeMap<String, String>| match settings.get(name).map(String::as_str) {
-                None | Some("null") => "not given".to_owned(),
-                Some(text) => text.replace('"', ""),
-            };
-        Some(match name.as_str() {
-            "data_digest" => "the data are not the same".to_owned(),
-            name => format!(
-                "--{} is {} {} and {} {}",
-                name.replace('_', "-"),
-                told(&self.settings),
-                places[0],
-                told(&other.settings),
-                places[1]
-            ),
-        })
     }
+}
+
+/// Whether two settings are the same by value: `1` and `1.0` are.
+fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
+    match (one, other) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => {
+            a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a.to_bits() == b.to_bits())
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b)))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Whether `to` is nowhere less than `from`.
+fn grows(from: Option<&Value>, to: Option<&Value>) -> bool {
+    match (from, to) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => {
+            a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a <= b)
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| grows(Some(a), Some(b)))
+        }
+        _ => false,
+    }
+}
+
+/// Which setting differs, and how.
+fn told(name: &str, values: [Option<Value>; 2], places: [&str; 2]) -> String {
+    if name == "data_digest" {
+        return "the data are not the same".to_owned();
+    }
+    let [here, there] = values.map(|value| match value {
+        None => "not given".to_owned(),
+        Some(value) => shown::name(&value.to_string().replace('"', "")),
+    });
+    let name = shown::name(&name.replace('_', "-"));
+    format!("--{name} is {here} {} and {there} {}", places[0], places[1])
 }
 
 #[cfg(test)]
@@ -78,5 +158,35 @@ mod tests {
         assert_eq!(said(rate), "--alpha0 is 0.1 there and 0.10000000000000002 here");
         assert_eq!(said(Experiment::new("meta", &json!({}))), "it is of `myopia train`");
         assert_eq!(said(one.clone().with("data_digest", "1")), "the data are not the same");
+    }
+
+    #[test]
+    fn settings_are_compared_by_value_and_a_default_may_be_given() {
+        let plain = Experiment::new("meta", &json!({ "layers": null, "rate": 1 }));
+        let plain = plain.with_default("layers", [64, 32, 10]);
+        let given = Experiment::new("meta", &json!({ "layers": [64, 32, 10], "rate": 1.0 }));
+        let given = given.with_default("layers", [1]);
+        assert_eq!(plain.compare(&given, PLACES), Comparison::Same);
+        let absent =
+            Experiment::new("meta", &json!({ "rate": 1, "layers": [64, 32, 10], "x": null }));
+        assert_eq!(plain.compare(&absent, PLACES), Comparison::Same);
+        let zero = |x: f64| Experiment::new("meta", &json!({ "x": x }));
+        assert_ne!(zero(0.0).compare(&zero(-0.0), PLACES), Comparison::Same, "other bits");
+    }
+
+    #[test]
+    fn more_of_what_may_grow_goes_further_and_less_does_not() {
+        let steps = |steps: Value| Experiment::new("meta", &json!({ "meta_steps": steps }));
+        let wanted = |value: Value| steps(value).growing(&["meta_steps"]);
+        let compare = |from: Value, to: Value| steps(from).compare(&wanted(to), PLACES);
+        assert_eq!(compare(json!(6), json!(9)), Comparison::Further);
+        assert_eq!(compare(json!([6, 3]), json!([6, 4])), Comparison::Further);
+        assert_eq!(compare(json!(6), json!(6)), Comparison::Same);
+        for (from, to) in
+            [(json!(6), json!(5)), (json!([6, 3]), json!([7, 2])), (json!([6]), json!(7))]
+        {
+            assert!(matches!(compare(from, to), Comparison::Other(_)));
+        }
+        assert!(matches!(steps(json!(6)).compare(&steps(json!(9)), PLACES), Comparison::Other(_)));
     }
 }

@@ -1,23 +1,27 @@
 //! The states of a run's units, and when they are saved.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::experiment::Experiment;
+use super::experiment::{Comparison, Experiment};
 use super::file;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::OutputFolder;
-use crate::output::folder::CHECKPOINT;
+use crate::output::folder::{CHECKPOINT, Found};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How a ledger is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
-    /// Whether to go on from the folder's checkpoint.
+    /// Whether to go on from what the folder holds: to begin when it holds nothing, to go on from its checkpoint, and to do
+    /// nothing when the run is finished.
     pub resume: bool,
     /// How much time may pass between two checkpoints; with zero, every pause makes one.
     pub every: Duration,
@@ -51,6 +55,41 @@ pub struct Ledger<'a, S> {
     units: Mutex<Units<S>>,
 }
 
+/// What a finished run says of itself.
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    version: String,
+    experiment: Experiment,
+}
+
+/// Whether the experiment goes further than the finished `run` in the folder at `path`.
+///
+/// # Errors
+/// [`Failure::Done`] when it is that run's; one sentence when it is another.
+fn further(path: &Path, run: &str, experiment: &Experiment) -> Result<(), Failure> {
+    let folder = path.display();
+    let advice = "repeat the command that made them, or choose another --out";
+    let Ok(Finished { version, experiment: finished }) = serde_json::from_str(run) else {
+        return Err(Failure::run(format!(
+            "{folder} holds results of which it cannot be told what made them; choose another --out"
+        )));
+    };
+    if version != VERSION {
+        return Err(Failure::run(format!(
+            "{folder} holds results of myopia {version}, and this is {VERSION}; choose another --out"
+        )));
+    }
+    match finished.compare(experiment, ["there", "here"]) {
+        Comparison::Other(difference) => Err(Failure::run(format!(
+            "{folder} holds the results of another experiment: {difference}; {advice}"
+        ))),
+        Comparison::Same => Err(Failure::Done(format!(
+            "{folder} holds the finished results of this very command; there is nothing left to do"
+        ))),
+        Comparison::Further => Ok(()),
+    }
+}
+
 #[derive(Debug)]
 struct Units<S> {
     states: Vec<Option<S>>,
@@ -70,28 +109,32 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
     /// Ctrl-C and SIGTERM ask the program to stop, which it does at its next pause.
     ///
     /// # Errors
-    /// One sentence when the checkpoint is damaged, of another version, or of another experiment.
+    /// [`Failure::Done`] when the run is finished; one sentence when the checkpoint is damaged, of another version, or of
+    /// another experiment.
     pub fn open(
         folder: Option<&'a OutputFolder>,
         experiment: Experiment,
         units: usize,
         opening: Opening,
     ) -> Result<Self, Failure> {
-        let states = match folder {
-            Some(folder) if opening.resume => {
-                let path = folder.path().join(CHECKPOINT);
-                let bytes = folder.read(CHECKPOINT)?;
-                let states: Vec<Option<S>> = file::decode(&bytes, &experiment)
-                    .map_err(|e| Failure::run(format!("the checkpoint {} {e}", path.display())))?;
-                assert_eq!(states.len(), units, "the same experiment has the same units");
-                states
-            }
-            _ => (0..units).map(|_| None).collect(),
+        let fresh = || (0..units).map(|_| None).collect();
+        let states = match folder.filter(|_| opening.resume) {
+            None => fresh(),
+            Some(folder) => match folder.found()? {
+                Found::Nothing => fresh(),
+                Found::Unfinished => {
+                    let path = folder.path().join(CHECKPOINT);
+                    let bytes = folder.read(CHECKPOINT)?;
+                    file::decode(&bytes, &experiment, units).map_err(|e| {
+                        Failure::run(format!("the checkpoint {} {e}", path.display()))
+                    })?
+                }
+                Found::Finished(run) => {
+                    further(folder.path(), &run, &experiment)?;
+                    fresh()
+                }
+            },
         };
-        if let Some(folder) = folder.filter(|_| !opening.resume) {
-            // Of a run that --force begins again.
-            folder.remove(CHECKPOINT)?;
-        }
         interrupt::listen()?;
         let now = Instant::now();
         let units = Units { states, left: vec![now; units], saved: now };
@@ -118,12 +161,15 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         self.save_locked(&mut self.lock())
     }
 
-    /// Removes the checkpoint: the results are written, or there will be none.
+    /// Removes the checkpoint: the results are written, and the folder says of what, or there will be none.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn finish(&self) -> Result<(), Failure> {
-        self.folder.map_or(Ok(()), |folder| folder.remove(CHECKPOINT))
+        let Some(folder) = self.folder else { return Ok(()) };
+        let run = Finished { version: VERSION.to_owned(), experiment: self.experiment.clone() };
+        folder.conclude(&serde_json::to_string(&run).expect("an experiment is plain data"))?;
+        folder.remove(CHECKPOINT)
     }
 
     /// Saves and refuses to go on when the program was asked to stop: for work whose units are too short to have a state

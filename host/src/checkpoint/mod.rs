@@ -36,5 +36,5 @@ mod experiment;
 mod file;
 mod ledger;
 
-pub use experiment::Experiment;
+pub use experiment::{Comparison, Experiment};
 pub use ledger::{Keeper, Ledger, Opening, Unit};

@@ -9,10 +9,13 @@ use serde::Serialize;
 use super::options::Common;
 #[cfg(feature = "fetch")]
 use myopia::data::fetch::{Fetch, Outcome};
+#[cfg(feature = "fetch")]
 use myopia::data::mnist;
 use myopia::failure::Failure;
 #[cfg(feature = "fetch")]
 use myopia::output::{json, standard};
+#[cfg(feature = "fetch")]
+use myopia::shown;
 
 /// What to do about data.
 #[derive(Subcommand, Debug)]
@@ -47,15 +50,13 @@ impl From<&Outcome> for File {
 }
 
 impl Action {
+    /// Built without a way to download.
     #[cfg(not(feature = "fetch"))]
-    pub fn run(self, _: &Common) -> Result<(), Failure> {
-        let Self::Fetch { mnist_dir, .. } = self;
-        let folder = mnist::folder(mnist_dir.as_deref())?;
-        Err(Failure::run(format!(
-            "this program was built without downloads; build it with --features fetch, or put the four files of MNIST into \
-             {}",
-            folder.display()
-        )))
+    pub fn run(self, _common: &Common) -> Result<(), Failure> {
+        Err(Failure::usage(
+            "this program was built without its feature `fetch`; download the four MNIST files by other means and name their \
+             folder with --mnist-dir or MYOPIA_MNIST",
+        ))
     }
 
     #[cfg(feature = "fetch")]
@@ -76,8 +77,8 @@ impl Action {
         standard::print(|out| {
             for outcome in &outcomes {
                 match outcome {
-                    Outcome::Kept(path) => writeln!(out, "{} is already there", path.display()),
-                    Outcome::Installed(path) => writeln!(out, "installed {}", path.display()),
+                    Outcome::Kept(path) => writeln!(out, "{} is already there", shown::path(path)),
+                    Outcome::Installed(path) => writeln!(out, "installed {}", shown::path(path)),
                 }?;
             }
             Ok(())

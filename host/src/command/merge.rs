@@ -7,7 +7,7 @@ use clap::Args;
 use super::options::Common;
 use myopia::failure::Failure;
 use myopia::output::{OutputFolder, json, standard};
-use myopia::surface::{self, Piece, merge};
+use myopia::surface::{self, MergeError, Piece, merge};
 
 /// Options of `myopia merge`.
 #[derive(Args, Debug)]
@@ -24,9 +24,9 @@ impl Options {
                 "merge needs a folder for the whole surface; name it with --out",
             ));
         };
-        let pieces: Result<Vec<Piece>, Failure> =
+        let pieces: Result<Vec<Piece>, MergeError> =
             self.folders.iter().map(|folder| Piece::read(folder)).collect();
-        let (about, rows) = merge(pieces?)?;
+        let (about, rows) = pieces.and_then(merge).map_err(advised)?;
         let folder = OutputFolder::create_at_once(out, common.force)?;
         let report = surface::write(Some(&folder), &about, &rows, false)?;
         folder.finish()?;
@@ -35,4 +35,21 @@ impl Options {
         }
         standard::print(|out| report.print(out))
     }
+}
+
+/// The refusal with what to do about it.
+fn advised(error: MergeError) -> Failure {
+    let advice = match &error {
+        MergeError::Unfinished(_) => "finish it with --resume before it is merged",
+        MergeError::NoShard(_) => "name folders that `myopia surface --shard` wrote",
+        MergeError::Damaged { .. } => "run that shard again",
+        MergeError::Version { .. } => "merge with that version, or run that shard again",
+        MergeError::Nothing => {
+            return Failure::usage(format!("{error}; name the folders of all shards"));
+        }
+        MergeError::Different { .. } | MergeError::Twice { .. } => "leave one of them out",
+        MergeError::Missing { .. } => "name the folders of all shards",
+        MergeError::System(failure) => return failure.clone(),
+    };
+    Failure::run(format!("{error}; {advice}"))
 }

@@ -11,6 +11,7 @@ mod nqm;
 mod online;
 mod options;
 mod progress;
+mod refusal;
 mod report;
 mod reproduce;
 mod surface;
@@ -21,6 +22,7 @@ mod verify;
 use clap::{Parser, Subcommand};
 
 use myopia::failure::Failure;
+use myopia::remark;
 use options::Common;
 
 /// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is it worth in the long run?
@@ -75,6 +77,9 @@ impl Program {
     /// Carries out the command.
     pub fn run(self) -> Result<(), Failure> {
         let Self { command, common } = self;
+        if common.quiet {
+            remark::be_quiet();
+        }
         if let Some(threads) = common.threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(
                 |e| {

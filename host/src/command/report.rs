@@ -1,6 +1,6 @@
 //! `myopia report`: one page about an output folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory};
 use serde_json::Value;
@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::Program;
 use super::options::Common;
 use myopia::failure::Failure;
-use myopia::output::{atomic, json, standard};
+use myopia::output::{OutputFolder, atomic, json, record, standard};
+use myopia::provenance::quoted;
 use myopia::report::{Contents, Settings, page};
-use myopia::tensorboard;
+use myopia::{remark, shown, tensorboard};
 
 /// Options of `myopia report`.
 #[derive(Args, Debug)]
@@ -18,51 +19,80 @@ pub struct Options {
     /// Folder that a command wrote with --out
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Write its curves as TensorBoard event files, to DIR/tensorboard
+    /// Write its curves as TensorBoard event files, to the folder tensorboard beside the page
     #[arg(long)]
     tensorboard: bool,
 }
 
-/// The page's file, in the folder it is about.
+/// The page's file, in the folder it is about unless --out names another.
 const PAGE: &str = "report.html";
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        if common.out.is_some() {
-            return Err(Failure::usage(
-                "report writes into the folder it is about; leave out --out",
-            ));
-        }
         let contents = Contents::read(&self.folder)?;
-        let commands: Vec<String> = contents.settings.iter().filter_map(command_line).collect();
+        contents.remarks.iter().for_each(remark::say);
+        let commands: Vec<String> = match &contents.command {
+            Some(command) => vec![command.clone()],
+            None => contents.settings.iter().filter_map(command_line).collect(),
+        };
         let mut names = contents.settings.iter().filter_map(Settings::command);
         let title = match names.next() {
             Some(name) => format!("myopia {name}"),
             None => "Results of myopia".to_owned(),
         };
         let text = page(&title, &contents, &commands);
-        let path = self.folder.join(PAGE);
-        atomic::write(&path, |w| w.write_all(text.as_bytes()))
-            .map_err(|e| Failure::io("write", &path, &e))?;
+        let place = self.place(common)?;
+        let to = place.as_ref().map_or(&*self.folder, OutputFolder::path);
+        let path = to.join(PAGE);
+        match &place {
+            Some(place) => place.write(PAGE, |w| w.write_all(text.as_bytes()))?,
+            None => atomic::write(&path, |w| w.write_all(text.as_bytes()))
+                // It goes with the results that it is about.
+                .and_then(|()| record::add(to, PAGE, &record::sha256(text.as_bytes())))
+                .map_err(|e| self.unwritable(&path, &e))?,
+        }
         let runs = match self.tensorboard {
-            true => Some(tensorboard::write(&self.folder)?),
+            true => Some(tensorboard::write(&contents, to)?),
             false => None,
         };
+        let name = path.to_string_lossy();
         if common.json {
-            let report = serde_json::json!({ "page": path, "tensorboard_runs": runs });
+            let report = serde_json::json!({ "page": name, "tensorboard_runs": runs });
             return json::print(&report);
         }
         standard::print(|out| {
-            writeln!(out, "{}", path.display())?;
+            writeln!(out, "{}", shown::escaped(&name))?;
             match runs {
                 None => Ok(()),
                 Some(runs) => writeln!(
                     out,
                     "{runs} runs in {}; watch them with tensorboard --logdir",
-                    self.folder.join(tensorboard::FOLDER).display()
+                    shown::path(&to.join(tensorboard::FOLDER))
                 ),
             }
         })
+    }
+
+    /// The folder that the page goes to, if not the one that it is about.
+    fn place(&self, common: &Common) -> Result<Option<OutputFolder>, Failure> {
+        let Some(out) = &common.out else { return Ok(None) };
+        let same = out.canonicalize().ok().zip(self.folder.canonicalize().ok());
+        if same.is_some_and(|(out, folder)| out == folder) {
+            return Ok(None);
+        }
+        OutputFolder::create(out, common.force).map(Some)
+    }
+
+    /// The refusal when the page cannot be written where the results are.
+    fn unwritable(&self, path: &Path, error: &std::io::Error) -> Failure {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => Failure::run(format!(
+                "{} may not be written to; name another folder for the page with --out",
+                self.folder.display()
+            )),
+            _ => Failure::io("write", path, error),
+        }
     }
 }
 
@@ -97,7 +127,7 @@ fn command_line(settings: &Settings) -> Option<String> {
 
 fn text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(quoted(text.as_ref())),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

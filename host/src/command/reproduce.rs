@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
-use super::Program;
 use super::options::Common;
+use super::{Command, Program};
 use myopia::failure::Failure;
 use myopia::output::{json, standard};
+use myopia::provenance;
 use myopia::published::{self, Manifest};
 
 /// Options of `myopia reproduce`.
@@ -98,6 +99,14 @@ impl Options {
                 manifest.name, manifest.version
             ))
         })?;
+        if matches!(program.command, Command::Reproduce(_) | Command::Data(_) | Command::Report(_))
+        {
+            return Err(Failure::run(format!(
+                "the manifest of {} asks for a command that makes no result; restore it",
+                manifest.name
+            )));
+        }
+        provenance::set(manifest.command.iter().map(Into::into));
         program.common.out = Some(out.to_path_buf());
         program.common.quiet = common.quiet;
         program.common.force = common.force;

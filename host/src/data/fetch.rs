@@ -3,18 +3,22 @@
 //! A file is kept in memory until its contents are known to be the published ones, and only then put in its place,
 //! whole: a failed or interrupted download leaves nothing behind.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ureq::Agent;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
 use super::idx::{self, Defect};
+use super::pace::{PACE, Pace, Paced};
 use super::published::{FILES, Published};
 use crate::failure::Failure;
+use crate::input::open_regular;
 use crate::output::atomic;
+use crate::shown;
 
 /// Where the files lie, in the order they are asked.
 pub const MIRRORS: [&str; 3] = [
@@ -56,13 +60,14 @@ impl Fetch<'_> {
     /// One sentence: a mirror that is no address, a file that no mirror delivers, one that may not be replaced, or a
     /// folder that cannot be written to. Files brought before stay.
     pub fn run(&self, note: &mut dyn FnMut(&str)) -> Result<Vec<Outcome>, Failure> {
-        self.run_for(&FILES, &MIRRORS, note)
+        self.run_for(&FILES, &MIRRORS, PACE, note)
     }
 
     fn run_for(
         &self,
         files: &[Published],
         mirrors: &[&str],
+        pace: Pace,
         note: &mut dyn FnMut(&str),
     ) -> Result<Vec<Outcome>, Failure> {
         let own = self.mirror.as_slice();
@@ -76,13 +81,13 @@ impl Fetch<'_> {
         }
         fs::create_dir_all(self.folder)
             .map_err(|e| Failure::io("create the folder", self.folder, &e))?;
-        let agent = agent();
+        let client = Client::new(pace)?;
         let mut outcomes = Vec::with_capacity(files.len());
         for file in files {
             outcomes.push(match self.present(file)? {
                 Some(path) => Outcome::Kept(path),
                 None => {
-                    let archive = self.ask(&agent, file, &mut mirrors, note)?;
+                    let archive = self.ask(&client, file, &mut mirrors, note)?;
                     let path = self.folder.join(file.archive());
                     atomic::write(&path, |w| w.write_all(&archive))
                         .map_err(|e| Failure::io("write", &path, &e))?;
@@ -98,7 +103,7 @@ impl Fetch<'_> {
         let Some(path) = file.find(self.folder)? else {
             return Ok(None);
         };
-        let source = File::open(&path).map_err(|e| Failure::io("read", &path, &e))?;
+        let source = open_regular(&path).map_err(|e| Failure::io("read", &path, &e))?;
         match idx::decode(source, file.kind) {
             Ok(contents) if contents.sha256 == file.sha256 => Ok(Some(path)),
             // Fashion-MNIST and others come under the same names: somebody may need them.
@@ -118,14 +123,14 @@ impl Fetch<'_> {
     /// end, so that the next file is not kept waiting by them.
     fn ask(
         &self,
-        agent: &Agent,
+        client: &Client,
         file: &Published,
         mirrors: &mut [&str],
         note: &mut dyn FnMut(&str),
     ) -> Result<Vec<u8>, Failure> {
         for left in (0..mirrors.len()).rev() {
             let url = format!("{}/{}", mirrors[0].trim_end_matches('/'), file.archive());
-            let problem = match self.download(agent, file, &url) {
+            let problem = match self.download(client, file, &url) {
                 Ok(archive) => return Ok(archive),
                 Err(problem) => problem,
             };
@@ -142,9 +147,16 @@ impl Fetch<'_> {
     }
 
     /// The compressed file at `url`, its contents checked; else a predicate that says what is wrong with it.
-    fn download(&self, agent: &Agent, file: &Published, url: &str) -> Result<Vec<u8>, String> {
-        let broken = |e: &dyn std::fmt::Display| format!("could not be downloaded ({e})");
-        let response = agent.get(url).call().map_err(|e| match e {
+    fn download(&self, client: &Client, file: &Published, url: &str) -> Result<Vec<u8>, String> {
+        let proxy = client.proxy_for(url);
+        let broken = |e: &dyn std::fmt::Display| {
+            let e = shown::name(&e.to_string());
+            match &proxy {
+                None => format!("could not be downloaded ({e})"),
+                Some(proxy) => format!("could not be downloaded through the proxy {proxy} ({e})"),
+            }
+        };
+        let response = client.agent.get(url).call().map_err(|e| match e {
             ureq::Error::StatusCode(status) => format!("was answered with HTTP status {status}"),
             e => broken(&e),
         })?;
@@ -153,11 +165,15 @@ impl Fetch<'_> {
         let bar = self.bar(&file.archive(), announced);
         let limit = file.bytes + OVERHEAD;
         let mut archive = Vec::new();
-        let read = bar.wrap_read(body.into_reader()).take(limit + 1).read_to_end(&mut archive);
+        let paced = Paced::new(body.into_reader(), client.pace);
+        let read = bar.wrap_read(paced).take(limit + 1).read_to_end(&mut archive);
         bar.finish_and_clear();
         match read {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(format!("broke off after {} bytes", archive.len()));
+            }
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                return Err(format!("comes too slowly ({e})"));
             }
             Err(e) => return Err(broken(&e)),
             Ok(_) if archive.len() as u64 > limit => {
@@ -168,7 +184,7 @@ impl Fetch<'_> {
         if !idx::is_gzip(&archive) {
             return Err("is not a gzip file".into());
         }
-        match idx::decode(&archive[..], file.kind) {
+        match idx::decode_up_to(&archive[..], file.kind, file.bytes) {
             Ok(contents) if contents.sha256 == file.sha256 => Ok(archive),
             Ok(contents) => Err(format!(
                 "is not the published file (SHA-256 of its contents {}, published {})",
@@ -194,17 +210,58 @@ impl Fetch<'_> {
     }
 }
 
-/// A client that gives up on a silent server instead of hanging, however slow the line.
-fn agent() -> Agent {
-    let silence = Some(Duration::from_secs(30));
-    Agent::config_builder()
-        .timeout_resolve(silence)
-        .timeout_connect(silence)
-        .timeout_recv_response(silence)
-        .timeout_per_read(silence)
-        .user_agent(concat!("myopia/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+/// Who asks, and how long it waits.
+struct Client {
+    agent: Agent,
+    pace: Pace,
+    proxy: Option<Proxy>,
+}
+
+impl Client {
+    /// A client that gives up on a silent or a dripping server instead of hanging. It goes through the proxy that the environment
+    /// names, and trusts whom the system trusts.
+    fn new(pace: Pace) -> Result<Self, Failure> {
+        let silence = Some(pace.window);
+        let proxy = Proxy::try_from_env();
+        let agent = Agent::config_builder()
+            .timeout_resolve(silence)
+            .timeout_connect(silence)
+            .timeout_recv_response(silence)
+            .timeout_per_read(silence)
+            .timeout_global(Some(2 * pace.overall))
+            .proxy(proxy.clone())
+            .tls_config(TlsConfig::builder().root_certs(roots()?).build())
+            .user_agent(concat!("myopia/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Self { agent, pace, proxy })
+    }
+
+    /// The proxy that `url` is asked for through, without the password that may be in its address.
+    fn proxy_for(&self, url: &str) -> Option<String> {
+        let proxy = self.proxy.as_ref()?;
+        let direct = url.parse::<Uri>().is_ok_and(|uri| proxy.is_no_proxy(&uri));
+        (!direct).then(|| format!("{}:{}", proxy.host(), proxy.port()))
+    }
+}
+
+/// Whom to trust: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of the system, else those that browsers do.
+fn roots() -> Result<RootCerts, Failure> {
+    let given =
+        ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().find(|name| std::env::var_os(name).is_some());
+    let found = rustls_native_certs::load_native_certs();
+    let certificates: Vec<Certificate<'static>> =
+        found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    match given {
+        _ if !certificates.is_empty() => Ok(RootCerts::new_with_certs(&certificates)),
+        Some(name) => {
+            let why = found.errors.first().map(|e| format!(" ({e})")).unwrap_or_default();
+            Err(Failure::run(format!(
+                "no certificate could be read from where {name} says{why}; correct it or unset it"
+            )))
+        }
+        None => Ok(RootCerts::WebPki),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::data::idx::tests::{file as idx_file, gzip, images, labels};
@@ -22,6 +23,8 @@ enum Answer {
     Half(Vec<u8>),
     /// The file without an announced length.
     Unannounced(Vec<u8>),
+    /// One byte after another, for ever.
+    Dripping,
 }
 
 /// A server that answers one request per connection and stops when dropped.
@@ -101,6 +104,13 @@ fn answer(
             stream.write_all(head("").as_bytes())?;
             stream.write_all(body)
         }
+        Some(Answer::Dripping) => {
+            stream.write_all(head("").as_bytes())?;
+            loop {
+                stream.write_all(&[0x1f])?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 }
 
@@ -131,7 +141,8 @@ fn fetch(
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     let request = Fetch { folder, mirror: None, force, progress: false };
     let mut notes = Vec::new();
-    let outcome = request.run_for(&files(), &addresses, &mut |note| notes.push(note.to_string()));
+    let outcome =
+        request.run_for(&files(), &addresses, PACE, &mut |note| notes.push(note.to_string()));
     let plain = |text: String| {
         let text = addresses.iter().fold(text, |t, a| t.replace(a, "SERVER"));
         text.replace(&folder.display().to_string(), "DIR")
@@ -317,4 +328,43 @@ fn the_published_files_come_through_a_mirror() {
     let mnist = Mnist::load(folder.path()).unwrap();
     assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
     assert_eq!(mnist.warnings, []);
+}
+
+#[test]
+fn a_server_that_drips_is_given_up() {
+    let server = Server::start(&[(IMAGES, Answer::Dripping)]);
+    let mirror = server.mirror();
+    let second = Duration::from_secs(1);
+    for (pace, said) in [
+        (Pace { window: second / 2, least: 1 << 10, overall: 99 * second }, "bytes came in"),
+        (
+            Pace { window: 99 * second, least: 1, overall: second / 2 },
+            "it was not done after 0.5 s",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let fetch = Fetch { folder: folder.path(), mirror: None, force: false, progress: false };
+        let began = Instant::now();
+        let failure = fetch.run_for(&files(), &[&mirror], pace, &mut |_| {}).unwrap_err();
+        assert!(began.elapsed() < 10 * second, "{:?}", began.elapsed());
+        let sentence = failure.to_string();
+        assert!(sentence.contains("comes too slowly") && sentence.contains(said), "{sentence}");
+        assert!(names(folder.path()).is_empty());
+    }
+}
+
+#[test]
+fn a_bomb_is_stopped_at_the_published_size() {
+    let most = images(2).len() as u64;
+    // All that its header announces is there: a million images in some hundred kilobytes.
+    let bomb = idx_file(3, &[5_000, 28, 28], &vec![0; 5_000 * 784]);
+    let defect = idx::decode_up_to(&gzip(&bomb)[..], TEST_IMAGES.kind, most).unwrap_err();
+    assert_eq!(
+        defect.to_string(),
+        format!("announces {} bytes where the published file has {most}", bomb.len())
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&[(IMAGES, Answer::Whole(gzip(&bomb)))]);
+    let (outcome, _) = fetch(folder.path(), &[&server], false);
+    assert!(outcome.unwrap_err().contains("announces"));
 }

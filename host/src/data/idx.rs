@@ -4,7 +4,6 @@
 //! u32, then the bytes in row-major order. Nothing is allocated on the word of a header: memory grows with the bytes
 //! that are really there.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::images::{CLASSES, COLUMNS, ROWS};
 use crate::failure::Failure;
+use crate::input::open_regular;
 
 /// The most items a file may hold, so that a tiny compressed file cannot unfold into terabytes.
 pub const MAX_COUNT: u32 = 1 << 20;
@@ -90,6 +90,14 @@ pub enum Defect {
     /// No items, or more than [`MAX_COUNT`].
     #[error("announces {0} items where 1 to {MAX_COUNT} are possible")]
     Count(u32),
+    /// More bytes than there can be.
+    #[error("announces {expected} bytes where the published file has {most}")]
+    Larger {
+        /// Bytes there should be, decompressed.
+        expected: u64,
+        /// The most there can be.
+        most: u64,
+    },
     /// Bytes behind the announced end.
     #[error("goes on behind the {expected} bytes its header announces")]
     Trailing {
@@ -117,7 +125,7 @@ pub enum Defect {
 /// # Errors
 /// One sentence naming the file, for every [`Defect`] and for a file that cannot be opened.
 pub fn read(path: &Path, kind: Kind) -> Result<Contents, Failure> {
-    let file = File::open(path).map_err(|e| Failure::io("read", path, &e))?;
+    let file = open_regular(path).map_err(|e| Failure::io("read", path, &e))?;
     decode(file, kind).map_err(|defect| match defect {
         Defect::Io(error) => Failure::io("read", path, &error),
         defect => Failure::run(format!(
@@ -132,12 +140,20 @@ pub fn read(path: &Path, kind: Kind) -> Result<Contents, Failure> {
 /// # Errors
 /// The first [`Defect`] met.
 pub fn decode(source: impl Read, kind: Kind) -> Result<Contents, Defect> {
+    decode_up_to(source, kind, u64::MAX)
+}
+
+/// The same of a stream that holds `most` bytes at most, decompressed: what announces more is not read on.
+///
+/// # Errors
+/// The first [`Defect`] met.
+pub fn decode_up_to(source: impl Read, kind: Kind, most: u64) -> Result<Contents, Defect> {
     let mut source = BufReader::with_capacity(1 << 16, source);
     let start = source.fill_buf().map_err(Defect::Io)?;
     if start.starts_with(&GZIP_MAGIC) {
-        parse(MultiGzDecoder::new(source), kind)
+        parse(MultiGzDecoder::new(source), kind, most)
     } else {
-        parse(source, kind)
+        parse(source, kind, most)
     }
 }
 
@@ -146,7 +162,7 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC)
 }
 
-fn parse(mut source: impl Read, kind: Kind) -> Result<Contents, Defect> {
+fn parse(mut source: impl Read, kind: Kind, most: u64) -> Result<Contents, Defect> {
     let rank = usize::from(kind.rank());
     let header_len = 4 + 4 * rank;
     let mut header = Vec::with_capacity(header_len);
@@ -184,6 +200,9 @@ fn parse(mut source: impl Read, kind: Kind) -> Result<Contents, Defect> {
 
     let body_len = count as usize * item;
     let expected = (header_len + body_len) as u64;
+    if expected > most {
+        return Err(Defect::Larger { expected, most });
+    }
     let mut bytes = Vec::new();
     append(&mut source, body_len, &mut bytes)?;
     if bytes.len() < body_len {

@@ -7,8 +7,9 @@ use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
 
 use super::idx;
 use super::images::{Images, PIXELS};
-use super::published::{Published, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS};
+use super::published::{Published, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, hint};
 use crate::failure::Failure;
+use crate::memory::afford;
 
 /// The environment variable that names the folder of the four files.
 pub const FOLDER_VARIABLE: &str = "MYOPIA_MNIST";
@@ -105,13 +106,16 @@ fn part(
             digits.len()
         )));
     }
+    // A place and a value for each pixel that is not zero.
+    afford(&images_path.display().to_string(), 3 * pixels.len() as u128, "free some memory")?;
     Ok(Images::from_dense(&pixels, digits))
 }
 
 fn locate(folder: &Path, file: &Published) -> Result<PathBuf, Failure> {
     file.find(folder)?.ok_or_else(|| {
+        let hint = hint(folder).map(|hint| format!(" ({hint})")).unwrap_or_default();
         Failure::run(format!(
-            "{} is not in {}; run `myopia data fetch`, or name the folder of the MNIST files with --mnist-dir or \
+            "{} is not in {}{hint}; run `myopia data fetch`, or name the folder of the MNIST files with --mnist-dir or \
              {FOLDER_VARIABLE}",
             file.archive(),
             folder.display()

@@ -5,4 +5,6 @@ pub mod fetch;
 pub mod idx;
 pub mod images;
 pub mod mnist;
+#[cfg(feature = "fetch")]
+mod pace;
 pub mod published;

@@ -54,6 +54,34 @@ pub const TEST_LABELS: Published = Published {
 /// All four.
 pub const FILES: [Published; 4] = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS];
 
+/// Where the files lie below a folder that people name: in itself, as torchvision keeps them below its root and below `MNIST`, and as
+/// other programs do.
+pub const LAYOUTS: [&str; 5] = ["", "MNIST/raw", "raw", "mnist", "MNIST"];
+
+/// What somebody who named `folder` for MNIST may have meant instead: what else is in it.
+pub fn hint(folder: &Path) -> Option<&'static str> {
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().to_lowercase()))
+        .collect();
+    let any = |holds: &dyn Fn(&str) -> bool| names.iter().any(|name| holds(name));
+    if any(&|name| name.starts_with("emnist") || name == "gzip") {
+        Some("there are EMNIST's files, whose images lie on their sides: it is other data")
+    } else if any(&|name| name.ends_with(".csv")) {
+        Some("there are CSV files, as Kaggle gives MNIST out; what is read is the four IDX files")
+    } else if any(&|name| {
+        [".npz", ".pkl.gz", ".pkl", ".parquet", ".mat"].iter().any(|e| name.ends_with(e))
+    }) {
+        Some("there is another program's form of the data; what is read is the four IDX files")
+    } else if any(&|name| {
+        name.ends_with(".zip") || name.ends_with(".tar.gz") || name.ends_with(".tar")
+    }) {
+        Some("there is an archive; unpack it first")
+    } else {
+        None
+    }
+}
+
 impl Published {
     /// The name under which the file is published: `train-images-idx3-ubyte.gz`.
     pub fn archive(&self) -> String {
@@ -61,28 +89,49 @@ impl Published {
     }
 
     /// The file in `folder`, under the first of its usual names that is there (the published one, then with a dot for
-    /// the second hyphen, then both decompressed); none when none is.
+    /// the second hyphen, then both decompressed), or in one of the [`LAYOUTS`] below it, or in a folder of the file's own name,
+    /// which some unpackers make; none when none is.
     ///
     /// # Errors
-    /// When the folder cannot be searched.
+    /// When a folder cannot be searched, and when the file is a link to nothing.
     pub fn find(&self, folder: &Path) -> Result<Option<PathBuf>, Failure> {
+        for layout in LAYOUTS {
+            if let Some(path) = self.find_in(&folder.join(layout), layout.is_empty())? {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file in `folder` itself; what cannot be searched counts only when it was `named`.
+    fn find_in(&self, folder: &Path, named: bool) -> Result<Option<PathBuf>, Failure> {
+        for name in self.names() {
+            let path = folder.join(&name);
+            match path.metadata() {
+                Ok(metadata) if metadata.is_dir() => {
+                    let inner = self.names().into_iter().map(|inner| path.join(inner));
+                    if let Some(inner) = inner.into_iter().find(|inner| inner.is_file()) {
+                        return Ok(Some(inner));
+                    }
+                }
+                Ok(_) => return Ok(Some(path)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
+                Err(e) if named || path.is_symlink() => return Err(Failure::io("read", &path, &e)),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its usual names.
+    fn names(&self) -> [String; 4] {
         let (stem, ending) = (self.stem, self.ending());
-        for name in [
+        [
             self.archive(),
             format!("{stem}.{ending}.gz"),
             format!("{stem}-{ending}"),
             format!("{stem}.{ending}"),
-        ] {
-            let path = folder.join(name);
-            match path.metadata() {
-                // Some unpackers leave a folder of the file's name around it.
-                Ok(metadata) if metadata.is_dir() => {}
-                Ok(_) => return Ok(Some(path)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Failure::io("read", &path, &e)),
-            }
-        }
-        Ok(None)
+        ]
     }
 
     fn ending(&self) -> &'static str {
@@ -116,5 +165,52 @@ mod tests {
         }
         assert_eq!(TEST_LABELS.find(folder.path()).unwrap(), None);
         assert_eq!(TEST_LABELS.archive(), "t10k-labels-idx1-ubyte.gz");
+    }
+
+    #[test]
+    fn the_layouts_of_other_programs_are_found() {
+        for place in [
+            "MNIST/raw/train-images-idx3-ubyte",
+            "raw/train-images-idx3-ubyte.gz",
+            "train-images-idx3-ubyte/train-images-idx3-ubyte",
+            "MNIST/raw/train-images.idx3-ubyte/train-images-idx3-ubyte",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(place);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(TRAIN_IMAGES.find(folder.path()).unwrap(), Some(path));
+            assert_eq!(TRAIN_LABELS.find(folder.path()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_else_is_there_is_hinted_at() {
+        for (name, words) in [
+            ("emnist-digits-train-images-idx3-ubyte.gz", "EMNIST"),
+            ("gzip", "EMNIST"),
+            ("mnist_train.csv", "Kaggle"),
+            ("mnist.npz", "another program's"),
+            ("archive.zip", "unpack it"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            assert_eq!(hint(folder.path()), None);
+            std::fs::write(folder.path().join(name), "").unwrap();
+            assert!(hint(folder.path()).unwrap().contains(words), "{name}");
+        }
+        assert_eq!(hint(Path::new("no/such/folder")), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_named_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("train-images-idx3-ubyte.gz");
+        std::os::unix::fs::symlink("gone", &link).unwrap();
+        let sentence = TRAIN_IMAGES.find(folder.path()).unwrap_err().to_string();
+        assert!(
+            sentence.contains("idx3-ubyte.gz is a link to gone, which does not exist"),
+            "{sentence}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use plotters_backend::{
 };
 
 use super::geometry::{Point, Rect, dashes};
-use super::text::{Align, Font, Style};
+use super::text::{Align, Font, Style, drawable};
 
 /// Backend units per point: backends take whole numbers, and a tenth of a point is finer than the eye.
 pub(super) const SCALE: f64 = 10.0;
@@ -92,7 +92,7 @@ impl<P: Page> Canvas<P> {
         upright: bool,
     ) {
         let style = Style { font, scale: SCALE, colour, align, upright };
-        let drawn = self.page.draw_text(text, &style, units(at));
+        let drawn = self.page.draw_text(&drawable(text, font.bold), &style, units(at));
         self.note(drawn);
     }
 

@@ -1,5 +1,6 @@
 //! The figure's typeface: measuring, wrapping and the style handed to a drawing backend.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use plotters_backend::text_anchor::{HPos, Pos, VPos};
@@ -7,6 +8,8 @@ use plotters_backend::{
     BackendColor, BackendCoord, BackendTextStyle, FontFamily, FontStyle, FontTransform,
 };
 use ttf_parser::Face;
+
+use crate::shown;
 
 /// DejaVu Sans is what the raster is set in; Verdana has the same widths where a viewer lacks it.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
@@ -47,6 +50,7 @@ impl Font {
     /// Width of the text in points.
     pub fn width(self, text: &str) -> f64 {
         let face = face(self.bold);
+        let text = drawable(text, self.bold);
         let units = text.chars().map(|c| advance(face, c)).fold(0, |a: u32, b| a + b);
         f64::from(units) * self.size / f64::from(face.units_per_em())
     }
@@ -58,7 +62,7 @@ impl Font {
             match lines.last_mut() {
                 Some(line) if self.width(line) + self.width(" ") + self.width(word) <= width => {
                     line.push(' ');
-                    line.push_str(word);
+                    line.push_str(&drawable(word, self.bold));
                 }
                 _ => lines.push(self.shorten(word, width)),
             }
@@ -68,7 +72,7 @@ impl Font {
 
     /// The text, cut short with "…" if it is wider than `width`.
     pub fn shorten(self, text: &str, width: f64) -> String {
-        let mut short = text.to_owned();
+        let mut short = drawable(text, self.bold).into_owned();
         if self.width(&short) <= width {
             return short;
         }
@@ -80,6 +84,21 @@ impl Font {
         }
         short
     }
+}
+
+/// The text with an escape, such as `\u{6f22}`, for each character that the typeface lacks or that is not to be seen.
+pub(super) fn drawable(text: &str, bold: bool) -> Cow<'_, str> {
+    let face = face(bold);
+    let lacking = |c: char| face.glyph_index(c).is_none();
+    let escaped = shown::escaped(text);
+    if !escaped.contains(lacking) {
+        return escaped;
+    }
+    let mut drawable = String::with_capacity(escaped.len() + 16);
+    for c in escaped.chars() {
+        if lacking(c) { drawable.extend(c.escape_unicode()) } else { drawable.push(c) }
+    }
+    Cow::Owned(drawable)
 }
 
 fn advance(face: &Face<'_>, c: char) -> u32 {
@@ -185,5 +204,14 @@ mod tests {
     fn a_word_that_cannot_fit_is_cut_short() {
         let cut = Font::BODY.shorten("incomprehensibilities", 60.0);
         assert!(cut.ends_with('…') && Font::BODY.width(&cut) <= 60.0, "{cut}");
+    }
+
+    #[test]
+    fn what_the_typeface_lacks_is_written_as_an_escape_and_takes_its_room() {
+        assert_eq!(drawable("schedule 漢", false), r"schedule \u{6f22}");
+        assert_eq!(drawable("a\u{1b}[31m\tb\u{202e}", true), r"a\u{1b}[31m\tb\u{202e}");
+        assert_eq!(drawable("α₀ = 10⁻³", false), "α₀ = 10⁻³");
+        assert_eq!(Font::BODY.width("漢"), Font::BODY.width(r"\u{6f22}"));
+        assert_eq!(Font::BODY.wrap("一 二", 1e3), [r"\u{4e00} \u{4e8c}"]);
     }
 }

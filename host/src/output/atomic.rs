@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// The beginning of the names of files still being written, next to the file they will become.
 pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
@@ -14,7 +14,7 @@ pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
 /// # Errors
 /// Whatever `fill` or the system reports; then `path` is as it was.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    place(prepare(path, fill)?, path)
+    place(prepare(path, fill)?.into_temp_path(), path)
 }
 
 /// The first half of [`write`]: the new file, complete and on disk under another name. Dropped, it goes again.
@@ -43,7 +43,7 @@ pub fn prepare(
 ///
 /// # Errors
 /// Whatever the system reports; then `path` is as it was.
-pub fn place(prepared: NamedTempFile, path: &Path) -> io::Result<()> {
+pub fn place(prepared: TempPath, path: &Path) -> io::Result<()> {
     prepared.persist(path).map_err(|e| e.error)?;
     sync_folder(parent(path))
 }
@@ -58,7 +58,16 @@ fn parent(path: &Path) -> &Path {
 /// Makes the new name itself durable.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    use rustix::io::Errno;
+    // Some network file systems cannot; the file's contents are on disk by then.
+    let cannot = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::BADF, Errno::PERM];
+    let cannot = cannot.map(|errno| Some(errno.raw_os_error()));
+    // A folder that may be written to and not read cannot be opened for it.
+    let Ok(folder) = File::open(folder) else { return Ok(()) };
+    match folder.sync_all() {
+        Err(e) if !cannot.contains(&e.raw_os_error()) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Other systems have no way to ask for it.

@@ -1,24 +1,29 @@
 //! The folder a run writes its results to.
 //!
-//! One run at a time, one whole file at a time. The lock is the system's: it goes with the process that held it.
+//! One run at a time, one whole file at a time, and the results of one run: those of an earlier one go when the first of the
+//! new ones comes.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use super::atomic::{self, TEMPORARY_PREFIX};
+use super::lock::{LOCK, lock};
+use super::record::{self, Digesting, Record};
 use crate::failure::Failure;
-
-/// The file that carries the lock; it is empty, and there as long as a run is.
-const LOCK: &str = ".myopia.lock";
+use crate::input::read_regular;
+use crate::provenance;
 
 /// What an unfinished run goes on from.
 pub const CHECKPOINT: &str = "checkpoint.myopia";
+
+/// More bytes than any checkpoint has.
+const LARGEST: u64 = 1 << 36;
 
 /// A folder for results that this process alone writes to until the value is dropped. A folder that was made for it and in
 /// which nothing was written then goes again.
@@ -27,14 +32,36 @@ pub struct OutputFolder {
     path: PathBuf,
     /// The folders that were made, the innermost first.
     made: Vec<PathBuf>,
-    /// Files that wait for [`finish`](Self::finish), and their names; `None` where each takes its name at once.
-    waiting: Option<Mutex<Vec<(NamedTempFile, String)>>>,
+    /// Files that wait for [`finish`](Self::finish), their names and digests; `None` where each takes its name at once.
+    waiting: Option<Mutex<Vec<(TempPath, String, String)>>>,
+    files: Mutex<Files>,
     _lock: File,
 }
 
+/// Whose files there are.
+#[derive(Debug, Default)]
+struct Files {
+    /// Those that the run before this one, or this one before it was resumed, has written.
+    earlier: Record,
+    /// Those of this process.
+    own: Record,
+}
+
+/// What a folder holds that a run is to go on in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing yet: the run begins.
+    Nothing,
+    /// The checkpoint of an unfinished run: it goes on.
+    Unfinished,
+    /// The results of a finished run: nothing is left to do if it was this one. What was run is told as whoever
+    /// [finished](OutputFolder::conclude) it told it.
+    Finished(String),
+}
+
 impl OutputFolder {
-    /// The folder at `path`, created if need be and locked. With `force` it may hold files already: those written
-    /// again are replaced, each when the new one is complete, and all others stay.
+    /// The folder at `path`, created if need be and locked. With `force` it may hold files already: when the first result is
+    /// written those of an earlier run go, and all others stay.
     ///
     /// # Errors
     /// When the folder holds files and `force` is not given, when another run is writing to it, or when it cannot be
@@ -45,9 +72,7 @@ impl OutputFolder {
             // Before the lock is there, so that a refused folder is left as it was.
             refuse_results(path, force)?;
         }
-        let made: Vec<PathBuf> =
-            path.ancestors().take_while(|p| !p.exists()).map(Path::to_path_buf).collect();
-        let folder = Self::locked(path, made)?;
+        let folder = Self::locked(path)?;
         // Again, now that nobody else can fill it.
         refuse_results(path, force)?;
         Ok(folder)
@@ -64,43 +89,82 @@ impl OutputFolder {
         Ok(folder)
     }
 
-    /// Gives every file that waits its name.
+    /// Gives every file that waits its name. What an earlier run has left goes.
     ///
     /// # Errors
     /// One sentence naming the file.
     pub fn finish(&self) -> Result<(), Failure> {
         let Some(waiting) = &self.waiting else { return Ok(()) };
         let waiting = mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for (file, name) in waiting {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let mut files = self.files();
+        files.own.files =
+            waiting.iter().map(|(_, name, digest)| (name.clone(), digest.clone())).collect();
+        // Both runs' files, lest some are nobody's if this does not come to its end.
+        let both = files.earlier.files.iter().chain(&files.own.files).cloned().collect();
+        self.note(&Record { files: both, ..Record::default() })?;
+        for (file, name, _) in waiting {
             let path = self.path.join(&name);
             atomic::place(file, &path).map_err(|e| Failure::io("write", &path, &e))?;
             self.remove(&partial(&name))?;
         }
-        Ok(())
+        files.own.command = provenance::command();
+        let own = files.own.clone();
+        mem::take(&mut files.earlier).remove_files(&self.path, |name| own.has(name));
+        self.note(&own)
     }
 
-    /// The folder of an unfinished run, locked.
+    /// The folder of a run that is to go on, or to begin if it has not, locked; [`found`](Self::found) says which.
     ///
     /// # Errors
-    /// When it holds no checkpoint to go on from, or when another run is writing to it.
+    /// When it holds files of which no run says that they are its, or when another run is writing to it.
     pub fn resume(path: &Path) -> Result<Self, Failure> {
         named(path)?;
-        if !path.join(CHECKPOINT).exists() {
-            let reason = match path.exists() {
-                true => "it holds no checkpoint, and a finished run leaves none",
-                false => "it does not exist",
-            };
-            return Err(Failure::run(format!(
-                "there is nothing to resume in {}: {reason}; leave out --resume to begin",
+        let nothing_to_resume = || match Self::found_in(path) {
+            Ok(None) => Err(Failure::run(format!(
+                "there is nothing to resume in {}: it holds no checkpoint, and its files are not those of a finished run; \
+                 choose another --out, or leave out --resume and pass --force to begin",
                 path.display()
-            )));
+            ))),
+            Ok(Some(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if path.exists() {
+            nothing_to_resume()?;
         }
-        Self::locked(path, Vec::new())
+        let folder = Self::locked(path)?;
+        nothing_to_resume()?;
+        Ok(folder)
     }
 
-    fn locked(path: &Path, made: Vec<PathBuf>) -> Result<Self, Failure> {
+    /// What the folder holds.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn found(&self) -> Result<Found, Failure> {
+        Self::found_in(&self.path).map(|found| found.unwrap_or(Found::Nothing))
+    }
+
+    /// `None` for files that nobody knows.
+    fn found_in(path: &Path) -> Result<Option<Found>, Failure> {
+        let entries = entries(path)?;
+        if entries.iter().any(|name| name == CHECKPOINT) {
+            return Ok(Some(Found::Unfinished));
+        }
+        if let Some(run) = Record::read(path).run {
+            return Ok(Some(Found::Finished(run)));
+        }
+        Ok((!entries.iter().any(|name| is_result(name))).then_some(Found::Nothing))
+    }
+
+    fn locked(path: &Path) -> Result<Self, Failure> {
+        let made: Vec<PathBuf> =
+            path.ancestors().take_while(|p| !p.exists()).map(Path::to_path_buf).collect();
         let lock = lock(path)?;
-        let folder = Self { path: path.to_path_buf(), made, waiting: None, _lock: lock };
+        let files = Mutex::new(Files { earlier: Record::read(path), own: Record::default() });
+        let folder = Self { path: path.to_path_buf(), made, waiting: None, files, _lock: lock };
         remove_abandoned(path)?;
         Ok(folder)
     }
@@ -125,12 +189,27 @@ impl OutputFolder {
     ) -> Result<(), Failure> {
         assert_eq!(Path::new(name).file_name(), Some(OsStr::new(name)), "a plain file name");
         let path = self.path.join(name);
+        let mut digest = String::new();
+        let prepared = atomic::prepare(&path, |w| {
+            let mut digesting = Digesting::new(w);
+            fill(&mut digesting)?;
+            digest = digesting.digest();
+            Ok(())
+        });
         if let Some(waiting) = &self.waiting {
-            let file = atomic::prepare(&path, fill).map_err(|e| Failure::io("write", &path, &e))?;
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).push((file, name.to_owned()));
+            // Closed: there may be more files than can be open.
+            let file = prepared.map_err(|e| Failure::io("write", &path, &e))?.into_temp_path();
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push((file, name.to_owned(), digest));
             return Ok(());
         }
-        atomic::write(&path, fill).map_err(|e| {
+        let placed = prepared.and_then(|file| {
+            if name != CHECKPOINT {
+                self.claim(name, digest)?;
+            }
+            atomic::place(file.into_temp_path(), &path)
+        });
+        placed.map_err(|e| {
             let failure = Failure::io("write", &path, &e);
             match self.path.join(CHECKPOINT).exists() {
                 true => Failure::run(format!(
@@ -140,6 +219,49 @@ impl OutputFolder {
             }
         })?;
         self.remove(&partial(name))
+    }
+
+    /// Records that the file `name` is this run's; before the first of them, those of an earlier run go.
+    fn claim(&self, name: &str, digest: String) -> io::Result<()> {
+        let mut files = self.files();
+        record::add(&self.path, name, &digest)?;
+        let first = files.own.files.is_empty();
+        files.own.files.retain(|(own, _)| own != name);
+        files.own.files.push((name.to_owned(), digest));
+        if first {
+            mem::take(&mut files.earlier).remove_files(&self.path, |other| other == name);
+            files.own.command = provenance::command();
+            files.own.write(&self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Says that the run is finished and what was run; nothing when it has written no result. From now on
+    /// [`resume`](Self::resume) finds it [finished](Found::Finished).
+    ///
+    /// # Errors
+    /// One sentence naming the file.
+    ///
+    /// # Panics
+    /// When `run` is not one line.
+    pub fn conclude(&self, run: &str) -> Result<(), Failure> {
+        assert!(!run.contains(['\n', '\r']), "one line");
+        let mut files = self.files();
+        if files.own.files.is_empty() {
+            return Ok(());
+        }
+        files.own.run = Some(run.to_owned());
+        files.own.files.retain(|(name, _)| self.path.join(name).exists());
+        self.note(&files.own)
+    }
+
+    fn note(&self, record: &Record) -> Result<(), Failure> {
+        let path = self.path.join(record::RECORD);
+        record.write(&self.path).map_err(|e| Failure::io("write", &path, &e))
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what a run that ended early has of the file `name`: `loss.csv` becomes `loss.partial.csv`.
@@ -173,7 +295,7 @@ impl OutputFolder {
     /// One sentence naming the file.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.path.join(name);
-        fs::read(&path).map_err(|e| Failure::io("read", &path, &e))
+        read_regular(&path, LARGEST).map_err(|e| Failure::io("read", &path, &e))
     }
 
     /// Removes the file `name`, if it is there.
@@ -217,6 +339,11 @@ fn named(path: &Path) -> Result<(), Failure> {
     if path.as_os_str().is_empty() {
         return Err(Failure::usage("--out is empty; name a folder"));
     }
+    if let Err(e) = path.metadata()
+        && !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    {
+        return Err(Failure::io("use the folder", path, &e));
+    }
     if path.exists() && !path.is_dir() {
         return Err(Failure::run(format!(
             "{} is a file, not a folder; choose another --out",
@@ -224,48 +351,6 @@ fn named(path: &Path) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// Makes the folder if need be and locks it.
-fn lock(folder: &Path) -> Result<File, Failure> {
-    let path = folder.join(LOCK);
-    loop {
-        fs::create_dir_all(folder).map_err(|e| Failure::io("create the folder", folder, &e))?;
-        let opened = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            // The run that had made the folder has just left it.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && !folder.exists() => continue,
-            Err(e) => return Err(Failure::io("write", &path, &e)),
-        };
-        match file.try_lock() {
-            Ok(()) if is_at(&file, &path) => return Ok(file),
-            // The run that held the lock has removed the file since it was opened.
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Failure::run(format!(
-                    "another run is writing to {}; wait until it ends or choose another --out",
-                    folder.display()
-                )));
-            }
-            Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, &e)),
-        }
-    }
-}
-
-/// Whether the open `file` is the one that has the name `path`.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let open = file.metadata().map(identity);
-    matches!((open, fs::metadata(path).map(identity)), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Other systems never remove the lock.
-#[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
-    true
 }
 
 fn refuse_results(folder: &Path, force: bool) -> Result<(), Failure> {
@@ -279,7 +364,7 @@ fn refuse_results(folder: &Path, force: bool) -> Result<(), Failure> {
             "{folder} holds an unfinished run; go on with it by --resume, choose another --out, or pass --force to begin again"
         )));
     }
-    if entries.iter().any(|name| name != LOCK && !is_temporary(name)) {
+    if entries.iter().any(|name| is_result(name)) {
         return Err(Failure::run(format!(
             "{folder} already holds results; choose another --out or pass --force to overwrite"
         )));
@@ -296,10 +381,28 @@ fn remove_abandoned(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn entries(folder: &Path) -> Result<Vec<std::ffi::OsString>, Failure> {
+fn entries(folder: &Path) -> Result<Vec<OsString>, Failure> {
     fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
         .map_err(|e| Failure::io("read the folder", folder, &e))
+}
+
+/// Names that systems and their tools leave in any folder.
+const LITTER: [&str; 8] = [
+    "$RECYCLE.BIN",
+    "@eaDir",
+    "Icon\r",
+    "System Volume Information",
+    "Thumbs.db",
+    "desktop.ini",
+    "ehthumbs.db",
+    "lost+found",
+];
+
+/// Whether something of this name counts as a result: hidden files and what systems leave everywhere do not.
+fn is_result(name: &OsStr) -> bool {
+    let litter = |known: &&str| name.eq_ignore_ascii_case(known);
+    !name.as_encoded_bytes().starts_with(b".") && !LITTER.iter().any(|known| litter(&known))
 }
 
 fn is_temporary(name: &OsStr) -> bool {
@@ -307,184 +410,5 @@ fn is_temporary(name: &OsStr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
-    use super::*;
-
-    const CHILD_FOLDER: &str = "MYOPIA_TEST_LOCKED_FOLDER";
-
-    fn refusal(path: &Path, force: bool) -> String {
-        let failure = OutputFolder::create(path, force).unwrap_err();
-        failure.to_string().replace(&path.display().to_string(), "OUT")
-    }
-
-    #[test]
-    fn a_new_folder_is_made_with_its_parents_and_written_to() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("a/b");
-        let out = OutputFolder::create(&path, false).unwrap();
-        out.write("loss.csv", |w| w.write_all(b"loss\n")).unwrap();
-        assert_eq!(out.path(), path);
-        assert_eq!(fs::read(path.join("loss.csv")).unwrap(), b"loss\n");
-    }
-
-    #[test]
-    fn earlier_results_are_refused_and_left_alone() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("loss.csv"), "old").unwrap();
-        assert_eq!(
-            refusal(root.path(), false),
-            "OUT already holds results; choose another --out or pass --force to overwrite"
-        );
-        assert_eq!(entries(root.path()).unwrap(), ["loss.csv"]);
-    }
-
-    #[test]
-    fn force_replaces_only_what_is_written_and_only_when_complete() {
-        let root = tempfile::tempdir().unwrap();
-        let read = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
-        fs::write(root.path().join("loss.csv"), "old").unwrap();
-        fs::write(root.path().join("notes.txt"), "mine").unwrap();
-        let out = OutputFolder::create(root.path(), true).unwrap();
-        let failure = out.write("loss.csv", |w| {
-            w.write_all(b"half")?;
-            Err(io::ErrorKind::StorageFull.into())
-        });
-        let sentence = failure.unwrap_err().to_string();
-        assert!(sentence.contains("loss.csv"), "{sentence}");
-        assert!(sentence.contains("free some space"), "{sentence}");
-        assert_eq!(read("loss.csv"), "old");
-        out.write("loss.csv", |w| {
-            w.write_all(b"new")?;
-            assert_eq!(read("loss.csv"), "old", "replaced too early");
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!((read("loss.csv"), read("notes.txt")), ("new".into(), "mine".into()));
-    }
-
-    #[test]
-    fn results_take_their_names_at_once_or_not_at_all() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("results");
-        let read = |name: &str| fs::read_to_string(path.join(name)).ok();
-        let write = |text: &str| {
-            let out = OutputFolder::create_at_once(&path, true).unwrap();
-            out.write("loss.csv", |w| w.write_all(text.as_bytes())).unwrap();
-            out.write("run.json", |w| w.write_all(text.as_bytes())).unwrap();
-            out
-        };
-        drop(write("lost"));
-        assert!(!path.exists(), "nothing was written, so the folder goes again");
-        write("old").finish().unwrap();
-        let out = write("new");
-        assert_eq!((read("loss.csv"), read("run.json")), (Some("old".into()), Some("old".into())));
-        drop(out);
-        assert_eq!((read("loss.csv"), read("run.json")), (Some("old".into()), Some("old".into())));
-        write("new").finish().unwrap();
-        assert_eq!((read("loss.csv"), read("run.json")), (Some("new".into()), Some("new".into())));
-        assert_eq!(entries(&path).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_second_run_is_refused_until_the_first_is_done() {
-        let root = tempfile::tempdir().unwrap();
-        let first = OutputFolder::create(root.path(), false).unwrap();
-        for force in [false, true] {
-            assert_eq!(
-                refusal(root.path(), force),
-                "another run is writing to OUT; wait until it ends or choose another --out"
-            );
-        }
-        drop(first);
-        OutputFolder::create(root.path(), false).unwrap();
-    }
-
-    #[test]
-    #[ignore = "started by a_killed_run_leaves_no_lock_and_no_litter, which kills it"]
-    fn hold_the_folder_until_killed() {
-        let Some(folder) = std::env::var_os(CHILD_FOLDER) else {
-            return;
-        };
-        let out = OutputFolder::create(Path::new(&folder), false).unwrap();
-        out.write("never", |w| {
-            w.write_all(b"half")?;
-            println!("locked");
-            // Ends by itself, should the parent be gone.
-            std::thread::sleep(std::time::Duration::from_secs(30));
-            Err(io::ErrorKind::TimedOut.into())
-        })
-        .unwrap_err();
-    }
-
-    #[test]
-    fn a_killed_run_leaves_no_lock_and_no_litter() {
-        let root = tempfile::tempdir().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture"])
-            .arg("output::folder::tests::hold_the_folder_until_killed")
-            .env(CHILD_FOLDER, root.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let locked = output.lines().any(|line| line.unwrap().contains("locked"));
-        let while_it_runs = OutputFolder::create(root.path(), false);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(locked, "the child did not get the lock");
-        let sentence = while_it_runs.unwrap_err().to_string();
-        assert!(sentence.starts_with("another run"), "{sentence}");
-        assert!(entries(root.path()).unwrap().iter().any(|n| is_temporary(n)));
-        OutputFolder::create(root.path(), false).unwrap();
-        assert!(entries(root.path()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_place_that_cannot_be_a_folder_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("file");
-        fs::write(&file, "x").unwrap();
-        assert_eq!(refusal(&file, true), "OUT is a file, not a folder; choose another --out");
-        assert_eq!(
-            refusal(&file.join("below"), false),
-            "could not create the folder OUT: a part of the path is a file, not a folder; name another place"
-        );
-        assert_eq!(
-            OutputFolder::create(Path::new(""), false).unwrap_err(),
-            Failure::usage("--out is empty; name a folder")
-        );
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_folder_without_permission_is_named() {
-        use std::os::unix::fs::PermissionsExt;
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("closed");
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).unwrap();
-        match OutputFolder::create(&path, false) {
-            Err(failure) => {
-                let sentence = failure.to_string();
-                assert!(sentence.contains("permission denied"), "{sentence}");
-                assert!(sentence.contains("closed"), "{sentence}");
-            }
-            // The system lets its administrator write anywhere.
-            Ok(_) => writeln!(io::stderr(), "skipped: permissions do not bind this user").unwrap(),
-        }
-    }
-
-    #[test]
-    fn a_folder_in_the_place_of_a_result_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("loss.csv")).unwrap();
-        let out = OutputFolder::create(root.path(), true).unwrap();
-        let failure = out.write("loss.csv", |w| w.write_all(b"new")).unwrap_err();
-        let sentence = failure.to_string();
-        assert!(sentence.contains("loss.csv"), "{sentence}");
-        assert!(sentence.contains("in the way"), "{sentence}");
-    }
-}
+#[path = "folder_tests.rs"]
+mod tests;

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::Table;
 use crate::failure::Failure;
+use crate::input::read_regular;
 use crate::output::folder::CHECKPOINT;
+use crate::output::record::{Record, sha256};
+use crate::shown;
 
 /// The files of an output folder, each list by name.
 #[derive(Debug, Default)]
@@ -23,6 +25,10 @@ pub struct Contents {
     pub digests: Vec<(String, String)>,
     /// Whether the run that wrote them has not ended.
     pub unfinished: bool,
+    /// The command line that makes them again, as the run that wrote them says.
+    pub command: Option<String>,
+    /// What was left out and why, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// A figure.
@@ -78,69 +84,52 @@ const RESULTS: [&str; 12] = [
     "verify",
 ];
 
+/// The most bytes of a file that a page takes in.
+const LARGEST: u64 = 1 << 30;
+
 impl Contents {
-    /// What lies in `folder`.
+    /// What lies in `folder`. Files that no command wrote and that cannot be shown are left out with a remark, and so are links
+    /// that lead out of the folder.
     ///
     /// # Errors
-    /// When it cannot be read, holds no results, or holds a table or a JSON file that is damaged.
+    /// When it cannot be read, holds no results, or holds a result that is damaged.
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        let entries =
-            fs::read_dir(folder).map_err(|e| Failure::io("read the folder", folder, &e))?;
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| Failure::io("read the folder", folder, &e))?;
-            names.extend(entry.file_name().into_string().ok());
-        }
-        names.sort();
-        let mut contents =
-            Self { unfinished: names.iter().any(|n| n == CHECKPOINT), ..Self::default() };
-        for name in &names {
-            let path = folder.join(name);
-            let read = || fs::read(&path).map_err(|e| Failure::io("read", &path, &e));
-            let damaged = |what: &str, why: &dyn std::fmt::Display| {
-                Failure::run(format!(
-                    "{} is not {what}: {why}; run the command again",
-                    path.display()
-                ))
-            };
+        let files = Files::of(folder)?;
+        let record = Record::read(folder);
+        let mut contents = Self {
+            unfinished: files.names.iter().any(|n| n == CHECKPOINT),
+            command: record.command.clone(),
+            ..Self::default()
+        };
+        for name in &files.names {
             let Some((stem, ending)) = name.rsplit_once('.') else { continue };
-            if stem.is_empty()
-                || !path.is_file()
-                || !["csv", "json", "svg", "png"].contains(&ending)
-            {
+            if stem.is_empty() || !["csv", "json", "svg", "png"].contains(&ending) {
                 continue;
             }
+            let own = record.has(name) || is_result(stem);
+            let bytes = match files.read(name) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(left_out) => {
+                    contents.remarks.push(left_out);
+                    continue;
+                }
+            };
             contents.unfinished |= stem.ends_with(".partial");
-            let bytes = read()?;
-            contents.digests.push((name.clone(), sha256(&bytes)));
-            match ending {
-                "csv" => {
-                    let table = Table::read(&bytes).map_err(|e| damaged("a table", &e))?;
-                    contents.tables.push((name.clone(), table, bytes));
+            let taken = contents.take(&files, name, bytes);
+            if let Err((what, why)) = taken {
+                let path = folder.join(name);
+                let path = path.display();
+                if own {
+                    return Err(Failure::run(format!(
+                        "{path} is not {what}: {why}; run the command again"
+                    )));
                 }
-                "json" => {
-                    let value = serde_json::from_slice(&bytes);
-                    let mut fields = match value.map_err(|e| damaged("JSON", &e))? {
-                        Value::Object(fields) => fields,
-                        // One entry a run or a horizon: what they say is in the tables.
-                        Value::Array(_) => continue,
-                        other => return Err(damaged("a report", &other)),
-                    };
-                    if let Some(Value::Object(nested)) = fields.remove("settings") {
-                        fields.extend(nested);
-                    }
-                    contents.settings.push(Settings { name: name.clone(), fields });
-                }
-                "svg" => {
-                    let svg = String::from_utf8(bytes).map_err(|e| damaged("an SVG", &e))?;
-                    let png = fs::read(folder.join(format!("{stem}.png"))).ok();
-                    contents.figures.push(Figure { name: stem.to_owned(), svg, png });
-                }
-                _ => {}
+                contents.remarks.push(format!("{path} is left out: it is not {what} ({why})"));
             }
         }
-        let stem = |name: &String| name.split('.').next().is_some_and(|s| RESULTS.contains(&s));
-        if !names.iter().any(stem) {
+        let stem = |name: &String| is_result(name.split('.').next().unwrap_or_default());
+        if !files.names.iter().any(stem) {
             let (holds, advice) = match contents.unfinished {
                 true => ("an unfinished run without results yet", "go on with it by --resume"),
                 false => {
@@ -153,6 +142,47 @@ impl Contents {
         Ok(contents)
     }
 
+    /// Takes in the file `name`; what it should be and why it is not that, when it is not.
+    fn take(
+        &mut self,
+        files: &Files,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), (&'static str, String)> {
+        let digest = (name.to_owned(), sha256(&bytes));
+        match name.rsplit_once('.') {
+            Some((_, "csv")) => {
+                let table = Table::read(&bytes).map_err(|e| ("a table", e.to_string()))?;
+                self.tables.push((name.to_owned(), table, bytes));
+            }
+            Some((_, "json")) => {
+                let value = serde_json::from_slice(&bytes).map_err(|e| ("JSON", e.to_string()))?;
+                match value {
+                    Value::Object(mut fields) => {
+                        if let Some(Value::Object(nested)) = fields.remove("settings") {
+                            fields.extend(nested);
+                        }
+                        self.settings.push(Settings { name: name.to_owned(), fields });
+                    }
+                    // One entry a run or a horizon: what they say is in the tables.
+                    Value::Array(_) => {}
+                    other => return Err(("a report", shown::name(&other.to_string()))),
+                }
+            }
+            Some((stem, "svg")) => {
+                let svg = String::from_utf8(bytes).map_err(|e| ("an SVG", e.to_string()))?;
+                if !svg.contains("<svg") {
+                    return Err(("an SVG", "it has no drawing in it".to_owned()));
+                }
+                let png = files.read(&format!("{stem}.png")).ok().flatten();
+                self.figures.push(Figure { name: stem.to_owned(), svg, png });
+            }
+            _ => {}
+        }
+        self.digests.push(digest);
+        Ok(())
+    }
+
     /// The table of this name, finished or not.
     pub fn table(&self, stem: &str) -> Option<&Table> {
         let names = [format!("{stem}.csv"), format!("{stem}.partial.csv")];
@@ -160,6 +190,47 @@ impl Contents {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Whether a file of this name without its ending is a result of some command.
+fn is_result(stem: &str) -> bool {
+    RESULTS.contains(&stem.trim_end_matches(".partial"))
+}
+
+/// The files of a folder.
+struct Files<'a> {
+    folder: &'a Path,
+    names: Vec<String>,
+}
+
+impl<'a> Files<'a> {
+    fn of(folder: &'a Path) -> Result<Self, Failure> {
+        let failed = |e| Failure::io("read the folder", folder, &e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(Self { folder, names })
+    }
+
+    /// The bytes of the file `name`; nothing when there is no such regular file, and why it is left out when it is not taken in.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        let path = self.folder.join(name);
+        let Ok(found) = fs::symlink_metadata(&path) else { return Ok(None) };
+        let left_out = |why: &str| format!("{} is left out: {why}", path.display());
+        if found.is_symlink() {
+            let inside = self
+                .folder
+                .canonicalize()
+                .and_then(|folder| path.canonicalize().map(|path| path.starts_with(folder)));
+            match inside {
+                Ok(true) => {}
+                Ok(false) => return Err(left_out("it is a link that leads out of the folder")),
+                Err(_) => return Err(left_out("it is a link to what does not exist")),
+            }
+        }
+        if !path.is_file() {
+            return Ok(None);
+        }
+        read_regular(&path, LARGEST).map(Some).map_err(|e| left_out(&e.to_string()))
+    }
 }

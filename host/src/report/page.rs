@@ -4,8 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Contents, Table, reading};
+use crate::shown;
 
 /// Rows of a table that the page shows; the file it carries has them all.
 const SHOWN: usize = 24;
@@ -13,7 +15,7 @@ const SHOWN: usize = 24;
 const STYLE: &str = "
 body { font: 16px/1.5 'DejaVu Sans', 'Segoe UI', Helvetica, Arial, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.4rem; border-bottom: 1px solid #ccc; } h3 { font-size: 1rem; }
-figure { margin: 1.5rem 0; } figure svg { max-width: 100%; height: auto; } figcaption, .small { font-size: .85rem; color: #555; }
+figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; } figcaption, .small { font-size: .85rem; color: #555; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; } th, td { padding: .15rem .6rem; text-align: right; white-space: nowrap; }
 th { border-bottom: 1px solid #888; } td:first-child, th:first-child { text-align: left; } tr:nth-child(even) td { background: #f6f6f6; }
 code, pre { font: .85rem/1.45 'DejaVu Sans Mono', Consolas, monospace; } pre { background: #f6f6f6; padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -28,6 +30,7 @@ pub fn page(title: &str, contents: &Contents, commands: &[String]) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
                 meta name="generator" content={ "myopia " (env!("CARGO_PKG_VERSION")) };
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
@@ -57,7 +60,7 @@ pub fn page(title: &str, contents: &Contents, commands: &[String]) -> String {
                 @for settings in &contents.settings {
                     h3 { (settings.name) }
                     table { @for (name, value) in &settings.fields {
-                        @if let Some(text) = plain(value) { tr { td { (name.replace('_', " ")) } td { (text) } } }
+                        @if let Some(text) = plain(value) { tr { td { (shown::name(&name.replace('_', " "))) } td { (text) } } }
                     } }
                 }
                 h2 { "Digests" }
@@ -88,7 +91,7 @@ fn figure_of(contents: &Contents, figure: &super::folder::Figure) -> Markup {
     let table = table.reduce(|a, b| if b.0.len() > a.0.len() { b } else { a });
     html! {
         figure {
-            (PreEscaped(drawing(&figure.svg)))
+            img alt=(name) src=(data("image/svg+xml", drawing(&figure.svg).as_bytes()));
             figcaption {
                 (name) " · "
                 (link("SVG", &format!("{name}.svg"), "image/svg+xml", figure.svg.as_bytes()))
@@ -116,9 +119,21 @@ fn drawing(svg: &str) -> String {
     }
 }
 
+/// What a browser may do with the page: show the images in it and apply its own style, nothing else. A figure that was tampered
+/// with cannot run anything, as an image it could not anyway.
+fn policy() -> String {
+    let style = STANDARD.encode(Sha256::digest(STYLE));
+    format!(
+        "default-src 'none'; img-src data:; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+    )
+}
+
+fn data(kind: &str, bytes: &[u8]) -> String {
+    format!("data:{kind};base64,{}", STANDARD.encode(bytes))
+}
+
 fn link(text: &str, name: &str, kind: &str, bytes: &[u8]) -> Markup {
-    let data = format!("data:{kind};base64,{}", STANDARD.encode(bytes));
-    html! { a href=(data) download=(name) { (text) } }
+    html! { a href=(data(kind, bytes)) download=(name) { (text) } }
 }
 
 fn table_of(name: &str, table: &Table, bytes: &[u8]) -> Markup {
@@ -127,7 +142,7 @@ fn table_of(name: &str, table: &Table, bytes: &[u8]) -> Markup {
         h3 { (name) " " span class="small" { (link("CSV", name, "text/csv", bytes)) } }
         div class="wide" {
             table {
-                tr { @for column in &table.header { th { (column.replace('_', " ")) } } }
+                tr { @for column in &table.header { th { (shown::name(&column.replace('_', " "))) } } }
                 @for row in table.rows.iter().take(SHOWN) {
                     tr { @for cell in row { td { (shortened(cell)) } } }
                 }
@@ -137,11 +152,11 @@ fn table_of(name: &str, table: &Table, bytes: &[u8]) -> Markup {
     }
 }
 
-/// A number to five digits; any other cell as it is.
+/// A number to four digits; any other cell as it is, unless it is long.
 fn shortened(cell: &str) -> String {
     match cell.parse::<f64>() {
         Ok(number) if cell.contains(['.', 'e']) => reading::brief(number),
-        _ => cell.to_owned(),
+        _ => shown::name(cell),
     }
 }
 
@@ -150,7 +165,7 @@ fn plain(value: &Value) -> Option<String> {
     match value {
         Value::Object(_) => None,
         Value::Null => Some("by default".to_owned()),
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(shown::name(text)),
         Value::Array(values) if values.iter().any(|v| v.is_object() || v.is_array()) => None,
         Value::Array(values) => {
             Some(values.iter().filter_map(plain).collect::<Vec<_>>().join(", "))

@@ -1,16 +1,88 @@
 //! Shards of a surface joined into the whole.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cell::Row;
-use super::report::{About, SHARD_REPORT, SHARD_TABLE, ShardReport, sha256};
+use super::check;
+use super::report::{About, SHARD_REPORT, SHARD_TABLE, ShardReport};
 use super::shard::Shard;
 use crate::checkpoint::Experiment;
 use crate::failure::Failure;
+use crate::input::read_regular;
+use crate::memory;
 use crate::output::folder::CHECKPOINT;
+use crate::output::record::sha256;
 
-/// A shard as it lies in a folder.
+/// The most bytes of a shard's report and of its table.
+const LARGEST: [u64; 2] = [1 << 26, 1 << 34];
+
+/// The most memory that a row takes while shards are joined, for each byte of its line.
+const EXPANSION: u128 = 8;
+
+/// Why shards do not make a surface.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// The folder holds an unfinished run.
+    #[error("{} holds an unfinished run", .0.display())]
+    Unfinished(PathBuf),
+    /// The folder holds no shard.
+    #[error("{} holds no shard", .0.display())]
+    NoShard(PathBuf),
+    /// A file is not what was written, or cannot have been written by this program.
+    #[error("{} is damaged: {reason}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another version made it.
+    #[error("{} was made by myopia {version}, and this is {}", .path.display(), VERSION)]
+    Version {
+        /// The folder.
+        path: PathBuf,
+        /// What made it.
+        version: String,
+    },
+    /// There are no shards at all.
+    #[error("there is nothing to merge")]
+    Nothing,
+    /// Two shards are of different surfaces.
+    #[error("{one} and {other} are shards of different surfaces: {difference}")]
+    Different {
+        /// A shard.
+        one: String,
+        /// Another.
+        other: String,
+        /// The first setting that differs.
+        difference: String,
+    },
+    /// Two shards hold the same cells.
+    #[error("{one} and {other} hold the same cells")]
+    Twice {
+        /// A shard.
+        one: String,
+        /// Another.
+        other: String,
+    },
+    /// Some cells are in no shard.
+    #[error("{missing} of {cells} cells are in none of the shards {shards}")]
+    Missing {
+        /// So many.
+        missing: usize,
+        /// Of so many.
+        cells: u32,
+        /// The shards there are.
+        shards: String,
+    },
+    /// The system does not give what is needed.
+    #[error("{0}")]
+    System(Failure),
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A shard as it lies in a folder, checked.
 #[derive(Debug)]
 pub struct Piece {
     path: PathBuf,
@@ -23,28 +95,55 @@ impl Piece {
     /// The shard in the folder at `path`.
     ///
     /// # Errors
-    /// One sentence when there is none, when it is unfinished, or when it is not what was written.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
-        let folder = path.display();
-        let report = path.join(SHARD_REPORT);
-        if !report.exists() {
-            return Err(Failure::run(if path.join(CHECKPOINT).exists() {
-                format!(
-                    "{folder} holds an unfinished run; finish it with --resume before it is merged"
-                )
-            } else {
-                format!("{folder} holds no shard; name folders that `myopia surface --shard` wrote")
-            }));
+    /// When there is none, when it is unfinished, or when it is not what was written.
+    pub fn read(path: &Path) -> Result<Self, MergeError> {
+        if !path.join(SHARD_REPORT).exists() {
+            return Err(match path.join(CHECKPOINT).exists() {
+                true => MergeError::Unfinished(path.to_path_buf()),
+                false => MergeError::NoShard(path.to_path_buf()),
+            });
         }
-        let bytes = |path: &Path| fs::read(path).map_err(|e| Failure::io("read", path, &e));
-        let damaged = |name: &str| {
-            Failure::run(format!("{} is damaged; run that shard again", path.join(name).display()))
+        let bytes = |name: &str, most: u64| {
+            let path = path.join(name);
+            read_regular(&path, most)
+                .map_err(|e| MergeError::System(Failure::io("read", &path, &e)))
         };
-        let ShardReport { about, shard, sha256: checksum } =
-            serde_json::from_slice(&bytes(&report)?).map_err(|_| damaged(SHARD_REPORT))?;
-        let table = bytes(&path.join(SHARD_TABLE))?;
-        let rows = Row::read(&table).ok().filter(|_| sha256(&table) == checksum);
-        let rows = rows.ok_or_else(|| damaged(SHARD_TABLE))?;
+        let [most_report, most_table] = LARGEST;
+        let report = bytes(SHARD_REPORT, most_report)?;
+        let table = bytes(SHARD_TABLE, most_table)?;
+        Self::parse(path, &report, &table)
+    }
+
+    /// The shard whose two files hold these bytes; `path` is where they lie.
+    ///
+    /// # Errors
+    /// When they are not what was written.
+    pub fn parse(path: &Path, report: &[u8], table: &[u8]) -> Result<Self, MergeError> {
+        let damaged =
+            |name: &str, reason: String| MergeError::Damaged { path: path.join(name), reason };
+        let report: ShardReport = serde_json::from_slice(report)
+            .map_err(|e| damaged(SHARD_REPORT, format!("it is not the report of a shard ({e})")))?;
+        if !report.is_sealed() {
+            return Err(damaged(
+                SHARD_REPORT,
+                "its checksum is not that of what it says".to_owned(),
+            ));
+        }
+        let ShardReport { about, shard, sha256: checksum, .. } = report;
+        if about.version != VERSION {
+            return Err(MergeError::Version { path: path.to_path_buf(), version: about.version });
+        }
+        if sha256(table) != checksum {
+            let reason = "its SHA-256 is not that in the report".to_owned();
+            return Err(damaged(SHARD_TABLE, reason));
+        }
+        let schedules = check::about(&about).map_err(|reason| damaged(SHARD_REPORT, reason))?;
+        let needed = EXPANSION * table.len() as u128;
+        memory::afford(&path.join(SHARD_TABLE).display().to_string(), needed, "free some memory")
+            .map_err(MergeError::System)?;
+        let rows = Row::read(table).map_err(|e| damaged(SHARD_TABLE, e.to_string()))?;
+        check::rows(&about, shard, &schedules, &rows)
+            .map_err(|reason| damaged(SHARD_TABLE, reason))?;
         Ok(Self { path: path.to_path_buf(), shard, about, rows })
     }
 
@@ -56,14 +155,11 @@ impl Piece {
 /// The whole surface: what it is of, and its rows in order.
 ///
 /// # Errors
-/// One sentence when the pieces are of different surfaces, when two hold the same cell, and when a cell is in none.
-pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), Failure> {
-    let Some(first) = pieces.first() else {
-        return Err(Failure::usage("there is nothing to merge; name the folders of all shards"));
-    };
+/// When the pieces are of different surfaces, when two hold the same cell, and when a cell is in none.
+pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
+    let first = pieces.first().ok_or(MergeError::Nothing)?;
     let experiment = |Piece { about, .. }: &Piece| {
         Experiment::new("surface", &about.settings)
-            .with("version", &about.version)
             .with("seed", about.seed)
             .with("data_digest", &about.data_digest)
     };
@@ -71,33 +167,27 @@ pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), Failure> {
     let about = first.about.clone();
     for piece in &pieces {
         if let Some(difference) = experiment(first).difference(&experiment(piece), places) {
-            return Err(Failure::run(format!(
-                "{} and {} are shards of different surfaces: {difference}; leave one of them out",
-                first.told(),
-                piece.told()
-            )));
+            return Err(MergeError::Different {
+                one: first.told(),
+                other: piece.told(),
+                difference,
+            });
         }
     }
+    // Checked when they were read: every piece speaks of as many cells as its settings make, and these are the same.
     let mut holders: Vec<Option<&Piece>> = vec![None; about.cells as usize];
     for piece in &pieces {
         for cell in (0..about.cells).filter(|&cell| piece.shard.holds(cell)) {
             if let Some(other) = holders[cell as usize].replace(piece) {
-                return Err(Failure::run(format!(
-                    "{} and {} hold the same cells; leave one of them out",
-                    other.told(),
-                    piece.told()
-                )));
+                return Err(MergeError::Twice { one: other.told(), other: piece.told() });
             }
         }
     }
     let missing = holders.iter().filter(|holder| holder.is_none()).count();
     if missing > 0 {
         let shards: Vec<String> = pieces.iter().map(|piece| piece.shard.to_string()).collect();
-        return Err(Failure::run(format!(
-            "{missing} of {} cells are in none of the shards {}; name the folders of all shards",
-            about.cells,
-            shards.join(", ")
-        )));
+        let shards = shards.join(", ");
+        return Err(MergeError::Missing { missing, cells: about.cells, shards });
     }
     let mut rows: Vec<Row> = pieces.into_iter().flat_map(|piece| piece.rows).collect();
     rows.sort_by_key(|row| (row.cell, row.horizon));

@@ -4,6 +4,7 @@
 //! horizon; it is judged at each.
 
 mod cell;
+mod check;
 mod merge;
 mod picture;
 mod plane;
@@ -11,7 +12,7 @@ mod report;
 mod shard;
 
 pub use cell::{Row, train};
-pub use merge::{Piece, merge};
+pub use merge::{MergeError, Piece, merge};
 pub use picture::panel;
 pub use plane::{Grid, Plane, Points, Span};
 pub use report::{About, Found, Report, ShardReport, write, write_shard};

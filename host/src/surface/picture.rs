@@ -1,15 +1,22 @@
 //! Surfaces as pictures.
 
+use std::collections::BTreeMap;
+
 use super::cell::Row;
 use super::report::About;
 use crate::figure::{Axis, Field, Figure, Surface};
 
-/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command line; `loss` is its label. Trajectories
-/// can be drawn on it. Rows that do not fill a grid are scattered points.
+/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command line; `loss` is its label.
+/// Trajectories can be drawn on it. Rows that do not fill a grid are scattered points.
 pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.horizon == horizon).collect();
+    panel_of(&rows, axes, horizon, loss)
+}
+
+/// The same of rows that are all of one horizon.
+fn panel_of(rows: &[&Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
     let samples: Vec<(f64, f64, Option<f64>)> = rows
         .iter()
-        .filter(|row| row.horizon == horizon)
         .map(|row| (coordinate(row, &axes[0]), coordinate(row, &axes[1]), row.loss))
         .collect();
     let [x, y] = axes.each_ref().map(|name| Axis::log(label(name)));
@@ -29,26 +36,51 @@ pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surf
 /// far would only take the colours away from those that did not.
 const BLOWN_UP: f64 = 10.0;
 
-/// The pictures of a surface and their names: each horizon, and all of them.
-pub fn figures(about: &About, rows: &[Row], partial: bool) -> Vec<(String, Figure)> {
+/// The most panels of the picture of all horizons; of more horizons it shows so many, spread evenly.
+const TOGETHER: usize = 12;
+
+/// The pictures of a surface and their names, one made after the other: each horizon, and all of them.
+pub(super) fn figures<'a>(
+    about: &'a About,
+    rows: &'a BTreeMap<u32, Vec<&'a Row>>,
+    partial: bool,
+) -> impl Iterator<Item = (String, Figure)> + 'a {
     let note = if partial { ", unfinished" } else { "" };
-    let panel = |horizon: u32| panel(rows, &about.axes, horizon, &about.loss);
-    let capital = about.loss[..1].to_uppercase() + &about.loss[1..];
-    let mut figures: Vec<_> = about
-        .horizons
-        .iter()
-        .map(|&horizon| {
-            let title = format!("{capital} after T steps{note}");
-            (format!("surface-{horizon}"), Figure::new(title).panel(panel(horizon)))
-        })
-        .collect();
-    if about.horizons.len() > 1 {
-        let title = format!("{capital} after T steps: what each horizon prefers{note}");
-        let all = Figure::new(title).columns(2);
-        let all = about.horizons.iter().fold(all, |all, &horizon| all.panel(panel(horizon)));
-        figures.push(("surface".to_owned(), all));
+    let capital = capitalised(&about.loss);
+    let panel = |horizon: u32| {
+        let rows = rows.get(&horizon).map_or(&[][..], Vec::as_slice);
+        panel_of(rows, &about.axes, horizon, &about.loss)
+    };
+    let title = format!("{capital} after T steps{note}");
+    let each = about.horizons.iter().map(move |&horizon| {
+        (format!("surface-{horizon}"), Figure::new(&*title).panel(panel(horizon)))
+    });
+    let all = (about.horizons.len() > 1).then_some(()).into_iter().map(move |()| {
+        let (count, shown) = (about.horizons.len(), spread(&about.horizons, TOGETHER));
+        let some = match count > shown.len() {
+            true => format!(" ({} of {count} horizons)", shown.len()),
+            false => String::new(),
+        };
+        let title = format!("{capital} after T steps: what each horizon prefers{some}{note}");
+        let figure = Figure::new(title).columns(2);
+        let figure = shown.into_iter().fold(figure, |all, horizon| all.panel(panel(horizon)));
+        ("surface".to_owned(), figure)
+    });
+    each.chain(all)
+}
+
+/// At most `most` of `all`, the first and the last among them and the others evenly between.
+fn spread(all: &[u32], most: usize) -> Vec<u32> {
+    if all.len() <= most {
+        return all.to_vec();
     }
-    figures
+    (0..most).map(|i| all[i * (all.len() - 1) / (most - 1)]).collect()
+}
+
+/// The text with a capital first letter.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn coordinate(row: &Row, axis: &str) -> f64 {
@@ -99,5 +131,24 @@ mod tests {
         let mut moved = whole.clone();
         moved[4].0 = 0.3;
         assert_eq!(grid(&moved), None);
+    }
+
+    #[test]
+    fn many_horizons_share_a_picture_of_a_few_and_few_are_all_there() {
+        let many: Vec<u32> = (1..=700).collect();
+        let few = spread(&many, TOGETHER);
+        assert_eq!(few.len(), TOGETHER);
+        assert_eq!((few[0], few[TOGETHER - 1]), (1, 700));
+        assert!(few.is_sorted_by(|a, b| a < b), "{few:?}");
+        assert_eq!(spread(&many[..4], TOGETHER), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn any_label_has_a_capital() {
+        for (text, capital) in
+            [("loss", "Loss"), ("", ""), ("é", "É"), ("漢字", "漢字"), ("ßx", "SSx")]
+        {
+            assert_eq!(capitalised(text), capital);
+        }
     }
 }

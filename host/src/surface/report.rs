@@ -1,16 +1,18 @@
 //! The files of a surface.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::cell::Row;
 use super::picture;
 use super::shard::Shard;
 use crate::failure::Failure;
+use crate::output::record::sha256;
 use crate::output::{OutputFolder, json};
+use crate::shown::number;
 
 /// What a surface is of; the same in each of its shards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +71,26 @@ pub struct ShardReport {
     pub shard: Shard,
     /// The SHA-256 of `shard.csv`.
     pub sha256: String,
+    /// The SHA-256 of the rest as compact JSON.
+    seal: String,
+}
+
+impl ShardReport {
+    fn new(about: About, shard: Shard, sha256: String) -> Self {
+        let mut report = Self { about, shard, sha256, seal: String::new() };
+        report.seal = report.seal();
+        report
+    }
+
+    /// Whether it says what was written.
+    pub fn is_sealed(&self) -> bool {
+        self.seal == self.seal()
+    }
+
+    fn seal(&self) -> String {
+        let rest = (&self.about, self.shard, &self.sha256);
+        sha256(&serde_json::to_vec(&rest).expect("a report is plain data"))
+    }
 }
 
 /// The names of a shard's files. They are not a surface's, which they must not be taken for.
@@ -78,7 +100,7 @@ pub const SHARD_REPORT: &str = "shard.json";
 impl<'a> Report<'a> {
     /// The report of `rows`, the table that is written as `table`.
     fn new(about: &'a About, rows: &'a [Row], table: &[u8], partial: bool) -> Self {
-        let trained = rows.len() / about.horizons.len();
+        let trained = rows.len().checked_div(about.horizons.len()).unwrap_or(0);
         Self {
             about,
             partial: partial.then_some(trained),
@@ -109,8 +131,11 @@ impl<'a> Report<'a> {
             match best {
                 Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
                     out,
-                    "{horizon:>8}  {alpha0:>9.5}  {time_constant:>9.1}  {beta:>9.4}  {:>15.6}  {:>7.2} %  {diverged:>8}",
-                    loss.unwrap_or(f64::NAN),
+                    "{horizon:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>7.2} %  {diverged:>8}",
+                    number(*alpha0, 5),
+                    number(*time_constant, 1),
+                    number(*beta, 4),
+                    number(loss.unwrap_or(f64::NAN), 6),
                     100.0 * accuracy.unwrap_or(f64::NAN)
                 ),
                 None => writeln!(out, "{horizon:>8}  every run diverged ({diverged})"),
@@ -122,13 +147,23 @@ impl<'a> Report<'a> {
 
 /// What `rows` say of each horizon.
 fn found<'a>(about: &About, rows: &'a [Row]) -> Vec<Found<'a>> {
+    let groups = by_horizon(rows);
     let found = |&horizon: &u32| {
-        let at = || rows.iter().filter(move |row| row.horizon == horizon);
+        let at = || groups.get(&horizon).into_iter().flatten().copied();
         let finite = at().filter(|row| row.loss.is_some());
         let best = finite.reduce(|best, row| if row.loss < best.loss { row } else { best });
         Found { horizon, best, diverged: at().filter(|row| row.loss.is_none()).count() }
     };
     about.horizons.iter().map(found).collect()
+}
+
+/// The rows of each horizon, in order.
+pub(super) fn by_horizon(rows: &[Row]) -> BTreeMap<u32, Vec<&Row>> {
+    let mut groups: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        groups.entry(row.horizon).or_default().push(row);
+    }
+    groups
 }
 
 /// Writes a surface into `folder`, if there is one: table, report, one picture for each horizon and one of all.
@@ -143,12 +178,9 @@ pub fn write<'a>(
     if let Some(folder) = folder {
         folder.write_as(partial, "surface.csv", |w| w.write_all(&table))?;
         folder.write_as(partial, "surface.json", |w| json::write(w, &report))?;
-        for (name, figure) in picture::figures(about, rows, partial) {
-            let rendered = figure.render().map_err(|e| Failure::run(e.to_string()))?;
-            folder.write_as(partial, &format!("{name}.png"), |w| w.write_all(&rendered.png))?;
-            folder.write_as(partial, &format!("{name}.svg"), |w| {
-                w.write_all(rendered.svg.as_bytes())
-            })?;
+        // One after the other: there may be thousands.
+        for (name, figure) in picture::figures(about, &by_horizon(rows), partial) {
+            figure.write(folder, partial, &name)?;
         }
     }
     Ok(report)
@@ -163,7 +195,7 @@ pub fn write_shard(
 ) -> Result<ShardReport, Failure> {
     let table = table(rows);
     folder.write(SHARD_TABLE, |w| w.write_all(&table))?;
-    let report = ShardReport { about, shard, sha256: sha256(&table) };
+    let report = ShardReport::new(about, shard, sha256(&table));
     folder.write(SHARD_REPORT, |w| json::write(w, &report))?;
     Ok(report)
 }
@@ -172,9 +204,4 @@ fn table(rows: &[Row]) -> Vec<u8> {
     let mut bytes = Vec::new();
     Row::write(&mut bytes, rows).expect("memory takes everything");
     bytes
-}
-
-/// Sixty-four hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,85 @@
+//! What the command line is refused with, shown safely.
+
+use std::io::Write;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Program;
+use myopia::shown;
+
+impl Program {
+    /// The program as its arguments ask for it. Help, the version and a refusal end the process; values in a refusal are shown
+    /// escaped and shortened.
+    pub fn from_arguments() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                error.exit();
+            }
+            match safe(&error) {
+                None => error.exit(),
+                Some(text) => {
+                    // Standard error may be closed; the exit status still tells.
+                    let _ = write!(std::io::stderr(), "{text}");
+                    std::process::exit(error.exit_code());
+                }
+            }
+        })
+    }
+}
+
+/// The refusal as safe text, if it is not safe as it is.
+fn safe(error: &clap::Error) -> Option<String> {
+    let plain = error.render().to_string();
+    let mut values: Vec<String> = Vec::new();
+    for (kind, value) in error.context() {
+        match (kind, value) {
+            // These are the program's own.
+            (ContextKind::Usage | ContextKind::ValidValue | ContextKind::Suggested, _) => {}
+            (_, ContextValue::String(text)) => values.push(text.clone()),
+            (_, ContextValue::Strings(texts)) => values.extend(texts.iter().cloned()),
+            _ => {}
+        }
+    }
+    // The longest first: one may hold another.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let mut text = plain.clone();
+    for value in values.iter().filter(|value| shown::name(value) != **value) {
+        text = text.replace(value.as_str(), &shown::name(value));
+    }
+    let lines: Vec<String> = text.lines().map(shown::sentence).collect();
+    let text = lines.join("\n") + "\n";
+    (text.trim_end() != plain.trim_end()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(arguments: &[&str]) -> String {
+        let error = Program::try_parse_from([&["myopia"], arguments].concat()).unwrap_err();
+        safe(&error).unwrap_or_else(|| error.render().to_string())
+    }
+
+    #[test]
+    fn a_refused_value_is_shown_escaped_on_one_line_and_shortened() {
+        let evil = "5\u{1b}[2J\nerror: all is well";
+        let said = refusal(&["train", "--steps", evil]);
+        assert!(said.contains(r"'5\u{1b}[2J\nerror: all is well'"), "{said}");
+        assert!(!said.contains('\u{1b}'), "{said}");
+        let long = "7".repeat(100_000);
+        for arguments in [
+            &["train", "--steps", &long][..],
+            &["surface", "--grid", &long],
+            &["surface", "--horizon", &long],
+            &[&long],
+            &["train", &long],
+        ] {
+            let said = refusal(arguments);
+            assert!(said.len() < 2_000 && said.contains('…'), "{said}");
+        }
+        let plain = refusal(&["train", "--steps", "x"]);
+        assert!(plain.starts_with("error: invalid value 'x' for '--steps"), "{plain}");
+        assert!(plain.contains("\n\nFor more information"), "{plain}");
+    }
+}
