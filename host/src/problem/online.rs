@@ -66,7 +66,7 @@ pub trait ShortUnroll: Send {
     ///
     /// # Errors
     /// When a step or the loss leaves the finite range.
-    fn from_run(
+    fn unroll(
         &mut self,
         run: &mut dyn TrainingRun,
         rate: AdaptedRate,
@@ -105,7 +105,7 @@ impl<T: Float> ShortUnroll for Unroll<'_, T>
 where
     Libm: Elementary<T>,
 {
-    fn from_run(
+    fn unroll(
         &mut self,
         run: &mut dyn TrainingRun,
         rate: AdaptedRate,
