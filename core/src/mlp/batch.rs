@@ -1,39 +1,34 @@
-//! A batch of examples, as the pairs of inputs that are not zero.
+//! Batches of sparse examples.
 
-use super::shape::WIDEST;
-use super::sparse::{Entry, Rows};
+use super::csr::{Csr, Entry};
+use super::shape::{WIDEST, pairs};
 use crate::real::Real;
 
 /// Two neighbouring inputs of an example, not both zero: inputs 2p and 2p + 1 at position p.
 ///
-/// Where one pixel of an image is not zero, its neighbour mostly is not zero either; taking them together costs few useless
-/// multiplications and halves the times that everything else is loaded and stored.
+/// In images the neighbour of a pixel that is not zero mostly is not zero either: pairs cost few useless multiplications and
+/// halve the loads and stores of everything else.
 pub type Pair<T> = Entry<[T; 2]>;
 
-/// How many pairs `inputs` numbers make; the last may lack its second.
-pub const fn pairs(inputs: usize) -> usize {
-    inputs.div_ceil(2)
-}
-
-/// Where examples come from. An example is a list of non-zero inputs in ascending order, and a label.
+/// Source of examples: non-zero inputs in ascending order, and a label.
 pub trait Dataset<T> {
-    /// Puts example number `index` at the end of `batch`.
+    /// Appends example number `index` to `batch`.
     fn append(&self, index: u32, batch: &mut Batch<'_, T>);
 }
 
-/// Up to `capacity` examples, filled from a [`Dataset`].
+/// Batch of at most [`capacity`](Batch::capacity) examples, stored by example (CSR) and by pair of inputs (CSC).
 #[derive(Debug)]
 pub struct Batch<'a, T> {
     inputs: usize,
     length: usize,
     labels: &'a mut [u16],
-    by_example: Rows<'a, [T; 2]>,
-    by_pair: Rows<'a, [T; 2]>,
+    by_example: Csr<'a, [T; 2]>,
+    by_pair: Csr<'a, [T; 2]>,
 }
 
 impl<'a, T: Real> Batch<'a, T> {
-    /// An empty batch for examples of `inputs` numbers, in the room that [`Lengths`](super::Lengths) asks for: `entries`
-    /// twice `Lengths::inputs`, `ends` as long as `Lengths::input_ends`, `labels` as many as there are examples.
+    /// Empty batch for examples of `inputs` numbers over storage of the [`Lengths`](super::Lengths): 2 × `inputs` entries,
+    /// `input_ends` ends, a label for each example.
     pub fn new(
         inputs: usize,
         entries: &'a mut [Pair<T>],
@@ -47,12 +42,12 @@ impl<'a, T: Real> Batch<'a, T> {
             inputs,
             length: 0,
             labels,
-            by_example: Rows::new(by_example, example_ends),
-            by_pair: Rows::new(by_pair, pair_ends),
+            by_example: Csr::new(by_example, example_ends),
+            by_pair: Csr::new(by_pair, pair_ends),
         }
     }
 
-    /// Fills the batch with the examples numbered `indices`, at most as many as there is room for.
+    /// Replaces the contents by the examples numbered `indices`; those beyond the capacity are left out.
     pub fn fill(&mut self, examples: &impl Dataset<T>, indices: &[u32]) {
         self.length = 0;
         for &index in indices {
@@ -61,66 +56,66 @@ impl<'a, T: Real> Batch<'a, T> {
         self.by_pair.transpose(&self.by_example, self.length);
     }
 
-    /// Puts one example at the end: its inputs in ascending order of position, zeros left out or not, and its label.
-    /// An example beyond the capacity is not taken.
+    /// Appends an example: label, and (position, input) in ascending order, zeros left out or not. Beyond the capacity it is
+    /// left out.
     #[inline(always)]
     pub fn push(&mut self, label: u16, inputs: impl Iterator<Item = (u16, T)>) {
         let Some(slot) = self.labels.get_mut(self.length) else { return };
         *slot = label;
-        let mut list = self.by_example.filling(self.length);
-        paired(inputs, self.inputs, |pair| list.push(pair));
-        list.end();
+        let mut row = self.by_example.writer(self.length);
+        paired(inputs, self.inputs, |pair| row.push(pair));
+        row.end();
         self.length += 1;
     }
 
-    /// The same for an example that lies in memory as the pairs that [`paired`] makes of its inputs.
+    /// Appends an example that is stored as the pairs that [`paired`] makes.
     #[inline(always)]
     pub fn push_pairs(&mut self, label: u16, pairs: &[Pair<T>]) {
         let Some(slot) = self.labels.get_mut(self.length) else { return };
         *slot = label;
-        let mut list = self.by_example.filling(self.length);
-        list.extend(pairs);
-        list.end();
+        let mut row = self.by_example.writer(self.length);
+        row.extend(pairs);
+        row.end();
         self.length += 1;
     }
 
-    /// How many examples it holds.
+    /// Number of examples.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether it holds none.
+    /// True if it holds no example.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// How many examples it can hold.
+    /// Most examples that it can hold.
     pub fn capacity(&self) -> usize {
         self.labels.len().min(WIDEST)
     }
 
-    /// How many numbers an example has.
+    /// Inputs of an example.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// The labels, one for each example.
+    /// Label of each example.
     pub fn labels(&self) -> &[u16] {
         self.labels.get(..self.length).unwrap_or(&[])
     }
 
-    /// For each example the pairs of its inputs that are not zero.
-    pub(super) fn by_example(&self) -> &Rows<'a, [T; 2]> {
+    /// Rows of examples: the pairs of inputs that are not zero.
+    pub(super) fn by_example(&self) -> &Csr<'a, [T; 2]> {
         &self.by_example
     }
 
-    /// For each pair of inputs the examples in which it is not zero.
-    pub fn by_pair(&self) -> &Rows<'a, [T; 2]> {
+    /// Rows of pairs of inputs: the examples in which the pair is not zero.
+    pub fn by_pair(&self) -> &Csr<'a, [T; 2]> {
         &self.by_pair
     }
 }
 
-/// Gives `take` the pairs of `inputs` (ascending positions below `count`, zeros left out or not).
+/// Calls `take` with each pair of `inputs`, (position, input) in ascending order below `count`, zeros left out or not.
 #[inline(always)]
 pub fn paired<T: Real>(
     inputs: impl Iterator<Item = (u16, T)>,

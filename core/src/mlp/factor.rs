@@ -1,13 +1,11 @@
-//! What a row of a matrix is multiplied by.
+//! Factors of whole blocks: a constant, or a number with tangents.
 
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// What every lane of a block is multiplied by: a constant, or a number with tangents.
+/// Factor of every lane of a block.
 pub trait Factor<V: Vector, const P: usize>: Copy + Send {
-    /// How many operations it takes to add one lane of a product to a sum.
-    const OPERATIONS: u64;
     /// `block` times this factor.
     fn times(self, block: Dual<V, P>) -> Dual<V, P>;
 }
@@ -17,7 +15,6 @@ pub trait Factor<V: Vector, const P: usize>: Copy + Send {
 pub struct Constant<V>(pub V);
 
 impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
-    const OPERATIONS: u64 = 2 * (P as u64 + 1);
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block.scaled(self.0)
@@ -25,15 +22,14 @@ impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
 }
 
 impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
-    const OPERATIONS: u64 = 2 + 4 * P as u64;
     #[inline(always)]
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block * self
     }
 }
 
-/// A number that whole blocks are multiplied by, as [`Network::step`](super::Network::step) takes its momentum: a plain one is
-/// a constant and costs no tangents, a [`Dual`] carries them.
+/// Momentum as [`Network::step`](super::Network::step) takes it: a float is a constant and costs no tangents, a [`Dual`]
+/// carries them.
 pub trait Coefficient<V: Vector, const P: usize>: Copy + Send {
     /// The number in every lane.
     type Factor: Factor<V, P>;

@@ -1,126 +1,127 @@
-//! The layers: either inputs and units that are zero are left out, or several examples at a time pass over all of them. The bits
+//! The passes of one layer: which product runs, dense or sparse, and on how many threads.
+//!
+//! Dense products multiply by zeros too, several rows at a time; sparse ones leave out inputs and units that are zero. The bits
 //! are the same (contract 6).
 
-use super::activity::{Activity, Rectified, Transpose};
 use super::batch::Batch;
+use super::blocking::{BLOCKED_OUTPUTS, MR};
 use super::factor::Factor;
-use super::fold::Fold;
-use super::mask::BITS;
+use super::gemm::{both, run_panels};
+use super::input_layer::{SparseForward, SparseWeightGradient};
+use super::lane_packing::LanePacking;
+use super::lhs::{Dense, Inputs, Masked, Transposed};
 use super::matrix::Matrix;
-use super::pairs::{Gradient, Spread};
-use super::panels::{both, panels};
-use super::product::Product;
-use super::target::{Backward, Descent, Forward, Rates};
-use super::terms::{Active, Examples, Inputs, Units};
-use super::views::View;
+use super::passes::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
+use super::relu::{ActiveUnits, Relu};
+use super::sgd::{Rates, SgdMomentum};
+use super::transpose::Transpose;
+use super::view::View;
 use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
 
-/// How many rows of a dense product share what they load of the matrix.
-const ROWS: usize = 4;
-
-/// How and where layers are computed.
+/// Settings of all passes of a step.
 #[derive(Clone, Copy)]
 pub struct Layers<G> {
     pub backend: G,
-    /// Over at most so many threads.
+    /// Most threads that a pass is divided among.
     pub threads: usize,
-    /// How many examples there are.
+    /// Examples of the batch.
     pub examples: usize,
-    /// Whether a way back follows.
-    pub errors: bool,
+    /// True if a backward pass follows.
+    pub backward: bool,
 }
 
 impl<G: Backend> Layers<G> {
-    /// With tangents a term takes 2 + 4 P operations: it is then worth looking which are zero.
+    /// True if products multiply by zeros too. With tangents a term takes 2 + 4 P operations, and skipping zeros pays.
     const fn dense<const P: usize>() -> bool {
         G::DENSE && P == 0
     }
 
-    /// Pre-activations of the lowest layer `view` from `batch`.
-    pub fn first<const P: usize>(
+    /// Pre-activations of the first layer, `view`, from `batch`.
+    pub fn input_forward<const P: usize>(
         self,
         batch: &Batch<'_, Scalar<G>>,
         view: &mut View<'_, G::Vector, P>,
     ) {
         let Self { backend, threads, examples, .. } = self;
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
-        let (pairs, rows, out) = (batch.by_pair(), view.batch, &mut *view.activations);
-        let full = batch.by_example().entries(examples) == examples as u64 * pairs.len() as u64;
-        if const { Self::dense::<P>() } && full {
-            let target = Forward { weights, rows, out, inputs: true };
-            let terms = Inputs { pairs: pairs.len(), by_example: batch.by_example() };
-            let layer = Product::<_, _, _, P, ROWS>::new(examples, weights, terms, target);
-            panels(backend, threads, view.blocks, layer);
+        let (by_example, by_pair) = (batch.by_example(), batch.by_pair());
+        let (rows, out) = (view.batch, &mut *view.activations);
+        let is_full = by_example.entries(examples) == examples as u64 * by_pair.len() as u64;
+        if const { Self::dense::<P>() } && is_full {
+            let a = Inputs { pairs: by_pair.len(), by_example };
+            let label = "inputs forward";
+            let pass = Forward::<_, _, P, MR> { label, examples, a, weights, rows, out };
+            run_panels(backend, threads, view.panels, pass);
         } else {
-            let fold = Fold::of::<G::Vector, P>(view.layer.outputs);
-            let layer = Spread { examples, pairs, weights, rows, out, fold };
-            panels(backend, threads, view.blocks, layer);
+            let packing = LanePacking::of::<G::Vector, P>(view.layer.outputs);
+            let pass = SparseForward { examples, by_pair, weights, rows, out, packing };
+            run_panels(backend, threads, view.panels, pass);
         }
     }
 
-    /// The gradient of the lowest layer `view` and the descent along it. Returns 0·(sum of everything updated).
-    pub fn last<M: Factor<G::Vector, P>, const P: usize>(
+    /// Updates the first layer, `view`, by its weight gradient. Returns the finite probe.
+    pub fn input_weight_gradient<M: Factor<G::Vector, P>, const P: usize>(
         self,
         batch: &Batch<'_, Scalar<G>>,
         view: View<'_, G::Vector, P>,
         rates: Rates<G::Vector, M, P>,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, blocks, parameters, velocity, .. } = view;
+        let View { layer, panels, parameters, velocity, .. } = view;
         let errors = Matrix { elements: view.activations, rows: view.batch };
-        let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
-        let (pairs, inputs) = (batch.by_pair(), layer.inputs);
-        panels(backend, threads, blocks, Gradient { pairs, inputs, errors, descent })
+        let sgd = SgdMomentum { rates, rows: layer.inputs + 1, parameters, velocity };
+        let (by_pair, inputs) = (batch.by_pair(), layer.inputs);
+        let pass = SparseWeightGradient { by_pair, inputs, examples, errors, sgd };
+        run_panels(backend, threads, panels, pass)
     }
 
-    /// Pre-activations of the layer `view` from the activations of the one `below`.
+    /// Pre-activations of the layer `view` from the activations of the one `below`; beside them the transposed weights that the
+    /// backward pass needs.
     pub fn forward<const P: usize>(
         self,
         below: &View<'_, G::Vector, P>,
         view: &mut View<'_, G::Vector, P>,
     ) {
-        let Self { backend, threads, examples: rows, errors } = self;
-        let matrix = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+        let Self { backend, threads, examples, backward } = self;
+        let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
         let transpose = Transpose {
             inputs: view.layer.inputs,
             outputs: view.layer.outputs,
-            weights: matrix,
+            weights,
             out: view.transposed,
         };
-        let (weights, out) = (matrix, &mut *view.activations);
-        let target = Forward { weights, rows: view.batch, out, inputs: false };
+        let (label, rows, out) = ("hidden forward", view.batch, &mut *view.activations);
         let product = || {
             if const { Self::dense::<P>() } {
-                let terms = below.units();
-                let layer = Product::<_, _, _, P, ROWS>::new(rows, matrix, terms, target);
-                panels(backend, threads, view.blocks, layer);
+                let a = below.dense();
+                let pass = Forward::<_, _, P, MR> { label, examples, a, weights, rows, out };
+                run_panels(backend, threads, view.panels, pass);
             } else {
-                let terms = below.active();
-                let layer = Product::<_, _, _, P, 1>::new(rows, matrix, terms, target);
-                panels(backend, threads, view.blocks, layer);
+                let a = below.masked();
+                let pass = Forward::<_, _, P, 1> { label, examples, a, weights, rows, out };
+                run_panels(backend, threads, view.panels, pass);
             }
         };
-        both(backend, threads, product, || errors.then(|| backend.run(transpose)));
+        both(backend, threads, product, || backward.then(|| backend.run(transpose)));
     }
 
-    /// Applies ReLU to the pre-activations of the hidden layer `view`.
-    pub fn rectify<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
-        let Self { backend, threads, examples, errors } = self;
+    /// Prepares the activations of the hidden layer `view` as left operand: zeros in place (dense), or which are not zero.
+    pub fn relu<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
+        let Self { backend, threads, examples, backward } = self;
         if const { Self::dense::<P>() } {
-            return backend.run(Rectified { values: view.activations });
+            return backend.run(Relu { values: view.activations });
         }
-        let activity = Activity {
+        let active_units = ActiveUnits {
             examples,
             values: Matrix { elements: view.activations, rows: view.batch },
             by_example: view.by_example.reborrow(),
-            by_unit: errors.then_some(view.by_unit.reborrow()),
+            by_unit: backward.then_some(view.by_unit.reborrow()),
         };
-        activity.on(backend, threads);
+        active_units.find(backend, threads);
     }
 
-    /// The gradient of the layer `view` and the descent along it, and the errors of the layer `below`.
-    /// Returns 0·(sum of everything updated).
+    /// Updates the layer `view` by its weight gradient and computes the errors of the layer `below`. Returns the finite probe.
     pub fn backward<M: Factor<G::Vector, P>, const P: usize>(
         self,
         view: View<'_, G::Vector, P>,
@@ -128,39 +129,47 @@ impl<G: Backend> Layers<G> {
         rates: Rates<G::Vector, M, P>,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, blocks, parameters, velocity, .. } = view;
-        let values = Matrix { elements: &*view.activations, rows: view.batch };
+        let View { layer, panels, parameters, velocity, .. } = view;
+        let inputs = layer.inputs;
+        let errors = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
-        let descent = Descent { rates, examples, rows: layer.inputs + 1, parameters, velocity };
+        let sgd = SgdMomentum { rates, rows: inputs + 1, parameters, velocity };
+        let rows = below.batch;
         if const { Self::dense::<P>() } {
-            // One after the other: the errors take the place of the gradient's factors.
-            let terms = Examples { examples, values: below.values() };
-            let gradient = Product::<_, _, _, P, ROWS>::new(layer.inputs, values, terms, descent);
-            let found = panels(backend, threads, blocks, gradient);
-            let (rows, active) = (below.batch, &below.by_example);
-            let target = Backward::<_, P, false>::new(rows, below.activations, active);
-            let terms = Units { units: layer.outputs, values };
-            let back = Product::<_, _, _, P, ROWS>::new(examples, transposed, terms, target);
-            panels(backend, threads, below.blocks, back);
-            return found;
+            // One after the other: the errors take the place of the activations, which the gradient needs.
+            let a = Transposed { examples, values: below.values() };
+            let pass = WeightGradient::<_, _, _, P, MR> { inputs, examples, a, errors, sgd };
+            let finite_probe = run_panels(backend, threads, panels, pass);
+            let a = Dense { columns: layer.outputs, values: errors };
+            let activations = &mut *below.activations;
+            let pass = InputGradient::<_, _, P, MR> { examples, a, transposed, rows, activations };
+            run_panels(backend, threads, below.panels, pass);
+            return finite_probe;
         }
-        // They need the same numbers and not each other.
-        let gradient = Product::<_, _, _, P, 1>::new(layer.inputs, values, &below.by_unit, descent);
-        let (rows, activations, active) = (below.batch, &mut *below.activations, &below.by_example);
-        let (terms, columns) = (Active { mask: &view.by_example, values }, below.blocks);
-        let back = || {
-            // So many rows do not stay in the nearest cache: sums wait. A small device has neither the rows nor room for the code.
-            if BITS > 32 && layer.outputs > 2 * BITS {
-                let target = Backward::<_, P, true>::new(rows, activations, active);
-                let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
-                panels(backend, threads / 2, columns, back)
+        // At the same time: the gradient takes the activations from `by_unit`.
+        let a = &below.by_unit;
+        let pass = WeightGradient::<_, _, _, P, 1> { inputs, examples, a, errors, sgd };
+        let update = || run_panels(backend, threads.div_ceil(2), panels, pass);
+        let (activations, active) = (&mut *below.activations, &below.by_example);
+        let (a, panels) = (Masked { mask: &view.by_example, values: errors }, below.panels);
+        let propagate = || {
+            if BLOCKED_OUTPUTS < usize::MAX && layer.outputs > BLOCKED_OUTPUTS {
+                let pass = BlockedInputGradient {
+                    examples,
+                    a,
+                    transposed,
+                    rows,
+                    activations,
+                    active,
+                    first_unit: 0,
+                };
+                run_panels(backend, threads / 2, panels, pass)
             } else {
-                let target = Backward::<_, P, false>::new(rows, activations, active);
-                let back = Product::<_, _, _, P, 1>::new(examples, transposed, terms, target);
-                panels(backend, threads / 2, columns, back)
+                let pass =
+                    InputGradient::<_, _, P, 1> { examples, a, transposed, rows, activations };
+                run_panels(backend, threads / 2, panels, pass)
             }
         };
-        let descend = || panels(backend, threads.div_ceil(2), blocks, gradient);
-        both(backend, threads, descend, back).0
+        both(backend, threads, update, propagate).0
     }
 }

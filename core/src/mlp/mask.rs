@@ -1,14 +1,14 @@
-//! Which units are active in which examples: a bit each.
+//! Bit masks: which units are active in which examples.
 
-/// The bits of a word: what the processor counts zeros in at once. How bits are grouped enters no sum.
+/// Bits of a word. How bits are grouped enters no sum.
 pub const BITS: usize = usize::BITS as usize;
 
-/// How many words a row of `bits` takes.
+/// Words of a row of `bits` bits.
 pub const fn words(bits: usize) -> usize {
     bits.div_ceil(BITS)
 }
 
-/// Rows of bits, each of which begins a word: first word 0 of every row, then word 1 of every row, …
+/// Bit matrix whose rows begin at a word: word 0 of every row, then word 1 of every row, …
 #[derive(Debug, Default)]
 pub struct Mask<'a> {
     words: &'a mut [usize],
@@ -16,12 +16,12 @@ pub struct Mask<'a> {
 }
 
 impl<'a> Mask<'a> {
-    /// `rows` rows over `rows` times as many words as each takes.
+    /// `rows` rows of `words.len() / rows` words.
     pub fn new(words: &'a mut [usize], rows: usize) -> Self {
         Self { words, rows }
     }
 
-    /// The same mask, to be given away for a while.
+    /// The same mask, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> Mask<'_> {
         Mask { words: self.words, rows: self.rows }
     }
@@ -33,7 +33,7 @@ impl<'a> Mask<'a> {
         (Self { words: first, rows }, Self { words: second, rows })
     }
 
-    /// How many bits of the first `rows` rows are set.
+    /// Number of bits set in the first `rows` rows.
     pub fn count(&self, rows: usize) -> u64 {
         let columns = self.words.chunks_exact(self.rows.max(1));
         columns
@@ -41,13 +41,13 @@ impl<'a> Mask<'a> {
             .fold(0, |n, word| n + u64::from(word.count_ones()))
     }
 
-    /// How many words a row has.
+    /// Words of a row.
     #[inline(always)]
     pub fn width(&self) -> usize {
         self.words.len() / self.rows.max(1)
     }
 
-    /// Word `n` of row `r`; zero when there is none.
+    /// Word `n` of row `r`; zero if there is none.
     #[inline(always)]
     pub fn word(&self, r: usize, n: usize) -> usize {
         self.words.get(n * self.rows + r).copied().unwrap_or(0)
@@ -61,9 +61,9 @@ impl<'a> Mask<'a> {
         }
     }
 
-    /// Makes the rows of `tile` word `n` of row `start` and of those after it, as far as there are rows.
+    /// Stores the rows of `tile` as word `n` of row `start` and of the rows after it, as far as there are rows.
     #[inline(always)]
-    pub fn put(&mut self, start: usize, n: usize, tile: &Tile) {
+    pub fn put(&mut self, start: usize, n: usize, tile: &BitTile) {
         let column = self.words.get_mut(n * self.rows..(n + 1) * self.rows).unwrap_or_default();
         let column = column.get_mut(start..).unwrap_or_default();
         for (word, found) in column.iter_mut().zip(tile.rows) {
@@ -72,20 +72,20 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// As many words as a word has bits.
+/// Square bit matrix: as many words as a word has bits.
 #[derive(Clone)]
-pub struct Tile {
+pub struct BitTile {
     pub rows: [usize; BITS],
 }
 
-impl Default for Tile {
+impl Default for BitTile {
     fn default() -> Self {
         Self { rows: [0; BITS] }
     }
 }
 
-impl Tile {
-    /// Makes bit j of row i bit i of row j: the two off-diagonal quarters change places, then those of each quarter, …
+impl BitTile {
+    /// Transposes in place: the two off-diagonal quarters change places, then those of each quarter, …
     #[inline(always)]
     pub fn transpose(&mut self) {
         let mut half = BITS / 2;
@@ -105,7 +105,7 @@ impl Tile {
     }
 }
 
-/// The positions of the bits that are set in a row's word number `n`, in ascending order.
+/// Positions of the bits set in word `n` of a row, ascending.
 #[inline(always)]
 pub fn ones(n: usize, mut word: usize) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {
@@ -132,7 +132,7 @@ mod tests {
         let mut storage = [0; 3 * words(2 * BITS + 2)];
         let mut mask = Mask::new(&mut storage, 3);
         for (n, bits) in set {
-            let mut tile = Tile::default();
+            let mut tile = BitTile::default();
             for bit in bits {
                 tile.rows[bit] = 1 << 1;
             }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn transposing_a_tile_exchanges_rows_and_columns() {
         let mut rng = crate::rng::Pcg32::new(1, 0);
-        let mut tile = Tile::default();
+        let mut tile = BitTile::default();
         for row in &mut tile.rows {
             *row = (u64::from(rng.next_u32()) << 32 | u64::from(rng.next_u32())) as usize;
         }

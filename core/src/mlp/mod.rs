@@ -18,34 +18,46 @@
 //! and runs over outputs in ascending order, the losses of a batch go through [`Sum`](crate::sum::Sum). Terms whose
 //! factor from an example or from a ReLU unit is zero are left out where that saves work (contract 6).
 
-mod activity;
 mod batch;
+mod blocking;
+mod csr;
+mod error;
 mod factor;
-mod fold;
+mod gemm;
 #[cfg(feature = "alloc")]
 mod heap;
+mod init;
+mod input_layer;
+mod lane_packing;
 mod layers;
+mod layout;
+mod lhs;
 mod mask;
 mod matrix;
 mod model;
 mod network;
-mod pairs;
-mod panels;
-mod product;
+mod passes;
+mod relu;
+mod serial;
+mod sgd;
 mod shape;
+mod slotted_rows;
 mod softmax;
-mod sparse;
 mod storage;
-mod target;
-mod terms;
-mod views;
+mod transpose;
+mod view;
 
 pub use batch::{Batch, Dataset, Pair, paired};
+pub use csr::{Csr, Entry};
+pub use error::{InvalidNetwork, NonFinite, Quantity, finite};
 pub use factor::{Coefficient, Factor};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapBatch, HeapNetwork};
+pub use init::he_normal;
+#[doc(hidden)]
+pub use layout::Element;
+pub use layout::{Buffers, Lengths};
 pub use model::{Evaluate, Model};
-pub use network::{Buffers, InvalidNetwork, Network, NonFinite, Quantity, finite, he_normal};
-pub use shape::{InvalidShape, Layer, Lengths, Shape};
+pub use network::Network;
+pub use shape::{InvalidShape, Layer, Shape};
 pub use softmax::Evaluation;
-pub use sparse::{Entry, Rows};

@@ -1,8 +1,9 @@
 //! What training needs of a model: a step and an evaluation, behind an interface that can be an object.
 
 use super::batch::Batch;
+use super::error::NonFinite;
 use super::factor::Coefficient;
-use super::network::{Network, NonFinite};
+use super::network::Network;
 use super::softmax::Evaluation;
 use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;

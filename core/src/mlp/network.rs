@@ -3,14 +3,16 @@
 use core::marker::PhantomData;
 
 use super::batch::Batch;
+use super::error::{InvalidNetwork, NonFinite, finite};
 use super::factor::Coefficient;
+use super::init::he_normal;
 use super::layers::Layers;
-use super::matrix::Matrix;
-use super::shape::{InvalidShape, Layer, Lengths, Shape, WIDEST};
+use super::layout::{Buffers, Lengths};
+use super::serial::{numbers, store};
+use super::sgd::Rates;
+use super::shape::{Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
-use super::sparse::Entry;
-use super::target::Rates;
-use super::views::{View, Views, front};
+use super::view::{View, Views};
 use crate::backend::{Backend, Scalar};
 use crate::digest::{Digest, NotANumber};
 use crate::dual::Dual;
@@ -18,91 +20,6 @@ use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
 use crate::rng::Pcg32;
 use crate::vector::Vector;
-
-/// The storage of a network, each slice as long as [`Lengths`] says. What it holds at first does not matter.
-#[derive(Debug)]
-pub struct Buffers<'a, V: Vector, const P: usize> {
-    /// `Lengths::parameters` blocks.
-    pub parameters: &'a mut [Dual<V, P>],
-    /// `Lengths::parameters` blocks.
-    pub velocity: &'a mut [Dual<V, P>],
-    /// `Lengths::activations` blocks.
-    pub activations: &'a mut [Dual<V, P>],
-    /// `Lengths::transposed` blocks.
-    pub transposed: &'a mut [Dual<V, P>],
-    /// `Lengths::active` words.
-    pub active: &'a mut [usize],
-    /// `Lengths::listed` entries.
-    pub listed: &'a mut [Entry<Dual<V::Scalar, P>>],
-    /// `Lengths::lengths` lengths.
-    pub lengths: &'a mut [u32],
-}
-
-/// Why there can be no such network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidNetwork {
-    /// Its sizes are wrong.
-    Shape(InvalidShape),
-    /// It would take batches of more than 65,535 examples.
-    Batch,
-    /// A buffer is not as long as [`Lengths`] says.
-    Length,
-}
-
-impl core::fmt::Display for InvalidNetwork {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Shape(shape) => shape.fmt(f),
-            Self::Batch => f.write_str("a batch has at most 65535 examples"),
-            Self::Length => f.write_str("a network's buffer is not as long as Lengths says"),
-        }
-    }
-}
-
-impl core::error::Error for InvalidNetwork {}
-
-impl From<InvalidShape> for InvalidNetwork {
-    fn from(shape: InvalidShape) -> Self {
-        Self::Shape(shape)
-    }
-}
-
-/// What left the finite range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quantity {
-    /// The loss of the batch, or a weight.
-    Value,
-    /// The derivative along this tangent, the first of several.
-    Tangent(u8),
-}
-
-/// A step left the finite range of its float: its numbers are no longer defined by the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NonFinite(pub Quantity);
-
-impl core::fmt::Display for NonFinite {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            Quantity::Value => f.write_str("the loss or a weight left the finite range"),
-            Quantity::Tangent(p) => write!(f, "a derivative (tangent {p}) left the finite range"),
-        }
-    }
-}
-
-impl core::error::Error for NonFinite {}
-
-/// Whether `x` is finite in its value and all its tangents; the first plane that is not.
-pub fn finite<T: Real, const P: usize>(x: Dual<T, P>) -> Result<(), NonFinite> {
-    if !x.value.finite() {
-        return Err(NonFinite(Quantity::Value));
-    }
-    for (p, tangent) in (0u8..).zip(x.tangents) {
-        if !tangent.finite() {
-            return Err(NonFinite(Quantity::Tangent(p)));
-        }
-    }
-    Ok(())
-}
 
 /// A multilayer perceptron of P tangents on backend `G`, with the elementary functions of `E`.
 #[derive(Debug)]
@@ -126,16 +43,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
             return Err(InvalidNetwork::Batch);
         }
         let lengths = Lengths::new(shape.sizes(), batch, G::Vector::LANES);
-        let fits = buffers.parameters.len() == lengths.parameters
-            && buffers.velocity.len() == lengths.parameters
-            && buffers.activations.len() == lengths.activations
-            && buffers.transposed.len() == lengths.transposed
-            && buffers.active.len() == lengths.active
-            && buffers.listed.len() == lengths.listed
-            && buffers.lengths.len() == lengths.lengths;
-        let elementary = PhantomData;
-        if fits {
-            Ok(Self { backend, elementary, shape, batch, buffers })
+        if buffers.fit(&lengths) {
+            Ok(Self { backend, elementary: PhantomData, shape, batch, buffers })
         } else {
             Err(InvalidNetwork::Length)
         }
@@ -169,8 +78,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         parameters: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
         velocity: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
     ) {
-        place(self.shape, self.buffers.parameters, parameters.into_iter());
-        place(self.shape, self.buffers.velocity, velocity.into_iter());
+        store(self.shape, self.buffers.parameters, parameters.into_iter());
+        store(self.shape, self.buffers.velocity, velocity.into_iter());
     }
 
     /// Weights drawn from N(0, 2/inputs) (He et al. 2015) in `f32` and then widened, biases and velocity zero.
@@ -242,40 +151,30 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
     }
 
     fn views(&mut self) -> Views<'_, G::Vector, P> {
-        Views {
-            layers: self.shape.sizes(),
-            batch: self.batch,
-            buffers: Buffers {
-                parameters: self.buffers.parameters,
-                velocity: self.buffers.velocity,
-                activations: self.buffers.activations,
-                transposed: self.buffers.transposed,
-                active: self.buffers.active,
-                listed: self.buffers.listed,
-                lengths: self.buffers.lengths,
-            },
-            with_first: true,
-            with_output: true,
-        }
+        Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
     }
 
     /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
-    fn forward(&mut self, batch: &Batch<'_, Scalar<G>>, errors: bool) -> Evaluation<Scalar<G>, P> {
+    fn forward(
+        &mut self,
+        batch: &Batch<'_, Scalar<G>>,
+        backward: bool,
+    ) -> Evaluation<Scalar<G>, P> {
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { backend, threads, examples, errors };
+        let layers = Layers { backend, threads, examples, backward };
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
             match &below {
                 Some(below) => layers.forward(below, &mut view),
-                None => layers.first(batch, &mut view),
+                None => layers.input_forward(batch, &mut view),
             }
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
-                layers.rectify(&mut view);
+                layers.relu(&mut view);
             }
             below = Some(view);
         }
@@ -285,7 +184,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
             logits: top.activations,
             rows: top.batch,
             labels: batch.labels().get(..examples).unwrap_or_default(),
-            errors,
+            errors: backward,
             elementary: PhantomData::<E>,
         })
     }
@@ -301,78 +200,26 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { backend, threads, examples, errors: true };
+        let layers = Layers { backend, threads, examples, backward: true };
         let learning_rate = Dual::splat(learning_rate);
         let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();
-        let mut poison = Dual::default();
+        let mut finite_probe = Dual::default();
         let mut above = views.highest();
         while let Some(view) = above {
             let mut below = views.highest();
             let found = match &mut below {
                 Some(below) => layers.backward(view, below, rates),
-                None => layers.last(batch, view, rates),
+                None => layers.input_weight_gradient(batch, view, rates),
             };
-            poison = poison + total(found);
+            finite_probe = finite_probe + total(found);
             above = below;
         }
-        poison
+        finite_probe
     }
 }
 
 /// The sum of the lanes.
 fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {
     (0..V::LANES).fold(Dual::default(), |sum, lane| sum + lanes.lane(lane))
-}
-
-/// He's initial weights for every layer, biases zero, in the order of [`Network::load`].
-pub fn he_normal<'a>(shape: Shape<'a>, rng: &'a mut Pcg32) -> impl Iterator<Item = f32> + 'a {
-    let of_layer = |layer: Layer| {
-        let deviation = Libm::sqrt(2.0 / layer.inputs as f32);
-        let weights = layer.inputs * layer.outputs;
-        (0..layer.parameters()).map(move |n| if n < weights { deviation } else { 0.0 })
-    };
-    shape
-        .layers()
-        .flat_map(of_layer)
-        .map(|deviation| if deviation > 0.0 { deviation * rng.normal::<f32>() } else { 0.0 })
-}
-
-/// Of each layer in turn: its sizes, and how many blocks its parameters take.
-fn parts<V: Vector>(shape: Shape<'_>) -> impl Iterator<Item = (Layer, usize)> + '_ {
-    // V::LANES here, not an argument: a divisor known only at run time keeps its check for zero, and that is a panic.
-    shape.layers().map(|layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(V::LANES)))
-}
-
-fn numbers<'a, V: Vector, const P: usize>(
-    shape: Shape<'a>,
-    mut elements: &'a [Dual<V, P>],
-) -> impl Iterator<Item = Dual<V::Scalar, P>> + 'a {
-    parts::<V>(shape).flat_map(move |(layer, length)| {
-        let (part, rest) = elements.split_at_checked(length).unwrap_or_default();
-        elements = rest;
-        let matrix = Matrix { elements: part, rows: layer.inputs + 1 };
-        (0..matrix.rows).flat_map(move |row| {
-            (0..layer.outputs).filter_map(move |column| matrix.at(row, column))
-        })
-    })
-}
-
-fn place<V: Vector, const P: usize>(
-    shape: Shape<'_>,
-    mut elements: &mut [Dual<V, P>],
-    mut numbers: impl Iterator<Item = Dual<V::Scalar, P>>,
-) {
-    elements.fill(Dual::default());
-    for (layer, length) in parts::<V>(shape) {
-        let part = front(&mut elements, length);
-        for row in 0..layer.inputs + 1 {
-            for column in 0..layer.outputs {
-                let at = column / V::LANES * (layer.inputs + 1) + row;
-                if let Some(block) = part.get_mut(at) {
-                    block.set_lane(column, numbers.next().unwrap_or_default());
-                }
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Softmax cross-entropy of a batch.
+//! Softmax cross-entropy of a batch, and its gradient.
 
 use core::marker::PhantomData;
 
@@ -9,23 +9,23 @@ use crate::real::Real;
 use crate::sum::Sum;
 use crate::vector::Vector;
 
-/// What a network says of a batch.
+/// Loss and hits of a network on a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation<T, const P: usize> {
-    /// The sum of the examples' losses, in nats.
+    /// Sum of the examples' losses, in nats.
     pub loss: Dual<T, P>,
-    /// How many examples have their largest logit at their label.
+    /// Number of examples whose largest logit is their label's.
     pub correct: u32,
 }
 
-/// Scores the logits of each example against its label, and may turn them into errors.
+/// Losses of the logits against the labels; with `errors` the gradients take the place of the logits.
 pub struct Softmax<'a, V, E, const P: usize> {
     pub classes: usize,
-    /// As a [`Matrix`](super::matrix::Matrix) is stored.
+    /// Examples × classes, in column panels ([`Matrix`](super::matrix::Matrix)).
     pub logits: &'a mut [Dual<V, P>],
     pub rows: usize,
     pub labels: &'a [u16],
-    /// Whether errors shall take the place of the logits.
+    /// True if dZ takes the place of the logits.
     pub errors: bool,
     pub elementary: PhantomData<E>,
 }
@@ -54,16 +54,16 @@ impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Kernel for Softmax<'_,
 }
 
 impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, V, E, P> {
-    /// The blocks of `example`, each with the number of its first class.
+    /// Blocks of `example`, each with its first class.
     #[inline(always)]
     fn blocks(&mut self, example: usize) -> impl Iterator<Item = (usize, &mut Dual<V, P>)> {
         let blocks = self.logits.iter_mut().skip(example).step_by(self.rows.max(1));
         (0..self.classes).step_by(V::LANES).zip(blocks)
     }
 
-    /// Leaves exp(z_j − m) in the place of the logits, and returns Σ_j exp(z_j − m).
+    /// Σ_j exp(z_j − m), m being the largest logit; exp(z_j − m) takes the place of z_j.
     ///
-    /// m, the largest logit, is a constant shift: the loss does not depend on it, so neither do its tangents.
+    /// m is a constant shift: the loss does not depend on it, so it needs no tangents.
     #[inline(always)]
     fn score(
         &mut self,
@@ -106,7 +106,7 @@ impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, V, E, P> {
         total
     }
 
-    /// Turns what [`score`](Self::score) left into the error δ_j = (exp(z_j − m)/total − [j = label]) / examples.
+    /// dZ after [`score`](Self::score): δ_j = (exp(z_j − m)/total − [j = label]) / examples.
     #[inline(always)]
     fn error(
         &mut self,

@@ -1,4 +1,4 @@
-//! Storage of fixed size, for devices: everything a network needs in one value without allocation.
+//! Storage of fixed size: all buffers of a network and of its batch in one value.
 
 /// Declares a type that owns the storage of a network and its batch in arrays of fixed size.
 ///
@@ -18,28 +18,43 @@ macro_rules! fixed_network {
     (
         $(#[$doc:meta])*
         $visibility:vis struct $name:ident {
-            sizes: [$($size:expr),+ $(,)?], batch: $batch:expr, vector: $vector:ty, tangents: $tangents:expr $(,)?
+            sizes: [$($size:expr),+ $(,)?],
+            batch: $batch:expr,
+            vector: $vector:ty,
+            tangents: $tangents:expr $(,)?
         }
+    ) => {
+        $crate::network_buffers! {
+            $crate::declare_fixed_network,
+            ($(#[$doc])* $visibility struct $name, [$($size),+], $batch, $vector, $tangents),
+            $vector,
+            { $tangents }
+        }
+    };
+}
+
+/// Declares the type of [`fixed_network!`](crate::fixed_network) for the buffers of `network_buffers!`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! declare_fixed_network {
+    (
+        ($(#[$doc:meta])* $visibility:vis struct $name:ident,
+            [$($size:expr),+], $batch:expr, $vector:ty, $tangents:expr)
+        $($(#[$buffer_doc:meta])* $buffer:ident: $element:ty = $length:ident;)*
     ) => {
         $(#[$doc])*
         $visibility struct $name {
-            parameters: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.parameters],
-            velocity: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.parameters],
-            activations: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.activations],
-            transposed: [$crate::dual::Dual<$vector, { $tangents }>; $name::LENGTHS.transposed],
-            active: [usize; $name::LENGTHS.active],
-            listed: [
-                $crate::mlp::Entry<$crate::dual::Dual<<$vector as $crate::vector::Vector>::Scalar, { $tangents }>>;
-                $name::LENGTHS.listed
+            $($buffer: [$element; $name::LENGTHS.$buffer],)*
+            inputs: [
+                $crate::mlp::Pair<<$vector as $crate::vector::Vector>::Scalar>;
+                2 * $name::LENGTHS.inputs
             ],
-            lengths: [u32; $name::LENGTHS.lengths],
-            inputs: [$crate::mlp::Pair<<$vector as $crate::vector::Vector>::Scalar>; 2 * $name::LENGTHS.inputs],
             input_ends: [u32; $name::LENGTHS.input_ends],
             labels: [u16; $name::LENGTHS.labels],
         }
 
         impl $name {
-            /// The sizes of its layers.
+            /// Sizes of its layers, in units.
             $visibility const SIZES: &'static [usize] = &[$($size),+];
             const LENGTHS: $crate::mlp::Lengths = $crate::mlp::Lengths::new(
                 Self::SIZES,
@@ -50,28 +65,14 @@ macro_rules! fixed_network {
             /// Storage of zeros.
             #[allow(clippy::new_without_default, reason = "a default would be built on the stack")]
             $visibility const fn new() -> Self {
-                const ZERO: $crate::dual::Dual<$vector, { $tangents }> = $name::ZERO_BLOCK;
+                use $crate::mlp::Element;
                 Self {
-                    parameters: [ZERO; Self::LENGTHS.parameters],
-                    velocity: [ZERO; Self::LENGTHS.parameters],
-                    activations: [ZERO; Self::LENGTHS.activations],
-                    transposed: [ZERO; Self::LENGTHS.transposed],
-                    active: [0; Self::LENGTHS.active],
-                    listed: [$crate::mlp::Entry {
-                        position: 0,
-                        factor: $crate::dual::Dual { value: 0.0, tangents: [0.0; { $tangents }] },
-                    }; Self::LENGTHS.listed],
-                    lengths: [0; Self::LENGTHS.lengths],
-                    inputs: [$crate::mlp::Entry { position: 0, factor: [0.0; 2] }; 2 * Self::LENGTHS.inputs],
-                    input_ends: [0; Self::LENGTHS.input_ends],
-                    labels: [0; Self::LENGTHS.labels],
+                    $($buffer: [Element::EMPTY; Self::LENGTHS.$buffer],)*
+                    inputs: [Element::EMPTY; 2 * Self::LENGTHS.inputs],
+                    input_ends: [Element::EMPTY; Self::LENGTHS.input_ends],
+                    labels: [Element::EMPTY; Self::LENGTHS.labels],
                 }
             }
-
-            const ZERO_BLOCK: $crate::dual::Dual<$vector, { $tangents }> = $crate::dual::Dual {
-                value: <$vector>::ZERO,
-                tangents: [<$vector>::ZERO; $tangents],
-            };
 
             /// The network and an empty batch over this storage.
             $visibility fn network<G: $crate::backend::Backend<Vector = $vector>>(
@@ -103,15 +104,7 @@ macro_rules! fixed_network {
                 E: $crate::elementary::Elementary<<$vector as $crate::vector::Vector>::Scalar>,
             {
                 let shape = $crate::mlp::Shape::new(Self::SIZES)?;
-                let buffers = $crate::mlp::Buffers {
-                    parameters: &mut self.parameters,
-                    velocity: &mut self.velocity,
-                    activations: &mut self.activations,
-                    transposed: &mut self.transposed,
-                    active: &mut self.active,
-                    listed: &mut self.listed,
-                    lengths: &mut self.lengths,
-                };
+                let buffers = $crate::mlp::Buffers { $($buffer: &mut self.$buffer,)* };
                 let network = $crate::mlp::Network::new(backend, shape, $batch, buffers)?;
                 let batch = $crate::mlp::Batch::new(
                     shape.inputs(),

@@ -117,13 +117,13 @@ impl Moving {
     fn unrolled(
         &self,
         learned: &Learned,
-        w: &mut Vec<f64>,
+        w: &mut [f64],
         batch: Option<&[f64]>,
     ) -> (Vec<f64>, Vec<f64>) {
         let mut path = Vec::new();
         for _ in 0..self.steps {
             let residual = self.residual(learned, w);
-            path.push((w.clone(), residual.clone()));
+            path.push((w.to_vec(), residual.clone()));
             self.step(learned, w, &residual);
         }
         let (mut gx, mut gy) = (vec![0.0; learned.x.len()], vec![0.0; learned.y.len()]);
