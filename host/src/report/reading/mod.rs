@@ -4,6 +4,7 @@
 use myopia_core::elementary::Libm;
 use myopia_core::schedule::InverseTime;
 
+mod bilevel;
 mod horizons;
 mod online;
 mod surface;
@@ -36,6 +37,16 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     if let Some(table) = contents.table("tour") {
         found.extend(training::tour(table));
+    }
+    let studies: [(&str, fn(&Table) -> Vec<String>); 5] = [
+        ("hypergradient", bilevel::hypergradients),
+        ("game", bilevel::games),
+        ("warm", bilevel::starts),
+        ("distill", bilevel::distilled),
+        ("stn", bilevel::responses),
+    ];
+    for (name, read) in studies {
+        found.extend(contents.table(name).map(read).unwrap_or_default());
     }
     found
 }
