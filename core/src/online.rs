@@ -23,7 +23,7 @@ pub struct RateAndDamping<N> {
 }
 
 impl<T: Real> RateAndDamping<T> {
-    /// The pace of a learning rate α > 0 and a momentum μ in 0..1.
+    /// Effective rate and damping of a learning rate α > 0 and a momentum μ in 0..1.
     pub fn new(learning_rate: T, momentum: T) -> Self {
         let damping = T::ONE - momentum;
         Self { effective_rate: learning_rate / damping, damping }
@@ -39,15 +39,18 @@ impl<T: Real> RateAndDamping<T> {
         T::ONE - self.damping
     }
 
-    /// α and μ with the derivatives by η, tangent 0, and by 1 − μ, tangent 1.
-    pub fn with_tangents(self) -> (Dual<T, 2>, Dual<T, 2>) {
-        let along = |value, tangents| Dual { value, tangents };
-        let effective_rate = along(self.effective_rate, [T::ONE, T::ZERO]);
-        let damping = along(self.damping, [T::ZERO, T::ONE]);
+    /// α and μ with the derivatives by η, tangent 0, and by 1 − μ, tangent 1; further tangents are zero.
+    pub fn with_tangents<const P: usize>(self) -> (Dual<T, P>, Dual<T, P>) {
+        let along = |value, direction| Dual {
+            value,
+            tangents: core::array::from_fn(|p| if p == direction { T::ONE } else { T::ZERO }),
+        };
+        let effective_rate = along(self.effective_rate, 0);
+        let damping = along(self.damping, 1);
         (effective_rate * damping, Dual::constant(T::ONE) - damping)
     }
 
-    /// The pace after one meta-step along `gradient`, the derivatives by η and 1 − μ, all finite.
+    /// Both after one meta-step along `gradient`, the derivatives by η and 1 − μ, all finite.
     pub fn adapted<E: Elementary<T>>(
         self,
         outer: &mut MetaDescent<T, 2>,
@@ -79,7 +82,7 @@ pub enum Batches {
     Same,
 }
 
-/// A short look-ahead at a constant pace.
+/// A short look-ahead at a constant rate and damping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortLookAhead {
     /// Steps to look ahead.
@@ -99,19 +102,19 @@ impl ShortLookAhead {
         }
     }
 
-    /// The mean loss of the last batch after the steps, in nats, its tangents the derivatives by η and 1 − μ.
+    /// The mean loss of the last batch after the steps, in nats, its first two tangents the derivatives by η and 1 − μ.
     ///
     /// `network` starts as the training stands, parameters and velocity without tangents; afterwards it is the network
     /// that was looked ahead to.
-    pub fn run<T: Real, N: Model<T, 2, Dual<T, 2>> + ?Sized>(
+    pub fn run<T: Real, N: Model<T, P, Dual<T, P>> + ?Sized, const P: usize>(
         &self,
         network: &mut N,
         batch: &mut Batch<'_, T>,
         sampler: &mut Sampler<impl AsRef<[u32]> + AsMut<[u32]>>,
         examples: &impl Dataset<T>,
-        pace: RateAndDamping<T>,
-    ) -> Result<Dual<T, 2>, Diverged> {
-        let (learning_rate, momentum) = pace.with_tangents();
+        at: RateAndDamping<T>,
+    ) -> Result<Dual<T, P>, Diverged> {
+        let (learning_rate, momentum) = at.with_tangents();
         batch.fill(examples, sampler.next_batch(self.batch));
         for k in 0..self.steps {
             network
@@ -134,11 +137,11 @@ mod tests {
     use crate::meta::Rule;
 
     #[test]
-    fn a_pace_gives_back_learning_rate_and_momentum() {
-        let pace = RateAndDamping::new(0.25f64, 0.75);
-        assert_eq!((pace.effective_rate, pace.damping), (1.0, 0.25));
-        assert_eq!((pace.learning_rate(), pace.momentum()), (0.25, 0.75));
-        let (rate, momentum) = pace.with_tangents();
+    fn rate_and_damping_give_back_learning_rate_and_momentum() {
+        let at = RateAndDamping::new(0.25f64, 0.75);
+        assert_eq!((at.effective_rate, at.damping), (1.0, 0.25));
+        assert_eq!((at.learning_rate(), at.momentum()), (0.25, 0.75));
+        let (rate, momentum) = at.with_tangents::<2>();
         assert_eq!((rate.value, rate.tangents), (0.25, [0.25, 1.0]));
         assert_eq!((momentum.value, momentum.tangents), (0.75, [0.0, -1.0]));
     }
@@ -146,18 +149,18 @@ mod tests {
     #[test]
     fn momentum_stays_inside_0_to_1_however_long_it_is_pushed() {
         let mut outer = MetaDescent::new(Rule::adam(), 0.5, RateAndDamping::default_limits());
-        let mut pace = RateAndDamping::new(0.1f32, 0.9);
+        let mut at = RateAndDamping::new(0.1f32, 0.9);
         for _ in 0..100 {
-            pace = pace.adapted::<Libm>(&mut outer, [0.0, -1e9]);
+            at = at.adapted::<Libm>(&mut outer, [0.0, -1e9]);
         }
         assert_eq!(
-            (pace.effective_rate, pace.momentum()),
+            (at.effective_rate, at.momentum()),
             (RateAndDamping::new(0.1f32, 0.9).effective_rate, 0.0)
         );
         outer = MetaDescent::new(Rule::adam(), 0.5, RateAndDamping::default_limits());
         for _ in 0..100 {
-            pace = pace.adapted::<Libm>(&mut outer, [0.0, 1e9]);
+            at = at.adapted::<Libm>(&mut outer, [0.0, 1e9]);
         }
-        assert_eq!(pace.damping, 1e-3);
+        assert_eq!(at.damping, 1e-3);
     }
 }

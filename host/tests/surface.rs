@@ -131,7 +131,7 @@ fn a_cell_is_what_training_with_its_schedule_gives() {
     for row in rows(&root.path().join("s")).iter().step_by(5) {
         let Row { alpha0, time_constant, beta, horizon, .. } = row;
         let trained = run(&mut program(&format!(
-            "train --layers 64,5,10 --batch 10 --objective-size 50 --pretrain 50 --steps {horizon} --alpha0 {alpha0} \
+            "train --layers 64,5,10 --batch 10 --objective-size 50 --steps {horizon} --alpha0 {alpha0} \
              --time-constant {time_constant} --beta {beta} --json"
         )));
         let trained: Value = serde_json::from_str(&trained).unwrap();

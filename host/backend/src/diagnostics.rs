@@ -17,6 +17,9 @@ use crate::model::HostBackend;
 use crate::peak::peak;
 use myopia_core::mlp::{HeapBatch, HeapNetwork};
 
+/// Runs a golden experiment and shows each record as soon as it is known.
+pub type RunExperiment = fn(&Experiment, &mut dyn FnMut(&Record)) -> Result<Report, Failed>;
+
 /// What proves and measures the kernels of one instruction set, which the processor must have.
 #[derive(Clone, Copy, Debug)]
 pub struct Diagnostics {
@@ -25,7 +28,7 @@ pub struct Diagnostics {
     /// The peak of one core, in 10⁹ unfused multiplications and additions a second.
     pub peak: fn() -> f64,
     /// Runs a golden experiment; each record is shown as soon as it is known.
-    pub experiment: fn(&Experiment, &mut dyn FnMut(&Record)) -> Result<Report, Failed>,
+    pub experiment: RunExperiment,
 }
 
 impl Diagnostics {

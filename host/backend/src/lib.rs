@@ -14,7 +14,7 @@ mod threads;
 pub mod x86;
 
 pub use control::{FloatControl, restore as restore_float_control};
-pub use diagnostics::Diagnostics;
+pub use diagnostics::{Diagnostics, RunExperiment};
 pub use isa::Isa;
 pub use model::{HostBackend, MakeModel, Models, StoredModel};
 pub use myopia_core::mlp::{HeapBatch, HeapNetwork};

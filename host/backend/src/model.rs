@@ -130,8 +130,8 @@ pub struct Models<T: Real> {
     pub plain: MakeModel<T, 0>,
     /// With the tangents of α₀, K and β.
     pub schedule: MakeModel<T, 3>,
-    /// With the tangents of effective rate and damping, in the learning rate and in the momentum.
-    pub rate_and_damping: MakeModel<T, 2, Dual<T, 2>>,
+    /// With three tangents, in the learning rate and in the momentum.
+    pub momentum: MakeModel<T, 3, Dual<T, 3>>,
 }
 
 impl<T: Real> Models<T> {
@@ -144,7 +144,7 @@ impl<T: Real> Models<T> {
             isa,
             plain: |sizes, batch| Ok(OnHeap::<G, 0>::new(sizes, batch)?),
             schedule: |sizes, batch| Ok(OnHeap::<G, 3>::new(sizes, batch)?),
-            rate_and_damping: |sizes, batch| Ok(OnHeap::<G, 2>::new(sizes, batch)?),
+            momentum: |sizes, batch| Ok(OnHeap::<G, 3>::new(sizes, batch)?),
         }
     }
 }

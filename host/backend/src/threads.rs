@@ -112,10 +112,31 @@ impl<G: Backend> Backend for Threaded<G> {
         if pool_size() == 1 {
             return (a(), b());
         }
-        let on_this_thread = || {
-            control::restore();
-            b()
-        };
-        rayon::join(a, on_this_thread)
+        // One instance of rayon's join serves all: its code would otherwise be compiled anew for each pair of closures.
+        let (mut a, mut b) = (Ready(Some(a), None), Ready(Some(b), None));
+        join(&mut || a.run(), &mut || b.run());
+        (a.finished(), b.finished())
     }
+}
+
+/// A piece of work, and what it gave once it has been done.
+struct Ready<F, R>(Option<F>, Option<R>);
+
+impl<F: FnOnce() -> R, R> Ready<F, R> {
+    fn run(&mut self) {
+        self.1 = self.0.take().map(|work| work());
+    }
+
+    fn finished(self) -> R {
+        self.1.expect("rayon has run both sides of a join")
+    }
+}
+
+/// Does both at the same time if a thread is idle.
+#[inline(never)]
+fn join(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
+    rayon::join(a, || {
+        control::restore();
+        b();
+    });
 }

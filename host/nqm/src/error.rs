@@ -79,17 +79,6 @@ pub enum RunError {
     /// The floor ½ Σ hσ² is not finite.
     #[error("the floor ½ Σ hσ² is not finite")]
     Floor,
-    /// The search ended at a point that is not stationary.
-    #[error(
-        "the search ended after {evaluations} evaluations at a gradient norm of \
-         {gradient_norm:.1e}, which is not an optimum"
-    )]
-    NotStationary {
-        /// See [`Optimum::gradient_norm`](crate::optimum::Optimum::gradient_norm).
-        gradient_norm: f64,
-        /// Evaluations of loss and gradient.
-        evaluations: u64,
-    },
     /// The meta-descent of [`Policy::Tuned`](crate::policy::Policy::Tuned) diverged.
     #[error(transparent)]
     Tuning(#[from] TuningDiverged),

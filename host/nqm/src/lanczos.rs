@@ -58,6 +58,15 @@ impl Tridiagonal {
         found
     }
 
+    /// The matrix of Chebyshev's iteration on curvatures from `least` to `largest`: with c their
+    /// mean and e half their difference, c on the diagonal, e²/2 first and then e²/4 beside it.
+    pub fn chebyshev(least: f64, largest: f64, steps: usize) -> Self {
+        let [center, half] = [(largest + least) / 2.0, (largest - least) / 2.0];
+        let square = half * half;
+        let squares = (1..steps).map(|k| square / if k == 1 { 2.0 } else { 4.0 });
+        Self { diagonal: vec![center; steps], squares: squares.collect() }
+    }
+
     /// What it was after the first `steps` steps.
     pub fn first(&self, steps: usize) -> Self {
         let n = if steps < self.diagonal.len() { steps } else { self.diagonal.len() };

@@ -66,9 +66,9 @@ impl Problem<'_> {
     fn search(&self, point: Vec<f64>) -> Result<(), Error> {
         let tolerances = &self.control.tolerances;
         let line_search = MoreThuenteLineSearch::new().with_c(1e-4, 0.9)?;
-        let solver = LBFGS::new(line_search, tolerances.lbfgs_memory_pairs)
-            .with_tolerance_grad(0.0)?
-            .with_tolerance_cost(0.0)?;
+        let pairs = tolerances.pairs(point.len());
+        let solver =
+            LBFGS::new(line_search, pairs).with_tolerance_grad(0.0)?.with_tolerance_cost(0.0)?;
         Executor::new(self, solver)
             .ctrlc(false)
             .configure(|state| state.param(point).max_iters(u64::MAX))

@@ -82,7 +82,7 @@ fn scaled_norm(gradient: &[f64], units: &[f64]) -> f64 {
 }
 
 /// For each coordinate the length along which the second derivative is at most one.
-pub fn unit_lengths(hessian: &[f64], n: usize) -> Vec<f64> {
+fn unit_lengths(hessian: &[f64], n: usize) -> Vec<f64> {
     let diagonal = hessian.iter().step_by(n + 1);
     diagonal.map(|entry| 1.0 / Libm::sqrt(entry.abs().larger(1.0))).collect()
 }

@@ -139,7 +139,7 @@ impl<'a> Objective<'a> {
 /// The schedule with every entry changed by one unit in the last place, up or down by turns.
 pub fn last_places_changed(schedule: &[Step<f64>]) -> Schedule {
     let change = |k: usize, x: f64| {
-        if k.count_ones() % 2 == 0 { x + x * f64::EPSILON } else { x - x * f64::EPSILON }
+        if k.count_ones().is_multiple_of(2) { x + x * f64::EPSILON } else { x - x * f64::EPSILON }
     };
     let step = |(k, step): (usize, &Step<f64>)| Step {
         learning_rate: change(k, step.learning_rate),

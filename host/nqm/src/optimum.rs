@@ -42,13 +42,10 @@ pub fn bytes(
     variables: Variables,
     tolerances: &Tolerances,
 ) -> u128 {
-    let [directions, steps] = [directions as u128, steps as u128];
-    let coordinates = match variables {
-        Variables::LearningRates { .. } => steps,
-        Variables::LearningRatesAndMomenta => 2 * steps,
-    };
+    let coordinates = variables.coordinates(steps);
+    let pairs = 2 * 8 * (tolerances.pairs(coordinates) * coordinates) as u128;
+    let [directions, steps, coordinates] = [directions, steps, coordinates].map(|n| n as u128);
     let tape = 4 * 8 * 40 * steps;
-    let pairs = 2 * tolerances.lbfgs_memory_pairs as u128 * 8 * coordinates;
     let lanczos = 8 * directions * directions.min(steps);
     let ends = 64 * 4 * (16 * steps + 8 * coordinates);
     parallel::threads() as u128 * (tape + pairs) + lanczos + ends
@@ -69,33 +66,39 @@ pub fn optimal(
     control: &Control<'_>,
 ) -> Result<Optimum, Interrupted> {
     let mut starts = starts(quadratic, state, steps, variables);
-    let mut spent = 0;
-    if variables == Variables::LearningRatesAndMomenta {
-        let without = Variables::LearningRates { momentum: 0.0 };
-        let without = optimal(quadratic, state, steps, without, control)?;
-        spent += without.evaluations;
-        for momentum in CONSTANT_MOMENTA {
-            let variables = Variables::LearningRates { momentum };
-            let shrunk = without.schedule.iter().map(|step| Step {
-                learning_rate: (1.0 - momentum) * step.learning_rate,
-                momentum,
-            });
-            let greedy = greedy_rates(quadratic, state.clone(), steps, momentum);
-            let from = vec![greedy, shrunk.collect()];
-            let constant = best_of(quadratic, state, variables, from, control)?;
-            spent += constant.evaluations;
-            starts.push(constant.schedule);
-        }
-        starts.push(without.schedule);
+    let budget = control.tolerances.budget(quadratic.directions().len(), steps);
+    if variables != Variables::LearningRatesAndMomenta {
+        return best_of(quadratic, state, variables, starts, budget, control);
     }
-    let found = best_of(quadratic, state, variables, starts, control)?;
-    Ok(Optimum { evaluations: spent + found.evaluations, ..found })
+    let without = Variables::LearningRates { momentum: 0.0 };
+    let without = optimal(quadratic, state, steps, without, control)?;
+    let mut spent = 0;
+    for momentum in CONSTANT_MOMENTA {
+        let variables = Variables::LearningRates { momentum };
+        let shrunk = without
+            .schedule
+            .iter()
+            .map(|step| Step { learning_rate: (1.0 - momentum) * step.learning_rate, momentum });
+        let greedy = greedy_rates(quadratic, state.clone(), steps, momentum);
+        let from = vec![greedy, shrunk.collect()];
+        let share = budget / CONSTANT_MOMENTA_SHARE;
+        let constant = best_of(quadratic, state, variables, from, share, control)?;
+        spent += constant.evaluations;
+        starts.push(constant.schedule);
+    }
+    starts.push(without.schedule);
+    let rest = budget.saturating_sub(spent);
+    let found = best_of(quadratic, state, variables, starts, rest, control)?;
+    Ok(Optimum { evaluations: without.evaluations + spent + found.evaluations, ..found })
 }
 
 /// Momenta at which learning rates alone are optimised, to start from; zero besides.
 const CONSTANT_MOMENTA: [f64; 2] = [0.5, 0.9];
+/// What part of a budget each of them has: one in so many.
+const CONSTANT_MOMENTA_SHARE: u64 = 8;
 
-/// The lowest schedule that descents from `starts`, of which there is at least one, lead to.
+/// The lowest schedule that descents from `starts`, of which there is at least one, lead to in
+/// `budget` evaluations.
 ///
 /// # Errors
 /// When it is interrupted.
@@ -104,13 +107,11 @@ pub fn best_of(
     state: &State,
     variables: Variables,
     starts: Vec<Schedule>,
+    budget: u64,
     control: &Control<'_>,
 ) -> Result<Optimum, Interrupted> {
     let tolerances = &control.tolerances;
     let objective = Objective::new(quadratic, state, variables, tolerances);
-    let steps = starts.first().map_or(0, Vec::len);
-    let coordinates = variables.coordinates(steps);
-    let budget = tolerances.budget(quadratic.directions().len(), steps, coordinates);
     let each = tolerances.evaluations_per_start.min(budget / 2 / starts.len().max(1) as u64);
     let mut spent = starts.len() as u64;
     let firsts = parallel::map(starts, |start| objective.of(start, &mut Scratch::default()));
@@ -126,7 +127,7 @@ pub fn best_of(
     ends.truncate(tolerances.continued_ends);
     let share = budget.saturating_sub(spent) / ends.len().max(1) as u64;
     let continued = parallel::map(ends, |end| finish(&objective, end, share, control));
-    let mut ends: Vec<Evaluation> = first.iter().cloned().collect();
+    let mut ends: Vec<Evaluation> = first.into_iter().collect();
     for (end, evaluations) in continued {
         spent += evaluations;
         ends.push(end);
@@ -134,34 +135,19 @@ pub fn best_of(
     if (control.stop)() {
         return Err(Interrupted);
     }
-    ends.sort_by(|a, b| a.excess.total_cmp(&b.excess));
-    let lowest_start = first.map_or(f64::INFINITY, |first| first.excess);
-    let mut judged = ends.into_iter().map(|end| {
-        let (gradient_norm, rounding) = measured(&objective, &end);
-        Optimum {
-            stationary: gradient_norm <= tolerances.stationary_gradient_norm.larger(rounding),
-            schedule: end.schedule,
-            excess: end.excess,
-            gradient_norm,
-            evaluations: spent,
-        }
-    });
-    let nowhere = Optimum {
-        schedule: Schedule::new(),
-        excess: f64::INFINITY,
-        gradient_norm: f64::INFINITY,
+    let lowest = ends.into_iter().min_by(|a, b| a.excess.total_cmp(&b.excess)).unwrap_or_default();
+    Ok(Optimum {
+        stationary: lowest.gradient_norm
+            <= tolerances.stationary_gradient_norm.larger(rounding_norm(&objective, &lowest)),
+        schedule: lowest.schedule,
+        excess: lowest.excess,
+        gradient_norm: lowest.gradient_norm,
         evaluations: spent,
-        stationary: false,
-    };
-    let lowest = judged.next().unwrap_or(nowhere);
-    if lowest.stationary {
-        return Ok(lowest);
-    }
-    Ok(judged.find(|end| end.stationary && end.excess <= lowest_start).unwrap_or(lowest))
+    })
 }
 
 /// Descends from `end` by L-BFGS, again with a fresh memory as long as that helps, then by Newton's
-/// method; in at most so many evaluations, and how many were made.
+/// method if there are few coordinates; in at most so many evaluations, and how many were made.
 fn finish(
     objective: &Objective<'_>,
     mut end: Evaluation,
@@ -178,28 +164,22 @@ fn finish(
         }
         end = next;
     }
+    if end.point.len() > tolerances.newton_coordinates {
+        return (end, spent);
+    }
     let (end, more) = newton::descend(objective, end, evaluations.saturating_sub(spent), control);
     (end, spent + more)
 }
 
-/// The norm of the projected gradient at `here`, and that of its change when every entry of the
-/// schedule changes in its last place; both in units along which the cost's second derivative is at
-/// most one, if the norm is not small as it is.
-fn measured(objective: &Objective<'_>, here: &Evaluation) -> (f64, f64) {
-    let nearby = objective.of(last_places_changed(&here.schedule), &mut Scratch::default());
-    let units = if here.gradient_norm <= objective.tolerances().stationary_gradient_norm {
-        vec![1.0; here.point.len()]
-    } else {
-        newton::unit_lengths(&objective.hessian(here), here.point.len())
-    };
+/// By how much the projected gradient changes when every entry of the schedule changes in
+/// its last place.
+fn rounding_norm(objective: &Objective<'_>, here: &Evaluation) -> f64 {
     let map = objective.map();
-    let scaled = |at: &Evaluation| -> Vec<f64> {
-        let gradient = map.projected_gradient(&at.schedule, &at.by_schedule);
-        gradient.iter().zip(&units).map(|(g, unit)| g * unit).collect()
-    };
-    let (here, there) = (scaled(here), scaled(&nearby));
+    let nearby = objective.of(last_places_changed(&here.schedule), &mut Scratch::default());
+    let projected = |at: &Evaluation| map.projected_gradient(&at.schedule, &at.by_schedule);
+    let (here, there) = (projected(here), projected(&nearby));
     let change: Vec<f64> = here.iter().zip(&there).map(|(a, b)| a - b).collect();
-    (euclidean_norm(&here), euclidean_norm(&change))
+    euclidean_norm(&change)
 }
 
 /// The relative difference of losses below which two ends are the same optimum.

@@ -43,6 +43,7 @@ pub fn receding_horizon(
         });
     }
     let mut plan = optimal(quadratic, &state, steps.min(horizon), variables, control)?;
+    let budget = control.tolerances.budget(quadratic.directions().len(), horizon);
     let mut taken = Schedule::new();
     while taken.len() + horizon < steps {
         let step = plan.schedule[0];
@@ -56,7 +57,7 @@ pub fn receding_horizon(
         }
         rest.extend(greedy(end, 1));
         let starts = vec![rest, greedy(state.clone(), horizon)];
-        let next = best_of(quadratic, &state, variables, starts, control)?;
+        let next = best_of(quadratic, &state, variables, starts, budget, control)?;
         plan = Optimum {
             gradient_norm: match next.gradient_norm > plan.gradient_norm {
                 true => next.gradient_norm,

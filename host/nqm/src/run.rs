@@ -5,9 +5,7 @@ use myopia_core::nqm::{NextLoss, Step};
 use crate::bands::{Band, bands, shares};
 use crate::error::{Interrupted, RunError};
 use crate::greedy::{greedy_rates, greedy_steps};
-#[cfg(doc)]
-use crate::optimum::Optimum;
-use crate::optimum::optimal;
+use crate::optimum::{Optimum, optimal};
 use crate::policy::Policy;
 use crate::quadratic::{Quadratic, Schedule};
 use crate::receding_horizon::receding_horizon;
@@ -42,6 +40,10 @@ pub struct Run {
     /// Of an optimised schedule: evaluations of loss and gradient.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub iterations: Option<u64>,
+    /// Of an optimised schedule: see [`Optimum::stationary`]; of a re-planned one whether all its
+    /// plans are.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub stationary: Option<bool>,
     /// The losses above the floor ½ Σ hσ².
     #[cfg_attr(feature = "serde", serde(skip))]
     pub excess: Excess,
@@ -72,14 +74,21 @@ pub struct Settings {
     pub cooling: usize,
 }
 
-/// A schedule and, if it was searched for, gradient norm and evaluations.
-type Chosen = (Schedule, Option<(f64, u64)>);
+/// A schedule and, if it was searched for, how that ended.
+type Chosen = (Schedule, Option<Search>);
+
+/// How a search ended.
+#[derive(Clone, Copy)]
+struct Search {
+    gradient_norm: f64,
+    evaluations: u64,
+    stationary: bool,
+}
 
 /// Chooses the schedule by `policy` and runs it.
 ///
 /// # Errors
-/// When a search ends elsewhere than in an optimum, when the loss leaves the finite range, or when
-/// it is interrupted.
+/// When the loss leaves the finite range, or when it is interrupted.
 pub fn run(
     quadratic: &Quadratic,
     policy: &Policy,
@@ -126,8 +135,9 @@ pub fn run(
         cooled_losses: above(&excess.cooled),
         noiseless_losses: above(&excess.noiseless),
         bands,
-        gradient_norm: search.map(|(norm, _)| norm),
-        iterations: search.map(|(_, evaluations)| evaluations),
+        gradient_norm: search.map(|search| search.gradient_norm),
+        iterations: search.map(|search| search.evaluations),
+        stationary: search.map(|search| search.stationary),
         excess,
         shares: last_shares,
     })
@@ -161,9 +171,6 @@ fn choose(
         }
         _ => return Ok((greedy_rates(quadratic, start, steps, momentum), None)),
     };
-    let (gradient_norm, evaluations) = (found.gradient_norm, found.evaluations);
-    if !found.stationary {
-        return Err(RunError::NotStationary { gradient_norm, evaluations });
-    }
-    Ok((found.schedule, Some((gradient_norm, evaluations))))
+    let Optimum { schedule, gradient_norm, evaluations, stationary, .. } = found;
+    Ok((schedule, Some(Search { gradient_norm, evaluations, stationary })))
 }

@@ -2,16 +2,16 @@
 
 use std::iter;
 
-use myopia_core::nqm::Step;
+use myopia_core::nqm::{NextLoss, Step};
 
-use crate::greedy::{greedy_rates, greedy_steps};
+use crate::greedy::{greedy, greedy_rates, greedy_steps};
 use crate::lanczos::Tridiagonal;
 use crate::quadratic::{Quadratic, Schedule, State};
 use crate::reparametrization::Variables;
 use crate::ritz::{leja_order, ritz_values};
 
-/// Schedules of `steps` steps: greedy first, then those that are optimal without noise for the first
-/// T, T/2, T/4, … steps and greedy after them, then some of the form α₀ / (1 + k/K).
+/// Schedules of `steps` steps: greedy first; those that are optimal without noise for the first T,
+/// T/2, T/4, … steps and greedy after them; Chebyshev's iteration; some of the form α₀ / (1 + k/K).
 pub fn starts(
     quadratic: &Quadratic,
     state: &State,
@@ -20,28 +20,43 @@ pub fn starts(
 ) -> Vec<Schedule> {
     let mut starts = vec![continued(quadratic, state, steps, Schedule::new(), variables)];
     let seen = Tridiagonal::new(quadratic, state, steps);
-    for first in iter::successors(Some(steps), |first| Some(first / 2)).take_while(|&n| n > 0) {
-        let seen = seen.first(first);
+    let halved = iter::successors(Some(steps), |first| Some(first / 2));
+    let mut matrices: Vec<_> = halved.take_while(|&n| n > 0).map(|n| seen.first(n)).collect();
+    let largest = quadratic.largest_curvature();
+    let positive = quadratic.preconditioned_curvatures().filter(|h| *h > 0.0);
+    let least = positive.fold(largest, |least, h| if h < least { h } else { least });
+    if least > 0.0 {
+        matrices.push(Tridiagonal::chebyshev(least, largest, steps));
+    }
+    for (i, matrix) in matrices.iter().enumerate() {
         match variables {
             Variables::LearningRates { momentum } => {
                 let step = |learning_rate| Step { learning_rate, momentum };
                 // Ascending Ritz values, so descending rates: noise that large steps add, later ones
                 // remove.
-                let rates: Vec<f64> = ritz_values(&seen).iter().map(|value| 1.0 / value).collect();
+                let rates: Vec<f64> = ritz_values(matrix).iter().map(|value| 1.0 / value).collect();
                 let leja = leja_order(&rates).into_iter().map(step).collect();
                 starts.push(continued(quadratic, state, steps, leja, variables));
-                if first == steps {
+                if i == 0 {
                     let descending = rates.into_iter().map(step).collect();
                     starts.push(continued(quadratic, state, steps, descending, variables));
                 }
             }
             Variables::LearningRatesAndMomenta => {
-                let optimal = seen.conjugate_gradient();
+                let optimal = matrix.conjugate_gradient();
+                let bounded = |schedule| {
+                    extended(quadratic, state, steps, schedule, |state, steps| {
+                        greedy(quadratic, state, steps, best_bounded_step)
+                    })
+                };
+                starts.push(bounded(optimal.clone()));
                 starts.push(continued(quadratic, state, steps, optimal, variables));
+                if i == 0 {
+                    starts.push(bounded(Schedule::new()));
+                }
             }
         }
     }
-    let largest = quadratic.largest_curvature();
     if let Variables::LearningRates { momentum } = variables
         && largest > 0.0
     {
@@ -63,22 +78,48 @@ pub fn starts(
     starts
 }
 
+/// The largest momentum of a greedy start.
+const LARGEST_GREEDY_MOMENTUM: f64 = 0.9;
+
+/// The learning rate and the momentum from 0 to [`LARGEST_GREEDY_MOMENTUM`] that are best for the
+/// next loss: a convex quadratic in both, so where the optimum lies beyond a bound, momentum is at it.
+fn best_bounded_step(next: &NextLoss<f64>) -> Step<f64> {
+    let free = next.best_step();
+    let momentum = if free.momentum > 0.0 { free.momentum } else { 0.0 };
+    let momentum =
+        if momentum > LARGEST_GREEDY_MOMENTUM { LARGEST_GREEDY_MOMENTUM } else { momentum };
+    if momentum == free.momentum {
+        return free;
+    }
+    Step { learning_rate: next.best_learning_rate(momentum), momentum }
+}
+
 /// `schedule` and after it, up to `steps` steps, what is greedy.
 fn continued(
     quadratic: &Quadratic,
     state: &State,
     steps: usize,
-    mut schedule: Schedule,
+    schedule: Schedule,
     variables: Variables,
+) -> Schedule {
+    extended(quadratic, state, steps, schedule, |state, steps| match variables {
+        Variables::LearningRates { momentum } => greedy_rates(quadratic, state, steps, momentum),
+        Variables::LearningRatesAndMomenta => greedy_steps(quadratic, state, steps),
+    })
+}
+
+/// `schedule` and after it, up to `steps` steps, what `rest` makes of the state it leads to.
+fn extended(
+    quadratic: &Quadratic,
+    state: &State,
+    steps: usize,
+    mut schedule: Schedule,
+    rest: impl Fn(State, usize) -> Schedule,
 ) -> Schedule {
     let mut end = state.clone();
     for step in &schedule {
         quadratic.advance(&mut end, Some(*step));
     }
-    let left = steps - schedule.len();
-    schedule.extend(match variables {
-        Variables::LearningRates { momentum } => greedy_rates(quadratic, end, left, momentum),
-        Variables::LearningRatesAndMomenta => greedy_steps(quadratic, end, left),
-    });
+    schedule.extend(rest(end, steps - schedule.len()));
     schedule
 }

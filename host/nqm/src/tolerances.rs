@@ -19,14 +19,18 @@ pub struct Tolerances {
     pub continued_ends: usize,
     /// Evaluations of a search, at most.
     pub evaluations: u64,
-    /// Evaluations × coordinates of a search, at most: what L-BFGS itself takes grows with that.
-    pub evaluated_coordinates: u64,
-    /// Evaluations × steps × directions of a search, at most.
+    /// Evaluations × steps × (directions + [`OVERHEAD_DIRECTIONS`]) of a search, at most: its time.
     pub evaluated_direction_steps: u64,
-    /// Evaluations that a search may make whatever the two above say.
+    /// Evaluations that a search may make whatever that says.
     pub least_evaluations: u64,
-    /// Pairs of steps and gradient differences that L-BFGS keeps.
+    /// Coordinates up to which Newton's method follows L-BFGS; a step of it takes their cube.
+    pub newton_coordinates: usize,
+    /// Pairs of steps and gradient differences that L-BFGS keeps, at most.
     pub lbfgs_memory_pairs: usize,
+    /// Pairs that it keeps however many coordinates there are.
+    pub least_memory_pairs: usize,
+    /// Pairs × coordinates, at most.
+    pub lbfgs_memory: usize,
 }
 
 impl Default for Tolerances {
@@ -40,24 +44,32 @@ impl Default for Tolerances {
             evaluations_per_start: 200,
             continued_ends: 3,
             evaluations: 15_000,
-            evaluated_coordinates: 2_000_000,
-            evaluated_direction_steps: 500_000_000,
-            least_evaluations: 1_000,
+            evaluated_direction_steps: 620_000_000,
+            least_evaluations: 500,
+            newton_coordinates: 100,
             lbfgs_memory_pairs: 100,
+            least_memory_pairs: 25,
+            lbfgs_memory: 10_000,
         }
     }
 }
 
+/// What the optimiser itself takes in each step of an evaluation, in directions that take as long.
+pub const OVERHEAD_DIRECTIONS: u64 = 450;
+
 impl Tolerances {
-    /// Evaluations of a search over so many coordinates, at most.
-    pub fn budget(&self, directions: usize, steps: usize, coordinates: usize) -> u64 {
-        let direction_steps = (directions as u64).saturating_mul(steps as u64);
-        let shares = [
-            self.evaluated_coordinates / (coordinates as u64).max(1),
-            self.evaluated_direction_steps / direction_steps.max(1),
-        ];
-        let affordable = shares.into_iter().fold(self.evaluations, u64::min);
+    /// Evaluations of a search, at most; with momenta there are two searches.
+    pub fn budget(&self, directions: usize, steps: usize) -> u64 {
+        let lanes = (directions as u64).saturating_add(OVERHEAD_DIRECTIONS);
+        let each = lanes.saturating_mul(steps as u64).max(1);
+        let affordable = self.evaluations.min(self.evaluated_direction_steps / each);
         affordable.max(self.least_evaluations.min(self.evaluations))
+    }
+
+    /// Pairs that L-BFGS keeps for so many coordinates.
+    pub fn pairs(&self, coordinates: usize) -> usize {
+        let affordable = self.lbfgs_memory / coordinates.max(1);
+        affordable.max(self.least_memory_pairs).min(self.lbfgs_memory_pairs)
     }
 }
 

@@ -90,6 +90,22 @@ impl Experiment {
         if further { Comparison::Further } else { Comparison::Same }
     }
 
+    /// The first of the settings of `part` that differs here; commands and other settings may differ.
+    pub fn departure(&self, part: &Self, places: [&str; 2]) -> Option<String> {
+        part.settings.keys().find_map(|name| {
+            let (here, there) = (self.setting(name), part.setting(name));
+            (!same(here.as_ref(), there.as_ref())).then(|| told(name, [here, there], places))
+        })
+    }
+
+    /// The whole numbers that are given for `name`, as a list or as one.
+    pub fn numbers(&self, name: &str) -> Vec<u64> {
+        match self.setting(name) {
+            Some(Value::Array(values)) => values.iter().filter_map(Value::as_u64).collect(),
+            value => value.iter().filter_map(Value::as_u64).collect(),
+        }
+    }
+
     /// The first setting that differs between `self` and `other`; `places` says where each of the two is.
     pub(crate) fn difference(&self, other: &Self, places: [&str; 2]) -> Option<String> {
         match self.compare(other, places) {

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::OutputFolder;
 use crate::output::folder::{CHECKPOINT, Found};
+use crate::output::record::Record;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -60,6 +61,21 @@ pub struct Ledger<'a, S> {
 struct Finished {
     version: String,
     experiment: Experiment,
+}
+
+/// Notes in the folder that it holds the finished results of `experiment`.
+///
+/// # Errors
+/// When the note cannot be written.
+pub fn conclude(folder: &OutputFolder, experiment: &Experiment) -> Result<(), Failure> {
+    let run = Finished { version: VERSION.to_owned(), experiment: experiment.clone() };
+    folder.conclude(&serde_json::to_string(&run).expect("an experiment is plain data"))
+}
+
+/// The experiment whose finished results the folder at `path` holds, where it says so.
+pub fn finished(path: &Path) -> Option<Experiment> {
+    let run = Record::read(path).run?;
+    serde_json::from_str::<Finished>(&run).ok().map(|finished| finished.experiment)
 }
 
 /// Whether the experiment goes further than the finished `run` in the folder at `path`.
@@ -167,8 +183,7 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
     /// When the system refuses.
     pub fn finish(&self) -> Result<(), Failure> {
         let Some(folder) = self.folder else { return Ok(()) };
-        let run = Finished { version: VERSION.to_owned(), experiment: self.experiment.clone() };
-        folder.conclude(&serde_json::to_string(&run).expect("an experiment is plain data"))?;
+        conclude(folder, &self.experiment)?;
         folder.remove(CHECKPOINT)
     }
 

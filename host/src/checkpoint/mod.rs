@@ -37,4 +37,4 @@ mod file;
 mod ledger;
 
 pub use experiment::{Comparison, Experiment};
-pub use ledger::{Keeper, Ledger, Opening, Unit};
+pub use ledger::{Keeper, Ledger, Opening, Unit, conclude, finished};

@@ -1,22 +1,25 @@
 //! `myopia horizons`: what each horizon chooses, and what that is worth.
 
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path as Place, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Parser};
 use indicatif::ProgressBar;
 use myopia_core::schedule::InverseTime;
 use serde::{Serialize, Serializer};
 
 use super::options::{Common, LongRun, ProblemOptions, RuleOptions};
 use super::progress;
-use myopia::checkpoint::Ledger;
+use super::{Command, Program};
+use myopia::checkpoint::{self, Experiment, Ledger};
 use myopia::failure::Failure;
 use myopia::horizons::{self, Choice, Horizons, Overlay, Path, Training};
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
 use myopia::problem::ObjectiveSet;
+use myopia::published::Manifest;
 use myopia::surface::{Row, panel};
 
 /// Options of `myopia horizons`.
@@ -159,10 +162,16 @@ impl Options {
         let outer = self.rule.optimizer(precision)?;
         let objective = ObjectiveSet::from(self.problem.objective);
         let loss = format!("{} loss", objective.name().replace("train", "training"));
-        let surface = self.surface.as_deref().map(|f| overlays(f, &loss)).transpose()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
+        let surface = self.surface.as_deref().map(|surface| {
+            let part = common.experiment("surface", &self.problem, &data);
+            let default = self.problem.default_layers(&data);
+            same_problem(surface, &part.with("layers", &problem.layers), &default, &self.horizon)?;
+            overlays(surface, &loss)
+        });
+        let surface = surface.transpose()?;
         let experiment = common.experiment("horizons", &self, &data);
         let weights = self.problem.start(&problem)?;
         let study = Horizons { problem: &problem, weights, horizons, starts, outer, steps, every };
@@ -260,6 +269,54 @@ impl<'a> PathReport<'a> {
     }
 }
 
+/// Refuses a surface whose losses cannot be compared with those of descents on the problem `part` at these horizons.
+fn same_problem(
+    folder: &Place,
+    part: &Experiment,
+    layers: &[usize],
+    horizons: &[u32],
+) -> Result<(), Failure> {
+    let name = folder.display();
+    let Some(surface) = made_by(folder) else {
+        return Err(Failure::run(format!(
+            "{name} does not say with which settings it was made, so that its losses cannot be compared with these; make it \
+             again with `myopia surface --out`"
+        )));
+    };
+    // A surface's default is that of its data, which are compared as well.
+    let surface = surface.with_default("layers", layers);
+    if let Some(difference) = surface.departure(part, ["there", "here"]) {
+        return Err(Failure::usage(format!(
+            "--surface {name} is of another problem: {difference}; make a surface with the same settings"
+        )));
+    }
+    let there = surface.numbers("horizon");
+    match horizons.iter().find(|&&horizon| !there.contains(&horizon.into())) {
+        Some(missing) => Err(Failure::usage(format!(
+            "--surface {name} has no losses at --horizon {missing}, only at {}; make a surface with that horizon",
+            comma(&there)
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The experiment that made the surface in `folder`, by what its run noted there, or by the manifest of a published one.
+fn made_by(folder: &Place) -> Option<Experiment> {
+    if let Some(experiment) = checkpoint::finished(folder) {
+        return Some(experiment);
+    }
+    let folder = folder.canonicalize().ok()?;
+    let manifest = Manifest::read(folder.parent()?, folder.file_name()?.to_str()?).ok()?;
+    let arguments = iter::once("myopia".to_owned()).chain(manifest.command);
+    let Program { common, command: Command::Surface(options) } =
+        Program::try_parse_from(arguments).ok()?
+    else {
+        return None;
+    };
+    let experiment = Experiment::new("surface", &options).with("seed", common.seed);
+    Some(experiment.with("data_digest", manifest.data_digest?))
+}
+
 /// The panels of the surface whose table is in `folder`, those of each horizon: over the two parameters that vary in it.
 fn overlays(folder: &Place, loss: &str) -> Result<Vec<Overlay>, Failure> {
     let path = folder.join("surface.csv");
@@ -300,8 +357,8 @@ fn rounded(precision: Precision, origin: &Origin) -> Result<InverseTime<f64>, Fa
     })
 }
 
-fn comma(numbers: &[u32]) -> String {
-    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+fn comma<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result<()> {

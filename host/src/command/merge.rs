@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::options::Common;
+use myopia::checkpoint;
 use myopia::failure::Failure;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::surface::{self, MergeError, Piece, merge};
@@ -30,6 +31,7 @@ impl Options {
         let folder = OutputFolder::create_at_once(out, common.force)?;
         let report = surface::write(Some(&folder), &about, &rows, false)?;
         folder.finish()?;
+        checkpoint::conclude(&folder, &about.experiment())?;
         if common.json {
             return json::print(&report);
         }

@@ -46,7 +46,6 @@ enum Command {
     /// Offline meta-descent: tune alpha0, K and beta by repeated look-aheads
     Meta(meta::Options),
     /// The objective over a plane of schedules, at several horizons
-    #[command(mut_arg("pretrain", |pretrain| pretrain.default_value("50")))]
     Surface(surface::Options),
     /// Join the parts of a surface that `surface --shard` made on several machines
     Merge(merge::Options),

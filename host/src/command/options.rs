@@ -205,12 +205,17 @@ impl ProblemOptions {
         source.load(self.precision(), |remark| common.remark(remark))
     }
 
-    /// The problem on loaded data.
-    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        let layers = self.layers.clone().unwrap_or_else(|| match self.data {
+    /// The layers where none are given.
+    pub fn default_layers(&self, data: &Data) -> Vec<usize> {
+        match self.data {
             DataName::Glyphs => vec![data.inputs, 32, data.classes],
             DataName::Mnist => vec![data.inputs, 100, 100, data.classes],
-        });
+        }
+    }
+
+    /// The problem on loaded data.
+    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
+        let layers = self.layers.clone().unwrap_or_else(|| self.default_layers(data));
         Shape::new(&layers)
             .map_err(|e| Failure::usage(format!("--layers {}: {e}", comma(&layers))))?;
         if layers.first() != Some(&data.inputs) || layers.last() != Some(&data.classes) {

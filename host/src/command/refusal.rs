@@ -12,11 +12,11 @@ impl Program {
     /// The program as its arguments ask for it. Help, the version and a refusal end the process; values in a refusal are shown
     /// escaped and shortened.
     pub fn from_arguments() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        Self::try_parse().unwrap_or_else(|mut error| {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
                 error.exit();
             }
-            match safe(&error) {
+            match safe(&mut error) {
                 None => error.exit(),
                 Some(text) => {
                     // Standard error may be closed; the exit status still tells.
@@ -29,27 +29,30 @@ impl Program {
 }
 
 /// The refusal as safe text, if it is not safe as it is.
-fn safe(error: &clap::Error) -> Option<String> {
+fn safe(error: &mut clap::Error) -> Option<String> {
     let plain = error.render().to_string();
-    let mut values: Vec<String> = Vec::new();
+    let mut values = Vec::new();
     for (kind, value) in error.context() {
         match (kind, value) {
             // These are the program's own.
             (ContextKind::Usage | ContextKind::ValidValue | ContextKind::Suggested, _) => {}
-            (_, ContextValue::String(text)) => values.push(text.clone()),
-            (_, ContextValue::Strings(texts)) => values.extend(texts.iter().cloned()),
+            (_, ContextValue::String(text)) => {
+                values.push((kind, ContextValue::String(shown::name(text))));
+            }
+            (_, ContextValue::Strings(texts)) => {
+                let texts = texts.iter().map(|text| shown::name(text)).collect();
+                values.push((kind, ContextValue::Strings(texts)));
+            }
             _ => {}
         }
     }
-    // The longest first: one may hold another.
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    let mut text = plain.clone();
-    for value in values.iter().filter(|value| shown::name(value) != **value) {
-        text = text.replace(value.as_str(), &shown::name(value));
+    let is_plain = values.iter().all(|(kind, value)| error.get(*kind) == Some(value));
+    for (kind, value) in values {
+        error.insert(kind, value);
     }
-    let lines: Vec<String> = text.lines().map(shown::sentence).collect();
+    let lines: Vec<String> = error.render().to_string().lines().map(shown::sentence).collect();
     let text = lines.join("\n") + "\n";
-    (text.trim_end() != plain.trim_end()).then_some(text)
+    (!is_plain || text.trim_end() != plain.trim_end()).then_some(text)
 }
 
 #[cfg(test)]
@@ -57,8 +60,8 @@ mod tests {
     use super::*;
 
     fn refusal(arguments: &[&str]) -> String {
-        let error = Program::try_parse_from([&["myopia"], arguments].concat()).unwrap_err();
-        safe(&error).unwrap_or_else(|| error.render().to_string())
+        let mut error = Program::try_parse_from([&["myopia"], arguments].concat()).unwrap_err();
+        safe(&mut error).unwrap_or_else(|| error.render().to_string())
     }
 
     #[test]

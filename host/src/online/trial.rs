@@ -217,7 +217,7 @@ impl<'a> Control<'a> {
         if !step.is_multiple_of(*every) {
             return Ok(None);
         }
-        let found = unroll.from_run(run, self.rate)?;
+        let found = unroll.unroll(run, self.rate)?;
         let [d_effective_rate, d_damping] = found.tangents;
         let update = Update {
             step,

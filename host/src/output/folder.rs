@@ -402,7 +402,7 @@ const LITTER: [&str; 8] = [
 /// Whether something of this name counts as a result: hidden files and what systems leave everywhere do not.
 fn is_result(name: &OsStr) -> bool {
     let litter = |known: &&str| name.eq_ignore_ascii_case(known);
-    !name.as_encoded_bytes().starts_with(b".") && !LITTER.iter().any(|known| litter(&known))
+    !name.as_encoded_bytes().starts_with(b".") && !LITTER.iter().any(litter)
 }
 
 fn is_temporary(name: &OsStr) -> bool {

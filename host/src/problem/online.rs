@@ -66,7 +66,7 @@ pub trait ShortUnroll: Send {
     ///
     /// # Errors
     /// When a step or the loss leaves the finite range.
-    fn from_run(
+    fn unroll(
         &mut self,
         run: &mut dyn TrainingRun,
         rate: AdaptedRate,
@@ -80,7 +80,7 @@ pub trait ShortUnroll: Send {
 pub(super) struct Unroll<'a, T: Float> {
     pub ahead: ShortLookAhead,
     pub sets: &'a Sets<T>,
-    pub model: Box<dyn StoredModel<T, 2, Dual<T, 2>>>,
+    pub model: Box<dyn StoredModel<T, 3, Dual<T, 3>>>,
     pub batch: HeapBatch<T>,
     pub sampler: Sampler<Vec<u32>>,
 }
@@ -90,7 +90,7 @@ where
     Libm: Elementary<T>,
 {
     pub fn new(problem: &'a Problem<'a>, ahead: ShortLookAhead) -> Self {
-        let make = T::models(problem.isa).rate_and_damping;
+        let make = T::models(problem.isa).momentum;
         Self {
             ahead,
             sets: T::sets(problem.data).expect("data are in the problem's float"),
@@ -105,7 +105,7 @@ impl<T: Float> ShortUnroll for Unroll<'_, T>
 where
     Libm: Elementary<T>,
 {
-    fn from_run(
+    fn unroll(
         &mut self,
         run: &mut dyn TrainingRun,
         rate: AdaptedRate,
@@ -120,7 +120,8 @@ where
         let examples = &self.sets.training;
         let (model, sampler) = (&mut *self.model, &mut self.sampler);
         let found = self.ahead.run(model, &mut batch, sampler, examples, narrow(rate.inner))?;
-        Ok(found.map(T::to_f64))
+        let [by_rate, by_damping, _] = found.tangents.map(T::to_f64);
+        Ok(Dual { value: found.value.to_f64(), tangents: [by_rate, by_damping] })
     }
 
     fn skip(&mut self) {

@@ -6,7 +6,6 @@ use super::cell::Row;
 use super::check;
 use super::report::{About, SHARD_REPORT, SHARD_TABLE, ShardReport};
 use super::shard::Shard;
-use crate::checkpoint::Experiment;
 use crate::failure::Failure;
 use crate::input::read_regular;
 use crate::memory;
@@ -158,15 +157,12 @@ impl Piece {
 /// When the pieces are of different surfaces, when two hold the same cell, and when a cell is in none.
 pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
     let first = pieces.first().ok_or(MergeError::Nothing)?;
-    let experiment = |Piece { about, .. }: &Piece| {
-        Experiment::new("surface", &about.settings)
-            .with("seed", about.seed)
-            .with("data_digest", &about.data_digest)
-    };
     let places = ["in the first", "in the second"];
     let about = first.about.clone();
     for piece in &pieces {
-        if let Some(difference) = experiment(first).difference(&experiment(piece), places) {
+        if let Some(difference) =
+            first.about.experiment().difference(&piece.about.experiment(), places)
+        {
             return Err(MergeError::Different {
                 one: first.told(),
                 other: piece.told(),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::cell::Row;
 use super::picture;
 use super::shard::Shard;
+use crate::checkpoint::Experiment;
 use crate::failure::Failure;
 use crate::output::record::sha256;
 use crate::output::{OutputFolder, json};
@@ -33,6 +34,15 @@ pub struct About {
     pub horizons: Vec<u32>,
     /// Every option of the command.
     pub settings: Map<String, Value>,
+}
+
+impl About {
+    /// The experiment whose result the whole surface is.
+    pub fn experiment(&self) -> Experiment {
+        Experiment::new("surface", &self.settings)
+            .with("seed", self.seed)
+            .with("data_digest", &self.data_digest)
+    }
 }
 
 /// `surface.json`, and what the command prints as JSON.

@@ -1,7 +1,7 @@
 //! What a run must print, and where a log departs from it.
 
-use myopia_backend::Isa;
-use myopia_core::experiments::{Experiment, Failed, Record, Report};
+use myopia_backend::{Isa, RunExperiment};
+use myopia_core::experiments::{Experiment, Record, Report};
 
 use super::target::Set;
 use crate::bench::diagnostics;
@@ -167,9 +167,6 @@ impl Memory {
         })
     }
 }
-
-/// Runs one experiment and shows each record as soon as it is known.
-pub type RunExperiment = fn(&Experiment, &mut dyn FnMut(&Record)) -> Result<Report, Failed>;
 
 /// The log of the experiments of `set` as `run` runs them, on this machine: the lines that the firmware prints.
 pub fn experiments_log(label: &str, set: Set, run: RunExperiment) -> Vec<String> {

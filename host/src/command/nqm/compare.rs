@@ -79,6 +79,7 @@ impl Options {
             return Err(interrupted());
         }
         folder.finish()?;
+        runs.iter().for_each(|named| super::remark(&named.schedule, &named.run));
         if common.json {
             return json::print(&runs);
         }

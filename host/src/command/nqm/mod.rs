@@ -20,6 +20,7 @@ use myopia::nqm::bands::Band;
 use myopia::nqm::policy::Policy;
 use myopia::nqm::run::Run;
 use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::remark;
 use options::{QuadraticOptions, RunOptions, Source, interrupted, stop};
 use provenance::Provenance;
 
@@ -126,6 +127,10 @@ impl One {
         self.run.run(&quadratic, &chosen)
     }
 
+    fn name(&self) -> String {
+        self.schedule.as_ref().map(Source::to_string).unwrap_or_default()
+    }
+
     fn words(&self) -> Vec<String> {
         let schedule = self.schedule.iter();
         let schedule = schedule.flat_map(|source| ["--schedule".to_owned(), source.to_string()]);
@@ -150,6 +155,7 @@ impl One {
             folder.finish()?;
         }
         if common.json {
+            remark(&self.name(), &run);
             return json::print(&run);
         }
         let last = |losses: &[f64]| losses.last().copied().unwrap_or(f64::NAN);
@@ -188,7 +194,19 @@ impl One {
                 )?;
             }
             Ok(())
-        })
+        })?;
+        remark(&self.name(), &run);
+        Ok(())
+    }
+}
+
+/// Says on standard error that a search has spent its budget before it was at an optimum.
+fn remark(schedule: &str, run: &Run) {
+    if let (Some(false), Some(evaluations)) = (run.stationary, run.iterations) {
+        remark::say(format!(
+            "{schedule}: the search spent its budget, {evaluations} evaluations, before its gradient \
+             was small: the schedule is the best one found, and a better one may exist near it"
+        ));
     }
 }
 

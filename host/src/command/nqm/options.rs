@@ -307,9 +307,6 @@ impl RunOptions {
         run(quadratic, policy, settings, &control).map_err(|e| match e {
             RunError::Diverged(_) => Failure::run(format!("{name}: {e}; lower the learning rate")),
             RunError::Floor => Failure::run(format!("{e}; lower the noise")),
-            RunError::NotStationary { .. } => {
-                Failure::run(format!("{name}: {e}; give fewer --steps, or more noise"))
-            }
             RunError::Interrupted(_) => interrupted(),
             e => Failure::run(format!("{name}: {e}")),
         })

@@ -196,10 +196,11 @@ fn wrong_header(name: &str, line: usize, found: &str, why: &str, columns: Column
 /// The header in this line, or why it is none.
 fn understood(text: &str, columns: Columns) -> Result<Header, String> {
     let separator = [';', '\t', ','].into_iter().find(|s| text.contains(*s)).unwrap_or(' ');
-    let found: Vec<String> = split(text, separator).iter().map(|cell| plain(cell)).collect();
-    if found.iter().all(|cell| number(cell, separator).is_some()) {
+    let cells = split(text, separator);
+    if cells.iter().all(|cell| number(cell, separator).is_some()) {
         return Err("numbers where the header should be".into());
     }
+    let found: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
     let mut places = Vec::new();
     let mut own = false;
     for (i, column) in found.iter().enumerate() {
