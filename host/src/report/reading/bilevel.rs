@@ -3,8 +3,20 @@
 use super::super::Table;
 use super::{brief, list};
 
+/// Sentences about a table.
+type Reading = fn(&Table) -> Vec<String>;
+
+/// The table of each study, and what is said of it.
+pub(super) const STUDIES: [(&str, Reading); 5] = [
+    ("hypergradient", hypergradients),
+    ("game", games),
+    ("warm", starts),
+    ("distill", distilled),
+    ("stn", responses),
+];
+
 /// Which approximation came nearest to the exact hypergradient, and which pointed away.
-pub(super) fn hypergradients(table: &Table) -> Vec<String> {
+fn hypergradients(table: &Table) -> Vec<String> {
     let rows: Vec<(&str, f64, f64)> = table
         .rows
         .iter()
@@ -31,7 +43,7 @@ pub(super) fn hypergradients(table: &Table) -> Vec<String> {
 }
 
 /// What each kind of dynamics does.
-pub(super) fn games(table: &Table) -> Vec<String> {
+fn games(table: &Table) -> Vec<String> {
     let sentence = |row: &Vec<String>| {
         let (name, does) = (table.text(row, "dynamics")?, table.text(row, "behaviour")?);
         let radius = brief(table.number(row, "spectral_radius")?);
@@ -70,7 +82,7 @@ fn means(table: &Table, by: &[&str], columns: &[&str]) -> Vec<(Vec<String>, Vec<
 }
 
 /// Cold and warm starts of a quadratic or a linear map.
-pub(super) fn starts(table: &Table) -> Vec<String> {
+fn starts(table: &Table) -> Vec<String> {
     if table.rows.iter().any(|row| table.number(row, "norm").is_some()) {
         let columns = ["norm", "loss", "retrained", "converged"];
         let sentence = |(name, x): (Vec<String>, Vec<f64>)| {
@@ -102,7 +114,7 @@ pub(super) fn starts(table: &Table) -> Vec<String> {
 }
 
 /// Distilled images.
-pub(super) fn distilled(table: &Table) -> Vec<String> {
+fn distilled(table: &Table) -> Vec<String> {
     let columns = ["accuracy", "retrained", "converged"];
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     let sentence = |(name, x): (Vec<String>, Vec<f64>)| {
@@ -120,7 +132,7 @@ pub(super) fn distilled(table: &Table) -> Vec<String> {
 }
 
 /// Learned responses, on a quadratic or on a network.
-pub(super) fn responses(table: &Table) -> Vec<String> {
+fn responses(table: &Table) -> Vec<String> {
     let conditions = means(table, &["method"], &["features", "response"]);
     if !conditions.is_empty() {
         let sentence = |(name, x): (Vec<String>, Vec<f64>)| {

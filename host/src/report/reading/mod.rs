@@ -38,14 +38,7 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     if let Some(table) = contents.table("tour") {
         found.extend(training::tour(table));
     }
-    let studies: [(&str, fn(&Table) -> Vec<String>); 5] = [
-        ("hypergradient", bilevel::hypergradients),
-        ("game", bilevel::games),
-        ("warm", bilevel::starts),
-        ("distill", bilevel::distilled),
-        ("stn", bilevel::responses),
-    ];
-    for (name, read) in studies {
+    for (name, read) in bilevel::STUDIES {
         found.extend(contents.table(name).map(read).unwrap_or_default());
     }
     found
