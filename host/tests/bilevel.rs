@@ -151,7 +151,7 @@ impl Published {
         let count = x.len() as f64;
         let mean = x.iter().fold(0.0, |sum, x| sum + x) / count;
         let square = x.iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean));
-        let deviation = (square / (count - 1.0)).sqrt();
+        let deviation = libm::sqrt(square / (count - 1.0));
         format!("{:.digits$} ± {:.digits$}", scale * mean, scale * deviation)
     }
 }

@@ -15,6 +15,7 @@ mod refusal;
 mod report;
 mod reproduce;
 mod surface;
+mod threads;
 mod tour;
 mod train;
 mod verify;
@@ -79,13 +80,7 @@ impl Program {
         if common.quiet {
             remark::be_quiet();
         }
-        if let Some(threads) = common.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(
-                |e| {
-                    Failure::run(format!("could not start {threads} threads: {e}; lower --threads"))
-                },
-            )?;
-        }
+        threads::start(common.threads)?;
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),

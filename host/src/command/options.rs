@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use myopia::checkpoint::{Experiment, Opening};
 use myopia::failure::Failure;
+use myopia::interrupt;
 use myopia::memory::afford;
 use myopia::outer::{OuterOptimizer, OuterRule};
 use myopia::output::OutputFolder;
@@ -40,7 +42,7 @@ pub struct Common {
         value_name = "N",
         global = true,
         allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u16).range(1..=1024)
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(super::threads::MOST))
     )]
     pub threads: Option<u16>,
     /// Instruction set to use [default: the widest that this processor has]; the bits are the same
@@ -292,8 +294,13 @@ impl ProblemOptions {
     /// # Errors
     /// When pretraining diverges.
     pub fn start(&self, problem: &Problem<'_>) -> Result<InitialParams, Failure> {
-        problem.start(self.pretrain, self.pretrain_rate).map_err(|diverged| {
+        let mut go_on = || !interrupt::asked().load(Ordering::Relaxed);
+        let start = problem.start_while(self.pretrain, self.pretrain_rate, &mut go_on);
+        let start = start.map_err(|diverged| {
             Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
+        })?;
+        start.ok_or_else(|| {
+            Failure::Interrupted("interrupted while pretraining; nothing was written".into())
         })
     }
 }

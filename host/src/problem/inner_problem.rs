@@ -92,6 +92,9 @@ pub struct Hypergradient {
     pub digests: [Digest; 2],
 }
 
+/// Steps of pretraining between two looks at whether it is to go on.
+const STEPS_BETWEEN_LOOKS: usize = 100;
+
 const CHECKED: &str = "a problem's layers and batch were checked";
 
 impl Problem<'_> {
@@ -180,6 +183,20 @@ impl Problem<'_> {
     /// # Errors
     /// When a step leaves the finite range.
     pub fn start(&self, steps: u32, learning_rate: f64) -> Result<InitialParams, Diverged> {
+        let start = self.start_while(steps, learning_rate, &mut || true)?;
+        Ok(start.expect("nobody stops it"))
+    }
+
+    /// The same as long as `go_on` says so now and then; `None` when it does not.
+    ///
+    /// # Errors
+    /// When a step leaves the finite range.
+    pub fn start_while(
+        &self,
+        steps: u32,
+        learning_rate: f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<InitialParams>, Diverged> {
         let mut rng = self.rng(Stream::Weights);
         let weights = he_normal(self.shape(), &mut rng);
         let weights = in_precision!(self.precision(), T => {
@@ -187,12 +204,18 @@ impl Problem<'_> {
         });
         let start = InitialParams(weights);
         if steps == 0 {
-            return Ok(start);
+            return Ok(Some(start));
         }
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
         let mut run = self.run_on(Tangents::None, &start, Stream::Pretraining);
-        run.train(&constant, 0..steps, &mut |_, _, _| {})?;
-        Ok(InitialParams(run.parameters()))
+        for first in (0..steps).step_by(STEPS_BETWEEN_LOOKS) {
+            if !go_on() {
+                return Ok(None);
+            }
+            let last = steps.min(first.saturating_add(STEPS_BETWEEN_LOOKS as u32));
+            run.train(&constant, first..last, &mut |_, _, _| {})?;
+        }
+        Ok(Some(InitialParams(run.parameters())))
     }
 
     /// Trains from `start` for `horizon` steps and judges the result, with derivatives; `tick` is called after each step.
