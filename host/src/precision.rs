@@ -1,7 +1,7 @@
 //! The float in which a network is trained, `f32` or `f64`, chosen at run time.
 //!
 //! Everything above a model is compiled once, over `f64`: it holds every `f32` exactly. Arithmetic whose bits count is
-//! done in the float of the run, by [`in_precision`].
+//! done in the float of the run, by `in_precision!`.
 
 use myopia_backend::{Isa, Models};
 use myopia_core::real::Real;

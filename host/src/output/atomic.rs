@@ -17,7 +17,7 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     place(prepare(path, fill)?.into_temp_path(), path)
 }
 
-/// The first half of [`write`]: the new file, complete and on disk under another name. Dropped, it goes again.
+/// The first half of [`write()`]: the new file, complete and on disk under another name. Dropped, it goes again.
 ///
 /// # Errors
 /// Whatever `fill` or the system reports.
