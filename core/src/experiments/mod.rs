@@ -1,10 +1,12 @@
 //! Small experiments that any target can run, and the golden reports by which it is judged.
 //!
-//! The table is shared: the host, an emulated board and a real one run the same entries, from the same seeds, and the numeric
-//! contract promises each of them the same [`Report`], bit for bit. While an experiment runs it hands out [`Record`]s, so
-//! that two machines that disagree can say from which step on, and in which quantity.
+//! The table is shared: the host, an emulated board and a real one run the same entries, from the
+//! same seeds, and the numeric contract promises each of them the same [`Report`], bit for bit.
+//! While an experiment runs it hands out [`Record`]s, so that two machines that disagree can say
+//! from which step on, and in which quantity.
 //!
-//! The storage is the caller's ([`Full`], or [`Reduced`] for 16 KiB of RAM), so that a device may keep it in a static.
+//! The storage is the caller's ([`Full`], or [`Reduced`] for 16 KiB of RAM), so that a device may
+//! keep it in a static.
 //!
 //! # Golden reports
 //!
@@ -36,7 +38,8 @@ pub struct Settings {
     pub sizes: &'static [usize],
     /// T, the steps of training.
     pub horizon: u32,
-    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each step of training.
+    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each
+    /// step of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,
@@ -71,7 +74,8 @@ impl Experiment {
         !matches!(self.kind, Kind::Descent | Kind::DescentMicromath)
     }
 
-    /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon as it is known.
+    /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
+    /// as it is known.
     pub fn run<W: Workspace>(
         &self,
         workspace: &mut W,

@@ -8,8 +8,8 @@ use crate::mlp::Network;
 use crate::real::Real;
 use crate::schedule::InverseTime;
 
-/// One meta-step; in an experiment without meta-steps, one step of training. Floats are given by their bits,
-/// zero-extended to 64.
+/// One meta-step; in an experiment without meta-steps, one step of training. Floats are given by
+/// their bits, zero-extended to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// How many steps of its kind came before.
