@@ -1,6 +1,6 @@
 //! The noisy quadratic that is timed: that of the peer's script.
 
-use myopia::nqm::{Quadratic, Schedule, Scratch};
+use myopia::nqm::{Losses, Quadratic, Schedule, Scratch};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};

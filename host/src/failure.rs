@@ -175,7 +175,7 @@ mod tests {
         std::os::unix::fs::symlink(&two, &one).unwrap();
         let error = std::fs::read(&one).unwrap_err();
         let sentence = Failure::io("read", &one, &error).to_string();
-        assert!(sentence.contains("lead in a circle"), "{sentence}");
+        assert!(sentence.contains("leads in a circle"), "{sentence}");
     }
 
     #[test]

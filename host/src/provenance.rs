@@ -14,7 +14,12 @@ const ALONE: [&str; 5] = ["--force", "--json", "--quiet", "-q", "--resume"];
 
 /// Says what is carried out from now on: the program's arguments without its name.
 pub fn set(arguments: impl IntoIterator<Item = OsString>) {
-    *COMMAND.lock().unwrap_or_else(PoisonError::into_inner) = Some(line(arguments));
+    set_line(line(arguments));
+}
+
+/// The same, as [`command`] gives it.
+pub fn set_line(line: String) {
+    *COMMAND.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
 }
 
 /// What is carried out, if that was said: `myopia train --steps 5`, on one line.

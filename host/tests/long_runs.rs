@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use shared::{contents, names, refuses_in_a_sentence as refuses};
+use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 
 const CHECKPOINT: &str = "checkpoint.myopia";
 
@@ -147,7 +147,9 @@ fn only_the_same_experiment_goes_on_from_a_checkpoint() {
     // The number of threads and the instruction set are no part of an experiment.
     let last = format!("{} --threads 3 --isa baseline", LONG[0]);
     assert_eq!(run(&mut resume(&last)), (Some(0), String::new()));
-    refuses(&mut resume(LONG[0]), 1, &["nothing to resume", "a finished run leaves none"]);
+    assert_eq!(run(&mut resume(LONG[0])), (Some(0), String::new()), "it is done");
+    let other = format!("{} --seed 2", LONG[0]);
+    refuses(&mut resume(&other), 1, &["the results of another experiment", "--seed is 1 there"]);
 }
 
 #[test]
@@ -169,20 +171,26 @@ fn a_spoilt_checkpoint_is_named() {
 }
 
 #[test]
-fn there_must_be_something_to_resume() {
+fn to_resume_is_to_begin_to_go_on_or_to_be_done_and_never_writes_among_a_strangers_files() {
     let root = tempfile::tempdir().unwrap();
     let (out, file) = (root.path().join("out"), root.path().join("file"));
     fs::write(&file, "mine").unwrap();
     for arguments in LONG {
         let resume = |out: &Path| program(&format!("{arguments} --resume"), out);
-        refuses(&mut resume(&out), 1, &["nothing to resume in", "does not exist"]);
-        refuses(&mut resume(root.path()), 1, &["nothing to resume in", "no checkpoint"]);
+        let results = |out: &Path| {
+            contents(out).into_iter().filter(|(name, _)| name != RECORD).collect::<Vec<_>>()
+        };
+        assert_eq!(run(&mut resume(&out)), (Some(0), String::new()), "it begins");
+        let first = results(&out);
+        assert_eq!(run(&mut resume(&out)), (Some(0), String::new()), "it is done");
+        assert!(results(&out) == first && !first.is_empty());
+        fs::remove_dir_all(&out).unwrap();
+        refuses(&mut resume(root.path()), 1, &["holds"]);
         refuses(&mut resume(&file), 1, &["is a file, not a folder"]);
         let mut nowhere = Command::new(env!("CARGO_BIN_EXE_myopia"));
         nowhere.args(arguments.split_whitespace()).arg("--resume");
         refuses(&mut nowhere, 2, &["--resume needs the folder of a run"]);
     }
-    assert!(!out.exists());
 }
 
 #[test]

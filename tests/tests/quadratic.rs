@@ -1,6 +1,6 @@
 //! Hypergradients of the noisy quadratic against differences of runs that carry no derivatives.
 
-use myopia::nqm::{Quadratic, Schedule};
+use myopia::nqm::{Losses, Quadratic, Schedule};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::nqm::{Direction, Step};
@@ -14,7 +14,10 @@ fn loss<const P: usize>(
     schedule: InverseTime<Dual<f64, P>>,
     steps: u32,
     momentum: f64,
-) -> Dual<f64, P> {
+) -> Dual<f64, P>
+where
+    Quadratic: Losses<P>,
+{
     let schedule: Vec<_> = (0..steps)
         .map(|k| Step {
             learning_rate: schedule.learning_rate::<Libm>(k),

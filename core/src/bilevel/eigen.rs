@@ -268,19 +268,21 @@ where
     Libm: Elementary<T>,
 {
     let before = last - 1;
-    let (mut sum, mut product) = (
-        h.at(before, before) + h.at(last, last),
-        h.at(before, before) * h.at(last, last) - h.at(before, last) * h.at(last, before),
-    );
+    // The shifts are the eigenvalues of [[p, …], […, q]] whose off-diagonal entries multiply to `off`.
+    let (mut p, mut q) = (h.at(before, before), h.at(last, last));
+    let mut off = h.at(before, last) * h.at(last, before);
     if step.is_multiple_of(10) {
         let size = magnitude(h.at(last, before)) + magnitude(h.at(before, before - 1));
-        (sum, product) = (T::from_f32(1.5) * size, size * size);
+        p = q + T::from_f32(0.75) * size;
+        q = p;
+        off = T::from_f32(-0.4375) * size * size;
     }
     let (h00, h01) = (h.at(start, start), h.at(start, start + 1));
     let (h10, h11) = (h.at(start + 1, start), h.at(start + 1, start + 1));
+    // By differences, which stay exact where all eigenvalues lie near each other, as near the identity.
     let mut x = [
-        h00 * h00 + h01 * h10 - sum * h00 + product,
-        h10 * (h00 + h11 - sum),
+        (h00 - p) * (h00 - q) - off + h01 * h10,
+        h10 * ((h00 - p) + (h11 - q)),
         h10 * h.at(start + 2, start + 1),
     ];
     for k in start..last - 1 {

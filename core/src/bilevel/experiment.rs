@@ -34,6 +34,19 @@ pub struct Bilevel<T> {
     block: [T; RANK * RANK],
 }
 
+/// An outer step before λ moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<T> {
+    /// How many came before.
+    pub step: u32,
+    /// ½|w − w*|² at the best response.
+    pub loss: T,
+    /// Its exact hypergradient.
+    pub hypergradient: [T; HYPERPARAMETERS],
+    /// The digest of all numbers so far, λ after this step among them.
+    pub digest: u64,
+}
+
 /// What the experiment ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -103,11 +116,17 @@ where
     }
 
     /// Runs it: at the inner optimum the hypergradient by Cholesky, conjugate gradient (3), Neumann (10),
-    /// ten unrolled steps and Nyström (rank 3, ρ = ½), then twenty outer steps along the exact one.
+    /// ten unrolled steps and Nyström (rank 3, ρ = ½), then `steps` outer steps along the exact one, which `observe`
+    /// sees.
     ///
     /// # Errors
     /// When a number leaves the finite range.
-    pub fn run(&mut self, seed: u64) -> Result<Outcome, Failed> {
+    pub fn run(
+        &mut self,
+        seed: u64,
+        steps: u32,
+        observe: &mut impl FnMut(Step<T>),
+    ) -> Result<Outcome, Failed> {
         self.draw(seed);
         let mut digest = Digest::default();
         let step = T::from_f32(0.5);
@@ -153,16 +172,17 @@ where
         pull(&self.hessian, &self.a, &self.x, first).into_iter().try_for_each(|x| digest.add(x))?;
 
         let mut loss = T::ZERO;
-        for _ in 0..20 {
+        for step in 0..steps {
             self.respond();
             loss = T::from_f32(0.5) * super::linear::dot(&self.gradient, &self.gradient);
             self.x = self.gradient;
             cholesky::solve(&self.factor, &mut self.x);
-            let slope = pull(&self.hessian, &self.a, &self.x, &mut self.work[0]);
-            for (lambda, slope) in self.lambda.iter_mut().zip(slope) {
+            let hypergradient = pull(&self.hessian, &self.a, &self.x, &mut self.work[0]);
+            for (lambda, slope) in self.lambda.iter_mut().zip(hypergradient) {
                 *lambda = *lambda - T::from_f32(0.1) * slope;
                 digest.add(*lambda)?;
             }
+            observe(Step { step, loss, hypergradient, digest: digest.value() });
         }
         if !loss.finite() {
             return Err(Failed);

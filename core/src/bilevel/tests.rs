@@ -230,6 +230,28 @@ fn eigenvalues_of_larger_matrices_add_up_to_traces() {
     }
 }
 
+/// I − ε·BBᵀ with B of fewer columns than rows: most eigenvalues are 1, all are near it, and shifts of that
+/// size would cancel.
+#[test]
+fn eigenvalues_near_the_identity_split_off_too() {
+    for d in [5, 9, 24] {
+        for scale in [1e-3, 1e-9, 1e-13] {
+            let b = uniform(12, d * 3);
+            let mut matrix = vec![0.0; d * d];
+            for i in 0..d {
+                for j in 0..d {
+                    let own = if i == j { 1.0 } else { 0.0 };
+                    matrix[i * d + j] = own - scale * dot(&b[i * 3..][..3], &b[j * 3..][..3]);
+                }
+            }
+            let values = eigenvalues(&matrix, d);
+            let ones = values.iter().filter(|v| (v[0] - 1.0).abs() < 1e-14).count();
+            assert!(ones >= d - 3, "{d} {scale}: {values:?}");
+            assert!(values.iter().all(|v| v[1].abs() < 1e-7), "{d} {scale}: {values:?}");
+        }
+    }
+}
+
 #[test]
 fn a_stationary_covariance_maps_to_itself_and_unstable_dynamics_have_none() {
     let d = 5;
@@ -303,8 +325,8 @@ fn a_descent_in_steps_is_its_closed_form() {
 /// Every target must give these bits.
 #[test]
 fn the_experiment_has_its_golden_outcome() {
-    let single = Bilevel::<f32>::new().run(1).unwrap();
-    let double = Bilevel::<f64>::new().run(1).unwrap();
+    let single = Bilevel::<f32>::new().run(1, 20, &mut |_| {}).unwrap();
+    let double = Bilevel::<f64>::new().run(1, 20, &mut |_| {}).unwrap();
     assert_eq!((single.digest, single.loss), (0xfe57_3bbe_d80e_ec8e, 0x3eb9_bf77), "{single:x?}");
     assert_eq!(
         (double.digest, double.loss),

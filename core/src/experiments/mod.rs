@@ -16,6 +16,7 @@
 //! MYOPIA_MINT="Why the golden reports change." cargo test -p myopia-core --test experiments
 //! ```
 
+mod bilevel;
 pub mod cost;
 mod golden;
 mod perceptron;
@@ -27,6 +28,7 @@ pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
 pub use workspace::{EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace};
 
+use crate::bilevel::experiment::{HYPERPARAMETERS, WEIGHTS};
 use crate::schedule::InverseTime;
 
 /// What an experiment starts from.
@@ -34,9 +36,10 @@ use crate::schedule::InverseTime;
 pub struct Settings {
     /// Of everything random: directions, weights, examples and their order.
     pub seed: u64,
-    /// The layers of the network; of a quadratic, how many directions it has.
+    /// The layers of the network; of a quadratic, how many directions it has; of a bilevel problem, its weights and
+    /// hyperparameters.
     pub sizes: &'static [usize],
-    /// T, the steps of training.
+    /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
     /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each
     /// step of training.
@@ -54,6 +57,7 @@ enum Kind {
     Training,
     Descent,
     DescentMicromath,
+    Bilevel,
 }
 
 /// One entry of the table.
@@ -71,7 +75,7 @@ pub struct Experiment {
 impl Experiment {
     /// Whether [`Reduced`] has room for it.
     pub fn is_reduced(&self) -> bool {
-        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath)
+        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Bilevel)
     }
 
     /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
@@ -100,6 +104,7 @@ impl Experiment {
             Kind::DescentMicromath => {
                 perceptron::descent(workspace.descent_micromath()?, settings, record)
             }
+            Kind::Bilevel => bilevel::descent(workspace.bilevel()?, settings, record),
         }
     }
 }
@@ -111,6 +116,9 @@ pub fn experiments<W: Workspace>() -> impl Iterator<Item = &'static Experiment> 
 
 const QUADRATIC: InverseTime<f32> = InverseTime { alpha0: 0.2, time_constant: 10.0, beta: 0.5 };
 const NETWORK: InverseTime<f32> = InverseTime { alpha0: 0.02, time_constant: 10.0, beta: 0.5 };
+
+/// The outer rate, which stays.
+const OUTER: InverseTime<f32> = InverseTime { alpha0: 0.1, time_constant: 1.0, beta: 0.0 };
 
 /// All experiments.
 pub static EXPERIMENTS: &[Experiment] = &[
@@ -185,5 +193,17 @@ pub static EXPERIMENTS: &[Experiment] = &[
         },
         golden: golden::MLP_META_DESCENT_MICROMATH,
         kind: Kind::DescentMicromath,
+    },
+    Experiment {
+        name: "bilevel-descent",
+        settings: Settings {
+            seed: 1,
+            sizes: &[WEIGHTS, HYPERPARAMETERS],
+            horizon: 20,
+            meta_steps: 0,
+            schedule: OUTER,
+        },
+        golden: golden::BILEVEL_DESCENT,
+        kind: Kind::Bilevel,
     },
 ];

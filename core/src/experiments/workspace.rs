@@ -3,6 +3,7 @@
 use super::quadratic::Quadratic;
 use super::report::Failed;
 use crate::backend::{Backend, Portable};
+use crate::bilevel::experiment::Bilevel;
 use crate::elementary::{Libm, Micromath};
 use crate::glyphs::{CLASSES, PIXELS};
 use crate::mlp::{Batch, Network};
@@ -63,6 +64,8 @@ pub trait Workspace {
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed>;
+    /// The bilevel problem.
+    fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed>;
 }
 
 /// Room for the experiments of a target with 16 KiB of RAM.
@@ -113,6 +116,10 @@ impl Workspace for Reduced {
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed> {
         Err(Failed::Workspace)
     }
+
+    fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {
+        Err(Failed::Workspace)
+    }
 }
 
 /// Room for all experiments.
@@ -120,13 +127,14 @@ impl Workspace for Reduced {
 pub struct Full {
     reduced: Reduced,
     descent: MetaDescentNet,
+    bilevel: Bilevel<f32>,
 }
 
 impl Full {
     /// The storage; what it holds does not matter.
     #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
     pub const fn new() -> Self {
-        Self { reduced: Reduced::new(), descent: MetaDescentNet::new() }
+        Self { reduced: Reduced::new(), descent: MetaDescentNet::new(), bilevel: Bilevel::new() }
     }
 }
 
@@ -156,5 +164,9 @@ impl Workspace for Full {
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed> {
         let (network, batch) = self.descent.network_with(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
+    }
+
+    fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {
+        Ok(&mut self.bilevel)
     }
 }

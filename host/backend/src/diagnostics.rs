@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use myopia_core::backend::{Backend, Kernel};
+use myopia_core::bilevel::experiment::Bilevel;
 use myopia_core::elementary::Micromath;
 use myopia_core::experiments::{
     EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report, TrainingNet,
@@ -69,6 +70,7 @@ struct OnHeap<G: Backend<Vector: Vector<Scalar = f32>>> {
     quadratic_f64: Quadratic<F64x8>,
     training: (HeapNetwork<G::Vector, 0>, HeapBatch<f32>),
     descent: (HeapNetwork<G::Vector, 3>, HeapBatch<f32>),
+    bilevel: Bilevel<f32>,
     order: [u32; EXAMPLES],
 }
 
@@ -87,6 +89,7 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> OnHeap<G> {
                 HeapNetwork::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH).expect(VALID),
                 HeapBatch::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH),
             ),
+            bilevel: Bilevel::new(),
             order: [0; EXAMPLES],
         }
     }
@@ -121,5 +124,9 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
         let network: Network<'_, G, 3, Micromath> = network.network_with(self.backend);
         let batch: Batch<'_, f32> = batch.batch();
         Ok((network, batch, &mut self.order))
+    }
+
+    fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {
+        Ok(&mut self.bilevel)
     }
 }

@@ -324,6 +324,44 @@ impl Network {
         examples: &Examples,
         change: &[f64],
     ) -> Vec<f64> {
+        self.through_tangents(weights, examples, change, |logits, targets, errors| {
+            let moved: Vec<f64> = logits.iter().map(|z| z.value + z.tangents[0]).collect();
+            let normaliser = log_sum_exp(&moved);
+            for ((error, z), t) in errors.iter_mut().zip(&moved).zip(targets) {
+                *error = Libm::exp(z - normaliser) - t;
+            }
+        })
+    }
+
+    /// Gu, where G = JᵀSJ/n is the Gauss–Newton matrix of the mean cross-entropy, S = diag(p) − ppᵀ.
+    pub fn gauss_newton_product(
+        &self,
+        weights: &[f64],
+        examples: &Examples,
+        u: &[f64],
+    ) -> Vec<f64> {
+        self.through_tangents(weights, examples, u, |logits, _, errors| {
+            let plain: Vec<f64> = logits.iter().map(|z| z.value).collect();
+            let normaliser = log_sum_exp(&plain);
+            let mut mean = 0.0;
+            for ((error, z), lifted) in errors.iter_mut().zip(&plain).zip(logits) {
+                *error = Libm::exp(z - normaliser);
+                mean += *error * lifted.tangents[0];
+            }
+            for (error, lifted) in errors.iter_mut().zip(logits) {
+                *error *= lifted.tangents[0] - mean;
+            }
+        })
+    }
+
+    /// Σ Jᵀe/n, with e what `errors` makes of each example's logits, their tangents along `change`, and targets.
+    fn through_tangents(
+        &self,
+        weights: &[f64],
+        examples: &Examples,
+        change: &[f64],
+        errors_of: impl Fn(&[Dual<f64, 1>], &[f64], &mut [f64]),
+    ) -> Vec<f64> {
         let lifted: Vec<Dual<f64, 1>> =
             weights.iter().zip(change).map(|(w, u)| Dual { value: *w, tangents: [*u] }).collect();
         let mut tangents = self.units::<Dual<f64, 1>>();
@@ -338,13 +376,9 @@ impl Network {
             for (units, lifted) in units.iter_mut().zip(&tangents) {
                 units.iter_mut().zip(lifted).for_each(|(unit, lifted)| *unit = lifted.value);
             }
-            let logits: Vec<f64> =
-                tangents[tangents.len() - 1].iter().map(|z| z.value + z.tangents[0]).collect();
-            let normaliser = log_sum_exp(&logits);
             let last = errors.len() - 1;
-            for ((error, z), t) in errors[last].iter_mut().zip(&logits).zip(t) {
-                *error = (Libm::exp(z - normaliser) - t) / count;
-            }
+            errors_of(&tangents[last], t, &mut errors[last]);
+            errors[last].iter_mut().for_each(|error| *error /= count);
             self.backward(weights, &units, &mut errors, &mut gradient, false);
         }
         gradient
@@ -368,37 +402,6 @@ fn largest(x: &[f64]) -> usize {
         }
     }
     best
-}
-
-/// Adam with its usual decay rates.
-#[derive(Clone, Debug)]
-pub struct Adam {
-    rate: f64,
-    mean: Vec<f64>,
-    square: Vec<f64>,
-    step: i32,
-    decay: [f64; 2],
-}
-
-impl Adam {
-    /// For `count` numbers.
-    pub fn new(rate: f64, count: usize) -> Self {
-        Self { rate, mean: vec![0.0; count], square: vec![0.0; count], step: 0, decay: [1.0; 2] }
-    }
-
-    /// Moves `x` against `gradient`.
-    pub fn step(&mut self, x: &mut [f64], gradient: &[f64]) {
-        self.step += 1;
-        self.decay = [self.decay[0] * 0.9, self.decay[1] * 0.999];
-        let [mean_decay, square_decay] = self.decay;
-        for (((x, g), m), v) in x.iter_mut().zip(gradient).zip(&mut self.mean).zip(&mut self.square)
-        {
-            *m = 0.9 * *m + 0.1 * g;
-            *v = 0.999 * *v + 0.001 * (g * g);
-            let (mean, square) = (*m / (1.0 - mean_decay), *v / (1.0 - square_decay));
-            *x -= self.rate * mean / (Libm::sqrt(square) + 1e-8);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -465,6 +468,20 @@ mod tests {
         let up = network.loss_gradient(&moved(&weights, e, &u), &examples).1;
         let down = network.loss_gradient(&moved(&weights, -e, &u), &examples).1;
         for ((product, up), down) in product.iter().zip(up).zip(down) {
+            near(*product, (up - down) / (2.0 * e));
+        }
+    }
+
+    /// The linearised loss is convex and its Hessian is G where nothing is changed.
+    #[test]
+    fn gauss_newton_products_are_differences_of_linearised_gradients() {
+        let (network, weights, examples, u) = setting();
+        let e = 1e-5;
+        let at = |c: f64| {
+            network.linearised_gradient(&weights, &examples, &moved(&vec![0.0; u.len()], c, &u))
+        };
+        let product = network.gauss_newton_product(&weights, &examples, &u);
+        for ((product, up), down) in product.iter().zip(at(e)).zip(at(-e)) {
             near(*product, (up - down) / (2.0 * e));
         }
     }

@@ -46,7 +46,7 @@ mod starts;
 pub mod tolerances;
 pub mod tuning;
 
-pub use quadratic::{Quadratic, Schedule, Scratch, State};
+pub use quadratic::{Losses, Quadratic, Schedule, Scratch, State};
 
 #[cfg(test)]
 mod tests;

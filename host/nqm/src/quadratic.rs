@@ -129,23 +129,6 @@ impl Quadratic {
         State(vec![Response::initial(); self.blocks.len()])
     }
 
-    /// The excess losses of a run from the start: before the first step, then after each.
-    pub fn losses<const P: usize>(
-        &self,
-        schedule: &[Step<Dual<f64, P>>],
-    ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-        along(&self.blocks, schedule)
-    }
-
-    /// The same under another preconditioner, and with its tangents.
-    pub fn losses_under<const P: usize>(
-        &self,
-        preconditioner: &Preconditioner<Dual<f64, P>>,
-        schedule: &[Step<Dual<f64, P>>],
-    ) -> Result<Vec<Dual<f64, P>>, Diverged> {
-        along(&self.under(preconditioner), schedule)
-    }
-
     /// Takes `state` through `step`, if there is one, and returns the loss after the step that follows.
     pub fn advance(&self, state: &mut State, step: Option<Step<f64>>) -> NextLoss<f64> {
         advance(Native, &self.blocks, &mut state.0, step)
@@ -266,6 +249,47 @@ impl Quadratic {
         lanes.zip(&self.directions).map(|(response, direction)| response.moments(*direction))
     }
 }
+
+/// Exact losses with P tangents. Implemented for the P that somebody uses, so that they are compiled here, once.
+pub trait Losses<const P: usize> {
+    /// The excess losses of a run from the start: before the first step, then after each.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    fn losses(&self, schedule: &[Step<Dual<f64, P>>]) -> Result<Vec<Dual<f64, P>>, Diverged>;
+
+    /// The same under another preconditioner, and with its tangents.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    fn losses_under(
+        &self,
+        preconditioner: &Preconditioner<Dual<f64, P>>,
+        schedule: &[Step<Dual<f64, P>>],
+    ) -> Result<Vec<Dual<f64, P>>, Diverged>;
+}
+
+macro_rules! losses {
+    ($($tangents:literal)*) => {$(
+        impl Losses<$tangents> for Quadratic {
+            fn losses(
+                &self,
+                schedule: &[Step<Dual<f64, $tangents>>],
+            ) -> Result<Vec<Dual<f64, $tangents>>, Diverged> {
+                along(&self.blocks, schedule)
+            }
+
+            fn losses_under(
+                &self,
+                preconditioner: &Preconditioner<Dual<f64, $tangents>>,
+                schedule: &[Step<Dual<f64, $tangents>>],
+            ) -> Result<Vec<Dual<f64, $tangents>>, Diverged> {
+                along(&self.under(preconditioner), schedule)
+            }
+        }
+    )*};
+}
+losses!(0 3 4);
 
 /// The excess losses along `schedule` from the start, chunks of directions spread over the threads.
 fn along<D: Block<F64x8, P> + Sync, const P: usize>(

@@ -7,7 +7,7 @@ use crate::error::{Interrupted, RunError};
 use crate::greedy::{greedy_rates, greedy_steps};
 use crate::optimum::{Optimum, optimal};
 use crate::policy::Policy;
-use crate::quadratic::{Quadratic, Schedule};
+use crate::quadratic::{Losses, Quadratic, Schedule};
 use crate::receding_horizon::receding_horizon;
 use crate::reparametrization::Variables;
 use crate::tolerances::Control;

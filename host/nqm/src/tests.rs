@@ -2,7 +2,7 @@ use myopia_core::elementary::Libm;
 use myopia_core::nqm::{Direction, Preconditioner, Step};
 
 use crate::tuning::{Tuning, look_ahead};
-use crate::{Quadratic, Schedule, Scratch};
+use crate::{Losses, Quadratic, Schedule, Scratch};
 
 /// Curvatures and inverse noise variances 1/i, initial mean ½.
 fn inverse(dim: u32) -> Quadratic {

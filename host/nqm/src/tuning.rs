@@ -27,7 +27,7 @@ use myopia_core::nqm::{Preconditioner, Step};
 use myopia_core::schedule::InverseTime;
 
 use crate::error::{Interrupted, TuneError, TuningDiverged};
-use crate::quadratic::{Quadratic, Schedule};
+use crate::quadratic::{Losses, Quadratic, Schedule};
 
 /// Parameters that can be learned.
 pub const PARAMETERS: usize = 4;

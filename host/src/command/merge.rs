@@ -7,7 +7,9 @@ use clap::Args;
 use super::options::Common;
 use myopia::checkpoint;
 use myopia::failure::Failure;
+use myopia::output::record::Record;
 use myopia::output::{OutputFolder, json, standard};
+use myopia::provenance;
 use myopia::surface::{self, MergeError, Piece, merge};
 
 /// Options of `myopia merge`.
@@ -28,15 +30,33 @@ impl Options {
         let pieces: Result<Vec<Piece>, MergeError> =
             self.folders.iter().map(|folder| Piece::read(folder)).collect();
         let (about, rows) = pieces.and_then(merge).map_err(advised)?;
+        if let Some(line) = self.folders.first().and_then(|folder| Record::read(folder).command) {
+            provenance::set_line(whole(&line));
+        }
         let folder = OutputFolder::create_at_once(out, common.force)?;
         let report = surface::write(Some(&folder), &about, &rows, false)?;
         folder.finish()?;
-        checkpoint::conclude(&folder, &about.experiment())?;
+        let whole = about.experiment().with("shard", None::<&str>);
+        checkpoint::conclude(&folder, &whole)?;
         if common.json {
             return json::print(&report);
         }
         standard::print(|out| report.print(out))
     }
+}
+
+/// The command line of the whole surface that a shard's command line is of.
+fn whole(line: &str) -> String {
+    let mut words = line.split(' ');
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "--shard" => _ = words.next(),
+            _ if word.starts_with("--shard=") => {}
+            _ => kept.push(word),
+        }
+    }
+    kept.join(" ")
 }
 
 /// The refusal with what to do about it.

@@ -69,19 +69,24 @@ impl Settings {
 }
 
 /// What the results of each command are called, without their endings: a folder of strangers has none of these.
-const RESULTS: [&str; 12] = [
+const RESULTS: [&str; 17] = [
     "compare",
+    "distill",
+    "game",
     "horizons",
+    "hypergradient",
     "meta",
     "nqm",
     "online",
     "shard",
+    "stn",
     "surface",
     "tour",
     "train",
     "training",
     "trajectory",
     "verify",
+    "warm",
 ];
 
 /// The most bytes of a file that a page takes in.

@@ -9,7 +9,7 @@ use myopia_core::schedule::{InverseTime, PARAMETERS};
 use super::Study;
 use crate::descent::Record;
 use crate::failure::Failure;
-use crate::nqm::Quadratic;
+use crate::nqm::{Losses, Quadratic};
 
 /// Expected excess loss of a noisy quadratic of 1,000 directions with h_i = 1/i, σ_i² = 1/h_i, E[θ_i] = 0, V[θ_i] = 1.
 pub struct NoisyQuadratic(Quadratic);
@@ -41,7 +41,10 @@ impl NoisyQuadratic {
         &self,
         schedule: &InverseTime<Dual<f64, P>>,
         steps: u32,
-    ) -> Result<Vec<Dual<f64, P>>, Failure> {
+    ) -> Result<Vec<Dual<f64, P>>, Failure>
+    where
+        Quadratic: Losses<P>,
+    {
         let schedule: Vec<_> = (0..steps)
             .map(|k| Step {
                 learning_rate: schedule.learning_rate::<Libm>(k),

@@ -1,34 +1,68 @@
 //! The experiments on this machine: every instruction set, several numbers of threads.
 
-use std::sync::Mutex;
-
 use myopia_backend::{Isa, awake, divide_all_work};
+use myopia_core::schedule::InverseTime;
+use myopia_core::unroll::Diverged;
 use rayon::ThreadPoolBuilder;
 
-use super::log::experiments_log;
+use super::log::{JudgedExperiment, experiments_log};
 use super::target::Set;
 use crate::bench::diagnostics;
 use crate::failure::Failure;
+use crate::precision::Precision;
+use crate::problem::{ObjectiveSet, Problem, Source, Tangents};
 
 /// The numbers of threads with which every instruction set is tried.
 pub const THREADS: [u16; 4] = [1, 2, 3, 8];
+
+/// The digest of a run whose learning rates become subnormal, and with them its updates: where a thread takes subnormal numbers
+/// as zero it is another.
+const SUBNORMAL_DIGEST: &str = "c911d03a70bf8b48";
+
+/// That run on `isa`, its steps divided among `threads` threads.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, Failure> {
+    let data = Source::Glyphs.load(Precision::F32, |_| {})?;
+    let problem = Problem {
+        data: &data,
+        layers: vec![data.inputs, 32, data.classes],
+        batch: 20,
+        momentum: 0.9,
+        objective: ObjectiveSet::Validation,
+        objective_size: None,
+        seed: 1,
+        isa,
+    };
+    let schedule = InverseTime { alpha0: 0.02, time_constant: 5.0, beta: 60.0 };
+    let digest = divided(threads, || {
+        let start = problem.start(0, 0.0)?;
+        let mut run = problem.run(Tangents::None, &start);
+        run.train(&schedule, 0..400, &mut |_, _, _| {})?;
+        Ok::<_, Diverged>(run.digests()[0])
+    })?;
+    let digest = digest.ok().map(|digest| digest.to_string());
+    Ok(JudgedExperiment {
+        name: "subnormal-training",
+        equal: digest.as_deref() == Some(SUBNORMAL_DIGEST),
+        digest,
+        expected: SUBNORMAL_DIGEST.to_owned(),
+    })
+}
 
 /// The log of the experiments on `isa`, every step of them divided among `threads` threads however small it is.
 ///
 /// # Errors
 /// When the threads cannot be started.
 pub fn log(label: &str, isa: Isa, threads: u16) -> Result<Vec<String>, Failure> {
+    let run = diagnostics(isa).experiment;
+    divided(threads, || experiments_log(label, Set::Full, run))
+}
+
+/// Does `work` with every step of it divided among `threads` threads, however small it is.
+fn divided<R: Send>(threads: u16, work: impl FnOnce() -> R + Send) -> Result<R, Failure> {
     let pool = ThreadPoolBuilder::new().num_threads(threads.into()).build();
     let pool = pool.map_err(|e| Failure::run(format!("could not start {threads} threads: {e}")))?;
-    let run = diagnostics(isa).experiment;
-    let log = Mutex::new(Vec::new());
-    pool.install(|| {
-        awake(|| {
-            divide_all_work(|| {
-                let lines = experiments_log(label, Set::Full, run);
-                *log.lock().expect("nobody panics while holding it") = lines;
-            });
-        });
-    });
-    Ok(log.into_inner().expect("nobody panics while holding it"))
+    Ok(pool.install(|| awake(|| divide_all_work(work))))
 }

@@ -59,6 +59,20 @@ pub struct Difference {
     pub found: Option<String>,
 }
 
+impl Judged {
+    /// Takes in an experiment that is not in the log.
+    pub fn add(&mut self, experiment: JudgedExperiment) {
+        if !experiment.equal && self.difference.is_none() {
+            let line = |digest: &str| format!("report {} digest={digest}", experiment.name);
+            self.difference = Some(Difference {
+                expected: Some(line(&experiment.expected)),
+                found: experiment.digest.as_deref().map(line),
+            });
+        }
+        self.experiments.push(experiment);
+    }
+}
+
 impl std::fmt::Display for Difference {
     /// Kind, experiment, step and the first quantity that differs, as far as the two lines go together.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -226,6 +240,23 @@ mod tests {
         assert!(judged.experiments.iter().all(|e| e.digest.as_ref() == Some(&e.expected)));
         let memory = Memory { flash: 9, statics: 8, stack: 7, stack_size: 6 };
         assert_eq!(judged.memory, Some(memory));
+    }
+
+    #[test]
+    fn an_experiment_beside_the_log_counts() {
+        let mut judged = Expected::of(Set::Reduced).judge("here", &log());
+        let beside = |digest: &str| JudgedExperiment {
+            name: "beside",
+            digest: Some(digest.into()),
+            expected: "1".into(),
+            equal: digest == "1",
+        };
+        judged.add(beside("1"));
+        assert_eq!(judged.difference, None);
+        judged.add(beside("2"));
+        let difference = judged.difference.unwrap().to_string();
+        assert_eq!(difference, "report beside: digest=2 instead of digest=1");
+        assert_eq!(judged.experiments.len(), 6);
     }
 
     #[test]

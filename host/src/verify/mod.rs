@@ -108,7 +108,9 @@ impl Runner<'_> {
                 Err(NotRun(format!("this processor does not have {}", isa.name())))
             }
             Subject::Host(isa, threads) => {
-                Ok(expected.judge(&name, &host::log(&name, *isa, *threads)?))
+                let mut judged = expected.judge(&name, &host::log(&name, *isa, *threads)?);
+                judged.add(host::subnormal_training(*isa, *threads)?);
+                Ok(judged)
             }
             Subject::Target(target) => {
                 self.log(firmware, target).map(|log| expected.judge(target.label(), &log))

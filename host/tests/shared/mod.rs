@@ -53,7 +53,10 @@ pub fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// The names of its files.
+/// The names of its files, without the record of which run wrote them.
 pub fn names(folder: &Path) -> Vec<String> {
-    contents(folder).into_iter().map(|(name, _)| name).collect()
+    contents(folder).into_iter().map(|(name, _)| name).filter(|name| name != RECORD).collect()
 }
+
+/// The record that every folder has.
+pub const RECORD: &str = ".myopia.files";

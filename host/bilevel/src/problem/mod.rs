@@ -4,7 +4,7 @@ mod quadratic;
 mod ridge;
 
 pub use quadratic::Quadratic;
-pub(crate) use quadratic::minus;
+pub(crate) use quadratic::{minus, spectrum_of};
 pub use ridge::{Penalty, Ridge};
 
 use myopia_core::bilevel::linear::Operator;

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::error::positive;
 use crate::matrix::{Matrix, finite, length};
 use crate::method::relative_error;
-use crate::problem::minus;
+use crate::problem::{minus, spectrum_of};
 
 /// The problem and its rates.
 #[derive(Clone, Debug)]
@@ -51,7 +51,6 @@ pub struct StillEnd {
     /// The same at the inner optimum, from zero.
     pub converged: f64,
     /// λ.
-    #[serde(skip)]
     pub lambda: Vec<f64>,
 }
 
@@ -97,6 +96,47 @@ impl Still {
             });
         }
         Ok(Self { curvatures, curved, a, target, inner_rate, steps })
+    }
+
+    /// Curvatures of H, and A and w* in its eigenvectors, where neither λ nor a distance changes; a curvature below
+    /// d·ε times the highest is zero.
+    ///
+    /// # Errors
+    /// Sizes that do not agree, numbers that are not finite, an H that is not symmetric.
+    pub fn diagonalised(
+        h: &Matrix,
+        a: &Matrix,
+        target: &[f64],
+    ) -> Result<(Vec<f64>, Matrix, Vec<f64>), Error> {
+        let d = target.len();
+        h.shaped("H", d, d)?;
+        a.shaped("A", d, a.columns())?;
+        h.finite("H")?;
+        a.finite("A")?;
+        h.symmetric("H")?;
+        let Matrix::Dense { entries, .. } = h else {
+            return Ok((
+                h.dense().into_iter().step_by(d + 1).collect(),
+                a.clone(),
+                target.to_vec(),
+            ));
+        };
+        let spectrum = spectrum_of(entries.clone(), d)?;
+        let (mut curvatures, p) = (spectrum.curvatures, a.columns());
+        let highest = curvatures.iter().fold(0.0, |high: f64, h| if *h > high { *h } else { high });
+        for h in &mut curvatures {
+            if h.abs() <= d as f64 * f64::EPSILON * highest {
+                *h = 0.0;
+            }
+        }
+        let vectors = spectrum.vectors.unwrap_or_default();
+        let mut turned = Matrix::zeros(d, p);
+        if let Matrix::Dense { entries, .. } = &mut turned {
+            linear::product(&vectors, &a.dense(), d, p, entries);
+        }
+        let mut best = vec![0.0; d];
+        linear::multiply(&vectors, target, &mut best);
+        Ok((curvatures, turned, best))
     }
 
     /// s_i = 1 − (1 − ah_i)^T.

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::DeflateDecoder;
+use myopia_bilevel::matrix::Matrix;
 use npyz::{NpyFile, Order};
 use zip::{CompressionMethod, ZipArchive};
 
@@ -50,10 +51,56 @@ impl Archive {
         let found = self.find(name)?;
         found.ok_or_else(|| {
             Failure::run(format!(
-                "{} has no array {name}; it needs H, A, G, w_star and lambda, and may have w and direct",
+                "{} has no array {name}, which this command needs; add it with numpy.savez",
                 self.path.display()
             ))
         })
+    }
+
+    /// The array `name` as a matrix; a vector is its diagonal.
+    ///
+    /// # Errors
+    /// One sentence naming the file and the array.
+    pub fn matrix(&mut self, name: &str) -> Result<Matrix, Failure> {
+        let array = self.array(name)?;
+        match *array.shape.as_slice() {
+            [_] => Ok(Matrix::Diagonal(array.entries)),
+            [rows, columns] => Ok(Matrix::Dense { rows, columns, entries: array.entries }),
+            _ => Err(self.misshapen(name, &array, "a matrix, or a vector for its diagonal")),
+        }
+    }
+
+    /// The array `name` as a vector.
+    ///
+    /// # Errors
+    /// One sentence naming the file and the array.
+    pub fn vector(&mut self, name: &str) -> Result<Vec<f64>, Failure> {
+        let array = self.array(name)?;
+        self.flat(name, array)
+    }
+
+    /// The array `name` as a vector, if it is there.
+    ///
+    /// # Errors
+    /// One sentence naming the file and the array.
+    pub fn find_vector(&mut self, name: &str) -> Result<Option<Vec<f64>>, Failure> {
+        self.find(name)?.map(|array| self.flat(name, array)).transpose()
+    }
+
+    fn flat(&self, name: &str, array: Array) -> Result<Vec<f64>, Failure> {
+        match array.shape.len() {
+            1 => Ok(array.entries),
+            _ => Err(self.misshapen(name, &array, "a vector")),
+        }
+    }
+
+    fn misshapen(&self, name: &str, array: &Array, wanted: &str) -> Failure {
+        let shape: Vec<String> = array.shape.iter().map(usize::to_string).collect();
+        Failure::run(format!(
+            "the array {name} in {} has shape {}; give {wanted}",
+            self.path.display(),
+            shape.join(" x ")
+        ))
     }
 
     /// The array `name`, if it is there.

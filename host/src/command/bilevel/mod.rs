@@ -1,12 +1,17 @@
 //! `myopia bilevel`: bilevel problems whose truth is known.
 
 mod archive;
+mod distill;
 mod game;
 mod hypergradient;
+mod images;
 mod problem;
+mod stn;
+mod warm;
 
 use clap::{Args, Subcommand};
 use myopia_bilevel::Error;
+use myopia_core::elementary::{Elementary, Libm};
 
 use super::options::Common;
 use myopia::failure::Failure;
@@ -24,6 +29,10 @@ enum Action {
     Hypergradient(hypergradient::Options),
     /// Both players' dynamics: eigenvalues, turning points, trajectories, noise
     Game(game::Options),
+    /// Warm and cold starts of inner problems with many solutions, dataset distillation among them
+    Warm(warm::Options),
+    /// Self-tuning networks: best responses that are learned beside the weights
+    Stn(stn::Options),
 }
 
 impl Options {
@@ -31,6 +40,8 @@ impl Options {
         match self.action {
             Action::Hypergradient(options) => options.run(common),
             Action::Game(options) => options.run(common),
+            Action::Warm(options) => options.run(common),
+            Action::Stn(options) => options.run(common),
         }
     }
 }
@@ -50,4 +61,25 @@ fn short(x: Option<f64>) -> String {
         Some(x) if x == 0.0 || (1e-3..1e4).contains(&x.abs()) => format!("{x:.5}"),
         Some(x) => format!("{x:.3e}"),
     }
+}
+
+/// The most repetitions of a study.
+const MOST_SEEDS: u32 = 1_000;
+
+/// `count` seeds from `first` on.
+fn seeds(first: u64, count: u32) -> Result<std::ops::Range<u64>, Failure> {
+    match (count, first.checked_add(count.into())) {
+        (1..=MOST_SEEDS, Some(end)) => Ok(first..end),
+        _ => Err(Failure::usage(format!(
+            "--seeds is {count}; give a number from 1 to {MOST_SEEDS}, and --seed one below 2^64 less that"
+        ))),
+    }
+}
+
+/// Mean and standard deviation, the latter zero for one number.
+fn mean_spread(x: &[f64]) -> (f64, f64) {
+    let count = x.len() as f64;
+    let mean = myopia_core::sum::sum(x.iter().copied()) / count;
+    let square = myopia_core::sum::sum(x.iter().map(|x| (x - mean) * (x - mean)));
+    (mean, if x.len() > 1 { Libm::sqrt(square / (count - 1.0)) } else { 0.0 })
 }

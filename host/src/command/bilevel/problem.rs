@@ -8,7 +8,7 @@ use myopia_bilevel::problem::{Bilevel, Penalty, Quadratic, Ridge};
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
 
-use super::archive::{Archive, Array};
+use super::archive::Archive;
 use super::failure;
 use crate::command::nqm::options::{QuadraticOptions, Source};
 use myopia::failure::Failure;
@@ -198,32 +198,9 @@ fn standardise(inputs: &mut [f64], targets: &mut [f64], weights: usize, trained:
 /// The problem of an archive.
 fn read(path: &Path) -> Result<Quadratic, Failure> {
     let mut archive = Archive::open(path)?;
-    let shape =
-        |array: &Array| array.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
-    let misshapen = |name: &str, array: &Array, wanted: &str| {
-        Failure::run(format!(
-            "the array {name} in {} has shape {}; give {wanted}",
-            path.display(),
-            shape(array)
-        ))
-    };
-    let mut matrix = |name: &str| {
-        let array = archive.array(name)?;
-        match *array.shape.as_slice() {
-            [_] => Ok(Matrix::Diagonal(array.entries)),
-            [rows, columns] => Ok(Matrix::Dense { rows, columns, entries: array.entries }),
-            _ => Err(misshapen(name, &array, "a matrix, or a vector for its diagonal")),
-        }
-    };
-    let (hessian, a, outer) = (matrix("H")?, matrix("A")?, matrix("G")?);
-    let flat = |name: &str, array: Array| match array.shape.len() {
-        1 => Ok(array.entries),
-        _ => Err(misshapen(name, &array, "a vector")),
-    };
-    let target = flat("w_star", archive.array("w_star")?)?;
-    let lambda = flat("lambda", archive.array("lambda")?)?;
-    let mut optional = |name: &str| archive.find(name)?.map(|array| flat(name, array)).transpose();
-    let (w, direct) = (optional("w")?, optional("direct")?);
+    let (hessian, a, outer) = (archive.matrix("H")?, archive.matrix("A")?, archive.matrix("G")?);
+    let (target, lambda) = (archive.vector("w_star")?, archive.vector("lambda")?);
+    let (w, direct) = (archive.find_vector("w")?, archive.find_vector("direct")?);
     Quadratic::new(hessian, a, outer, target, w, lambda, direct)
         .map_err(|e| Failure::run(format!("{}: {e}", path.display())))
 }

@@ -14,10 +14,10 @@ use crate::command::progress;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::interrupt;
-use myopia::nqm::Quadratic;
 use myopia::nqm::error::TuneError;
 use myopia::nqm::policy::MOST_STEPS;
 use myopia::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
+use myopia::nqm::{Losses, Quadratic};
 use myopia::output::{OutputFolder, csv, json, standard};
 
 /// A parameter that can be learned.

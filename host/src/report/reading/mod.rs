@@ -4,6 +4,7 @@
 use myopia_core::elementary::Libm;
 use myopia_core::schedule::InverseTime;
 
+mod bilevel;
 mod horizons;
 mod online;
 mod surface;
@@ -36,6 +37,9 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     if let Some(table) = contents.table("tour") {
         found.extend(training::tour(table));
+    }
+    for (name, read) in bilevel::STUDIES {
+        found.extend(contents.table(name).map(read).unwrap_or_default());
     }
     found
 }
