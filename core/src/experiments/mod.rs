@@ -36,8 +36,8 @@ use crate::schedule::InverseTime;
 pub struct Settings {
     /// Of everything random: directions, weights, examples and their order.
     pub seed: u64,
-    /// The layers of the network; of a quadratic, how many directions it has; of a bilevel problem, its weights and
-    /// hyperparameters.
+    /// The layers of the network; of a quadratic, how many directions it has; of a bilevel problem,
+    /// its weights and hyperparameters.
     pub sizes: &'static [usize],
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,

@@ -31,8 +31,8 @@ pub struct Report {
     pub tangents: u64,
     /// The bits of the last loss.
     pub loss: u64,
-    /// The bits of its derivatives with respect to α₀, K and β, or to a bilevel problem's hyperparameters; zero where
-    /// there are none.
+    /// The bits of its derivatives with respect to α₀, K and β, or to a bilevel problem's
+    /// hyperparameters; zero where there are none.
     pub derivatives: [u64; 3],
 }
 
