@@ -1,5 +1,6 @@
 //! `myopia bilevel` as a program.
 
+use std::collections::HashMap;
 use std::process::{Command, Output};
 
 fn myopia(arguments: &[&str]) -> Output {
@@ -123,5 +124,105 @@ fn every_study_writes_a_folder_that_a_page_is_made_of() {
         assert!(page.status.success(), "{name}: {said}");
         let text = std::fs::read_to_string(place.path().join(name).join("report.html")).unwrap();
         assert!(text.contains("myopia bilevel"), "{name}");
+    }
+}
+
+/// A published table.
+struct Published(Vec<HashMap<String, String>>);
+
+impl Published {
+    fn read(name: &str, table: &str) -> Self {
+        let path = format!("{}/../results/{name}/{table}.csv", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned));
+        let header: Vec<String> = lines.next().unwrap().collect();
+        Self(lines.map(|line| header.iter().cloned().zip(line).collect()).collect())
+    }
+
+    /// The numbers of `column` in the rows where all of `of` hold.
+    fn column(&self, of: &[(&str, &str)], column: &str) -> Vec<f64> {
+        let own = self.0.iter().filter(|row| of.iter().all(|(name, value)| row[*name] == *value));
+        own.map(|row| row[column].parse().unwrap()).collect()
+    }
+
+    /// Mean and standard deviation of them, times `scale`.
+    fn spread(&self, of: &[(&str, &str)], column: &str, scale: f64, digits: usize) -> String {
+        let x = self.column(of, column);
+        let count = x.len() as f64;
+        let mean = x.iter().fold(0.0, |sum, x| sum + x) / count;
+        let square = x.iter().fold(0.0, |sum, x| sum + (x - mean) * (x - mean));
+        let deviation = (square / (count - 1.0)).sqrt();
+        format!("{:.digits$} ± {:.digits$}", scale * mean, scale * deviation)
+    }
+}
+
+#[test]
+fn the_numbers_of_its_readme_are_published() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/bilevel/README.md");
+    let text = std::fs::read_to_string(path).unwrap().replace('\n', " ");
+    let says = |sentence: String| assert!(text.contains(&sentence), "{sentence:?} is not there");
+    let table = Published::read("bilevel-distill", "distill");
+    for count in ["1", "10"] {
+        let of = |start, column| {
+            format!(
+                "{} %",
+                table.spread(&[("examples", count), ("start", start)], column, 100.0, 1)
+            )
+        };
+        let (cold, warm) = (of("cold", "accuracy"), of("warm", "accuracy"));
+        says(format!("| {count} | {cold} | {warm} | {} |", of("warm", "retrained")));
+    }
+    let table = Published::read("bilevel-map", "warm");
+    let of =
+        |steps, column| table.spread(&[("inner_steps", steps), ("start", "warm")], column, 1.0, 3);
+    says(format!(
+        "warm ones end at {}, and at {} when retrained",
+        of("1", "loss"),
+        of("1", "retrained")
+    ));
+    says(format!("With 20 inner steps they end at {}", of("20", "loss")));
+    let table = Published::read("bilevel-warm", "warm");
+    let of = |start, column| table.column(&[("start", start)], column)[0];
+    says(format!("the cold λ is {:.1} times as long", of("cold", "norm") / of("warm", "norm")));
+    says(format!("leaves a loss of {:.2}.", of("warm", "retrained")));
+    let table = Published::read("bilevel-hypergradient", "hypergradient");
+    let of = |method, column| table.column(&[("method", method)], column)[0];
+    says(format!(
+        "off by {:.1} % at a cosine of {:.3};",
+        100.0 * of("identity", "relative_error"),
+        of("identity", "cosine")
+    ));
+    says(format!("instead leave {:.1} % in all", 100.0 * of("cg:20", "relative_error")));
+    says(format!("more error than nothing would, {:.1} %", 100.0 * of("cg:5", "relative_error")));
+    let lowest = Published::read("bilevel-hypergradient", "bands");
+    let lowest = lowest.column(&[("method", "neumann:200")], "relative_error")[0];
+    says(format!("and off by {:.1} % in the lowest", 100.0 * lowest));
+    let table = Published::read("bilevel-game", "game");
+    let of = |dynamics, column| table.column(&[("dynamics", dynamics)], column)[0];
+    says(format!("ratio of rates of {:.3} on", of("simultaneous", "turns_at")));
+    says(format!("diverges above {:.2};", of("simultaneous", "diverges_at")));
+    says(format!("it converges up to {:.1}.", of("alternating", "diverges_at")));
+    let table = Published::read("bilevel-stn", "stn");
+    let of = |method, column| table.column(&[("method", method)], column)[0];
+    says(format!("1,{:.0} to {:.0}", of("stn", "response") - 1000.0, of("delta-stn", "response")));
+    says(format!(
+        "1,{:.0} to {:.0}",
+        of("stn", "within_a_hundredth") - 1000.0,
+        of("delta-stn", "within_a_hundredth")
+    ));
+    for (data, name) in [("glyphs", "bilevel-stn-glyphs"), ("MNIST", "bilevel-stn-mnist")] {
+        let (ends, angles) = (Published::read(name, "stn"), Published::read(name, "angles"));
+        for (method, called) in [("stn", "STN"), ("delta-stn", "Δ-STN"), ("implicit", "implicit")]
+        {
+            let cosine = |layer| match method {
+                "implicit" => String::new(),
+                _ => {
+                    let of = [("method", method), ("when", "fitted"), ("layer", layer)];
+                    format!("{} ", angles.spread(&of, "gauss_newton", 1.0, 3))
+                }
+            };
+            let loss = ends.spread(&[("method", method)], "validation_loss", 1.0, 3);
+            says(format!("| {data} | {called} | {}| {}| {loss} |", cosine("1"), cosine("2")));
+        }
     }
 }

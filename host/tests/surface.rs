@@ -166,7 +166,7 @@ fn diverged_cells_are_recorded_with_their_step() {
 #[test]
 fn a_short_horizon_prefers_faster_decay_and_pays_for_it() {
     let root = tempfile::tempdir().unwrap();
-    let arguments = "surface --batch 10 --horizon 100,500,2000 --grid 7x7";
+    let arguments = "surface --batch 10 --pretrain 50 --horizon 100,500,2000 --grid 7x7";
     run(program(arguments).arg("--out").arg(root.path().join("s")));
     let rows = rows(&root.path().join("s"));
     let [short, middle, long] = [100, 500, 2000].map(|horizon| best(&rows, horizon));

@@ -159,7 +159,7 @@ impl Options {
         let precision = self.problem.precision();
         let starts: Vec<InverseTime<f64>> =
             self.from.iter().map(|origin| rounded(precision, origin)).collect::<Result<_, _>>()?;
-        let outer = self.rule.optimizer(precision)?;
+        let outer = self.rule.optimizer(precision, &starts)?;
         let objective = ObjectiveSet::from(self.problem.objective);
         let loss = format!("{} loss", objective.name().replace("train", "training"));
         let folder = self.long.folder(common)?;

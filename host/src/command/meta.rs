@@ -58,9 +58,10 @@ impl Options {
             ));
         }
         let precision = self.problem.precision();
+        let schedule = self.schedule.schedule(precision)?;
         let descent = MetaDescent {
-            schedule: self.schedule.schedule(precision)?,
-            outer: self.outer.rule.optimizer(precision)?,
+            schedule,
+            outer: self.outer.rule.optimizer(precision, &[schedule])?,
             horizon: self.horizon,
             meta_steps: self.outer.meta_steps,
         };

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use myopia_core::meta::Limits;
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, Outer, ProblemOptions, positive};
+use super::options::{Common, LongRun, Outer, ProblemOptions, outer_optimizer, positive, within};
 use super::progress;
 use myopia::checkpoint::Ledger;
 use myopia::curve::Point;
@@ -59,9 +58,9 @@ pub struct Options {
     /// Gradients by the logarithms are held inside plus or minus this
     #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
     clip: f64,
-    /// What keeps its value
+    /// What keeps its value. The other stays within 1e-6 to 100 (effective-rate) or 0 to 0.999 (momentum), and starts there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
-    fix: Vec<PaceName>,
+    fix: Vec<Adapted>,
     /// Fixed learning rates to compare with: of several, the one with the lowest loss at the end
     #[arg(
         long,
@@ -95,7 +94,7 @@ enum BatchesName {
 /// What adaptation moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum PaceName {
+enum Adapted {
     /// The effective rate, alpha / (1 - mu)
     EffectiveRate,
     /// The momentum
@@ -214,13 +213,16 @@ impl Options {
 
     fn optimizer(&self) -> Result<OuterOptimizer<2>, Failure> {
         let precision = self.problem.precision();
-        let rate = positive(precision, "meta-lr", self.meta_lr)?;
-        let clip = positive(precision, "clip", self.clip)?;
         let mut limits = RateAndDamping::<f64>::default_limits();
-        for (limits, name) in limits.iter_mut().zip([PaceName::EffectiveRate, PaceName::Momentum]) {
-            *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
+        for (limits, name) in limits.iter_mut().zip([Adapted::EffectiveRate, Adapted::Momentum]) {
+            limits.learned = !self.fix.contains(&name);
         }
-        Ok(OuterOptimizer::new(precision, self.outer.into(), rate, limits))
+        for &rate in &self.from {
+            let start = RateAndDamping::new(rate, self.problem.momentum);
+            within(("from, as rate / (1 - momentum),", start.effective_rate), &limits[0])?;
+            within(("momentum, as 1 - momentum,", start.damping), &limits[1])?;
+        }
+        outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
     }
 
     pub fn run(self, common: &Common) -> Result<(), Failure> {

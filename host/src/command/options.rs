@@ -375,7 +375,8 @@ pub struct RuleOptions {
     /// Gradients by the logarithms are held inside plus or minus this
     #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
     pub clip: f64,
-    /// Parameters that keep their value
+    /// Parameters that keep their value. The others stay within 0.0001 to 10 (alpha0), 1 to 1e6 steps (time-constant), 0.0001 to
+    /// 1000 (beta), and start there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     pub fix: Vec<ParameterName>,
 }
@@ -393,17 +394,65 @@ pub enum ParameterName {
 }
 
 impl RuleOptions {
-    /// The optimizer.
-    pub fn optimizer(&self, precision: Precision) -> Result<OuterOptimizer, Failure> {
-        let rate = positive(precision, "meta-lr", self.meta_lr)?;
-        let clip = positive(precision, "clip", self.clip)?;
+    /// The optimizer, for descents from these α₀, K and β.
+    pub fn optimizer(
+        &self,
+        precision: Precision,
+        starts: &[InverseTime<f64>],
+    ) -> Result<OuterOptimizer, Failure> {
         let names = [ParameterName::Alpha0, ParameterName::TimeConstant, ParameterName::Beta];
         let mut limits = MetaDescent::<f64>::default_limits();
         for (limits, name) in limits.iter_mut().zip(names) {
-            *limits = Limits { clip, learned: !self.fix.contains(&name), ..*limits };
+            limits.learned = !self.fix.contains(&name);
         }
-        Ok(OuterOptimizer::new(precision, self.outer.into(), rate, limits))
+        for start in starts {
+            let named = ["alpha0", "time-constant", "beta"].into_iter().zip(start.parameters());
+            for (start, limits) in named.zip(&limits) {
+                within(start, limits)?;
+            }
+        }
+        outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
     }
+}
+
+/// Refuses a start outside the bounds between which the outer optimizer keeps what it learns.
+pub fn within((name, start): (&str, f64), limits: &Limits<f64>) -> Result<(), Failure> {
+    let Limits { learned, least, greatest, .. } = *limits;
+    // A start on a bound may have been rounded to the float of the run.
+    let (low, high) = (least * (1.0 - 1e-6), greatest * (1.0 + 1e-6));
+    if !learned || (low..=high).contains(&start) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--{name} is {start:?} where the descent starts, outside {least:?} to {greatest:?}, in which it is learned; start inside, \
+         or keep it with --fix"
+    )))
+}
+
+/// The largest meta-learning rate: e¹⁰ is a factor of 22,000 in one step.
+const MOST_META_LR: f64 = 10.0;
+
+/// The outer optimizer with this meta-learning rate and clip on what `limits` say is learned.
+pub fn outer_optimizer<const N: usize>(
+    precision: Precision,
+    outer: Outer,
+    [meta_lr, clip]: [f64; 2],
+    limits: [Limits<f64>; N],
+) -> Result<OuterOptimizer<N>, Failure> {
+    let rate = positive(precision, "meta-lr", meta_lr)?;
+    if rate > MOST_META_LR {
+        return Err(Failure::usage(format!(
+            "--meta-lr {meta_lr:?} is above {MOST_META_LR}; it is a step on logarithms, give one such as 0.1"
+        )));
+    }
+    if limits.iter().all(|limits| !limits.learned) {
+        return Err(Failure::usage(
+            "--fix names everything, so that nothing is learned; leave one out",
+        ));
+    }
+    let clip = positive(precision, "clip", clip)?;
+    let limits = limits.map(|limits| Limits { clip, ..limits });
+    Ok(OuterOptimizer::new(precision, outer.into(), rate, limits))
 }
 
 impl Common {
@@ -432,6 +481,55 @@ impl Common {
         if !self.quiet {
             // A closed pipe on standard error is no reason to stop.
             let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Program;
+
+    fn refusal(arguments: &str) -> String {
+        let line = format!("myopia --quiet {arguments} --objective-size 10 --layers 64,2,10");
+        let program = Program::try_parse_from(line.split(' ')).unwrap();
+        program.run().expect_err(arguments).to_string()
+    }
+
+    #[test]
+    fn starts_outside_the_bounds_and_settings_without_sense_are_refused_by_name() {
+        let meta = "meta --horizon 2 --meta-steps 1";
+        for (arguments, words) in [
+            (format!("{meta} --alpha0 1e-8"), "--alpha0 is"),
+            (format!("{meta} --alpha0 20"), "outside 0.0001 to 10.0"),
+            (format!("{meta} --time-constant 1e9"), "--time-constant is 1000000000.0"),
+            (format!("{meta} --beta 0"), "--beta is 0.0"),
+            (format!("{meta} --meta-lr 1e30"), "--meta-lr 1e30 is above 10"),
+            (format!("{meta} --fix alpha0,time-constant,beta"), "nothing is learned"),
+            (
+                "horizons --horizon 2 --meta-steps 1 --from 0.1,0.5,1".into(),
+                "--time-constant is 0.5",
+            ),
+            ("online --steps 2 --from 1e-9".into(), "--from, as rate / (1 - momentum), is 1.0"),
+            ("online --steps 2 --momentum 0.9999".into(), "--momentum, as 1 - momentum,"),
+            ("online --steps 2 --fix effective-rate,momentum".into(), "nothing is learned"),
+        ] {
+            let said = refusal(&arguments);
+            assert!(said.contains(words) && said.lines().count() == 1, "{arguments}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_its_value_may_have_any_and_bounds_may_be_starts() {
+        for arguments in [
+            "meta --horizon 2 --meta-steps 1 --beta 0 --fix beta",
+            "meta --horizon 2 --meta-steps 1 --alpha0 0.0001 --time-constant 1 --beta 1000",
+            "online --steps 2 --momentum 0.9999 --fix momentum --from 0.001 --fixed 0.01 --every 1",
+        ] {
+            let line = format!("myopia --quiet {arguments} --objective-size 10 --layers 64,2,10");
+            let program = Program::try_parse_from(line.split(' ')).unwrap();
+            program.run().unwrap_or_else(|e| panic!("{arguments}: {e}"));
         }
     }
 }

@@ -27,19 +27,19 @@ pub struct Options {
     )]
     examples: Vec<u32>,
     /// Rate of the inner steps
-    #[arg(long, default_value_t = 0.1, value_name = "A", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.2, value_name = "A", allow_negative_numbers = true)]
     inner_rate: f64,
     /// Inner steps before each outer step
-    #[arg(long, default_value_t = 5, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 20, value_name = "T", allow_negative_numbers = true)]
     inner_steps: u32,
     /// Adam's rate on the learned examples
-    #[arg(long, default_value_t = 0.1, value_name = "B", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.05, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Outer steps
-    #[arg(long, default_value_t = 2_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1_500, value_name = "N", allow_negative_numbers = true)]
     outer_steps: u32,
     /// Images of one outer step
-    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 50, value_name = "N", allow_negative_numbers = true)]
     batch: u32,
     /// Repetitions, with seeds from --seed on
     #[arg(long, default_value_t = 3, value_name = "N", allow_negative_numbers = true)]

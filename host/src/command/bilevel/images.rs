@@ -26,7 +26,7 @@ pub struct ImageOptions {
     /// Images to judge by: of the training file those that follow, or those of the test file
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     judged: Option<u32>,
-    /// Units of the hidden layer
+    /// Units of the hidden layer; 0 for none, which is softmax regression
     #[arg(long, default_value_t = 32, value_name = "N", allow_negative_numbers = true)]
     hidden: u32,
 }
@@ -61,11 +61,11 @@ impl ImageOptions {
     ) -> Result<Loaded, Failure> {
         let training = self.training.unwrap_or(training);
         let judged = self.judged.unwrap_or(judged);
-        let counts = [("training", training), ("judged", judged), ("hidden", self.hidden)];
-        for (option, count) in counts {
-            if count == 0 || count > MOST {
+        let counts = [("training", training, 1), ("judged", judged, 1), ("hidden", self.hidden, 0)];
+        for (option, count, least) in counts {
+            if count < least || count > MOST {
                 return Err(Failure::usage(format!(
-                    "--{option} is {count}; give a number from 1 to {MOST}"
+                    "--{option} is {count}; give a number from {least} to {MOST}"
                 )));
             }
         }
@@ -76,9 +76,8 @@ impl ImageOptions {
         if self.data == DataName::Glyphs {
             // Numbers that no training set reaches are the test file.
             let first = if which == Judged::Test { 1_000_000 } else { first };
-            let sizes = [glyphs::PIXELS, self.hidden as usize, glyphs::CLASSES];
             return Ok(Loaded {
-                network: Network::new(&sizes),
+                network: self.network(glyphs::PIXELS, glyphs::CLASSES),
                 training: drawn(common.seed, 0, training),
                 judged: drawn(common.seed, first, judged),
             });
@@ -97,12 +96,18 @@ impl ImageOptions {
                 )));
             }
         }
-        let sizes = [images::PIXELS, self.hidden as usize, usize::from(images::CLASSES)];
         Ok(Loaded {
-            network: Network::new(&sizes),
+            network: self.network(images::PIXELS, images::CLASSES.into()),
             training: part(&mnist.train, 0, training),
             judged: part(file, first, judged),
         })
+    }
+
+    fn network(&self, inputs: usize, classes: usize) -> Network {
+        match self.hidden {
+            0 => Network::new(&[inputs, classes]),
+            hidden => Network::new(&[inputs, hidden as usize, classes]),
+        }
     }
 }
 
