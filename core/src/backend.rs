@@ -1,8 +1,8 @@
 //! What a kernel runs on: which vector, which instructions, how many threads.
 //!
-//! A kernel is written once, as a [`Kernel`] of plain loops. A [`Backend`] decides which instructions the compiler
-//! may use for it; it cannot decide what is computed. On a device the backend is [`Portable`]; the host has one for
-//! each instruction set.
+//! A kernel is written once, as a [`Kernel`] of plain loops. A [`Backend`] decides which
+//! instructions the compiler may use for it; it cannot decide what is computed. On a device the
+//! backend is [`Portable`]; the host has one for each instruction set.
 
 use core::marker::PhantomData;
 
@@ -10,7 +10,8 @@ use crate::vector::Vector;
 
 /// A piece of work whose body is compiled into whatever a [`Backend`] calls it from.
 ///
-/// `run` and everything under it must be `#[inline(always)]`: only what is inlined receives the backend's instructions.
+/// `run` and everything under it must be `#[inline(always)]`: only what is inlined receives the
+/// backend's instructions.
 pub trait Kernel {
     /// What the work yields.
     type Output;
@@ -22,7 +23,8 @@ pub trait Kernel {
         "other work"
     }
 
-    /// How many float operations it is about to do, padding included; zero for one that mostly moves numbers.
+    /// How many float operations it is about to do, padding included; zero for one that mostly
+    /// moves numbers.
     fn flops(&self) -> u64 {
         0
     }
@@ -32,11 +34,11 @@ pub trait Kernel {
 pub trait Backend: Copy + Send + Sync {
     /// The block in which rows are stored.
     type Vector: Vector;
-    /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition, few enough to leave
-    /// registers for operands and to let a tile of the matrix stay in the nearest cache.
+    /// How many vectors a kernel keeps as running sums: enough to hide the latency of an addition,
+    /// few enough to leave registers for operands and to keep a tile of the matrix in L1.
     const ACCUMULATORS: usize;
-    /// Whether a plain network multiplies by all hidden units, several examples at a time, and does not look for those that
-    /// are active: faster where registers are many and wide.
+    /// Whether a plain network multiplies by all hidden units, several examples at a time, and does
+    /// not look for those that are active: faster where registers are many and wide.
     const DENSE: bool;
 
     /// Runs `task` with this backend's instructions.
@@ -48,8 +50,8 @@ pub trait Backend: Copy + Send + Sync {
         1
     }
 
-    /// Does `a` and `b`, at the same time where there is a thread to spare. They share nothing that either changes, so
-    /// neither the order nor the number of threads enters a bit.
+    /// Does `a` and `b`, at the same time where there is a thread to spare. They share nothing that
+    /// either changes, so neither the order nor the number of threads enters a bit.
     fn join<A: Send, B: Send>(
         self,
         a: impl FnOnce() -> A + Send,

@@ -1,4 +1,5 @@
-//! A digest over the bits of a state: FNV-1a, 64 bits, over the little-endian bytes of each number in turn.
+//! A digest over the bits of a state: FNV-1a, 64 bits, over the little-endian bytes of each number
+//! in turn.
 
 use crate::real::Real;
 

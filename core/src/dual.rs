@@ -1,9 +1,10 @@
 //! Numbers with P tangents: a value and its P directional derivatives, propagated together.
 //!
-//! `Dual<V, 0>` is `V`; `Dual<V, 3>` carries the derivatives with respect to α₀, K and β. The value part of
-//! every operation is exactly the plain operation on the values, so a run with tangents has the bits of the run
-//! without. Written over a [`Vector`], value and tangents are planes of independent lanes:
-//! a row of a matrix is a sequence of blocks `[W | Ẇ₁ | Ẇ₂ | Ẇ₃]`, and multiplying it by an input is one pass.
+//! `Dual<V, 0>` is `V`; `Dual<V, 3>` carries the derivatives with respect to α₀, K and β. The value
+//! part of every operation is exactly the plain operation on the values, so a run with tangents has
+//! the bits of the run without. Written over a [`Vector`], value and tangents are planes of
+//! independent lanes: a row of a matrix is a sequence of blocks `[W | Ẇ₁ | Ẇ₂ | Ẇ₃]`, and
+//! multiplying it by an input is one pass.
 
 use core::ops::{Add, Div, Mul, Sub};
 

@@ -1,9 +1,9 @@
 //! Elementary functions, and where they come from (contract 4).
 //!
-//! [`Libm`] is the project's own choice on every target: the `libm` crate at a pinned version. [`Micromath`]
-//! is fast and approximate, for devices without a floating-point unit; it is used where a caller names it and
-//! nowhere else. Both are called as free functions, because a trait method such as `x.exp()` is shadowed by
-//! the platform's own as soon as `std` is linked.
+//! [`Libm`] is the project's own choice on every target: the `libm` crate at a pinned version.
+//! [`Micromath`] is fast and approximate, for devices without a floating-point unit; it is used
+//! where a caller names it and nowhere else. Both are called as free functions, because a trait
+//! method such as `x.exp()` is shadowed by the platform's own as soon as `std` is linked.
 
 /// A source of elementary functions over `T`.
 pub trait Elementary<T>: Copy + Send + Sync + 'static {
@@ -55,10 +55,13 @@ impl Elementary<f64> for Libm {
     }
 }
 
-/// The `micromath` crate: `f32` only, errors of a few parts in a thousand, the same bits on every target.
+/// The `micromath` crate: `f32` only, errors of a few parts in a thousand, the same bits on every
+/// target.
+#[cfg(feature = "micromath")]
 #[derive(Clone, Copy, Debug)]
 pub enum Micromath {}
 
+#[cfg(feature = "micromath")]
 impl Elementary<f32> for Micromath {
     const NAME: &'static str = "micromath";
     fn exp(x: f32) -> f32 {

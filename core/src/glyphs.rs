@@ -1,7 +1,9 @@
-//! Synthetic digits: the numerals 0 to 9 drawn by strokes into 8 × 8 pixels, each example from its own random stream.
+//! Synthetic digits: the numerals 0 to 9 drawn by strokes into 8 × 8 pixels, each example from its
+//! own random stream.
 //!
-//! Example i of a set is a function of the set's seed and i alone, so a device draws it when it is needed and no file is
-//! read. Position, size, slant, stroke width, brightness and specks of noise are random.
+//! Example i of a set is a function of the set's seed and i alone, so a device draws it when it is
+//! needed and no file is read. Position, size, slant, stroke width, brightness and specks of noise
+//! are random.
 
 use crate::elementary::{Elementary, Libm};
 use crate::mlp::{Batch, Dataset};
@@ -15,7 +17,8 @@ pub const PIXELS: usize = SIDE * SIDE;
 /// Classes.
 pub const CLASSES: usize = 10;
 
-/// One numeral: the corners of a line drawn without lifting the pen, x to the right and y down, in a unit square.
+/// One numeral: the corners of a line drawn without lifting the pen, x to the right and y down, in
+/// a unit square.
 type Stroke = &'static [(f32, f32)];
 
 const STROKES: [Stroke; CLASSES] = [
@@ -78,7 +81,8 @@ impl Glyphs {
     }
 }
 
-/// The distance in pixels from a point to the nearest part of a numeral's stroke; `scale` is a unit's length in pixels.
+/// The distance in pixels from a point to the nearest part of a numeral's stroke; `scale` is a
+/// unit's length in pixels.
 fn distance(label: u32, point: (f32, f32), scale: (f32, f32)) -> f32 {
     let stroke = STROKES.get(label as usize).copied().unwrap_or(&[]);
     let mut nearest = f32::INFINITY;

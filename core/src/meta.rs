@@ -1,9 +1,9 @@
 //! The meta-step: descent on the logarithms of α₀, K and β, or of any N positive hyperparameters.
 //!
-//! For a parameter η with hypergradient ∂L/∂η, the gradient with respect to ln η is η·∂L/∂η. It is clipped, an outer
-//! optimizer turns it into a step Δ, and η ← η·exp(−Δ), held inside bounds. The defaults are those with which the
-//! paper's authors ran their meta-descent: clip 10, α₀ in 10⁻⁴…10, β in 10⁻⁴…10³; K, which they kept at 5,000, is
-//! learned here inside 1…10⁶.
+//! For a parameter η with hypergradient ∂L/∂η, the gradient with respect to ln η is η·∂L/∂η. It is
+//! clipped, an outer optimizer turns it into a step Δ, and η ← η·exp(−Δ), held inside bounds. The
+//! defaults are those with which the paper's authors ran their meta-descent: clip 10, α₀ in
+//! 10⁻⁴…10, β in 10⁻⁴…10³; K, which they kept at 5,000, is learned here inside 1…10⁶.
 
 use crate::elementary::Elementary;
 use crate::real::Real;
@@ -17,8 +17,8 @@ pub enum Rule<T> {
         /// μ.
         momentum: T,
     },
-    /// Adam (Kingma & Ba 2015): m ← β₁ m + (1 − β₁) g, s ← β₂ s + (1 − β₂) g², both divided by their missing weight,
-    /// Δ = λ m / (√s + ε).
+    /// Adam (Kingma & Ba 2015): m ← β₁ m + (1 − β₁) g, s ← β₂ s + (1 − β₂) g², both divided by
+    /// their missing weight, Δ = λ m / (√s + ε).
     Adam {
         /// β₁.
         decay_mean: T,
@@ -58,7 +58,8 @@ pub struct Limits<T> {
     pub greatest: T,
 }
 
-/// The outer optimizer of N parameters, the three of a schedule unless said otherwise, and its state.
+/// The outer optimizer of N parameters, the three of a schedule unless said otherwise, and its
+/// state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetaDescent<T, const N: usize = 3> {
     rule: Rule<T>,
@@ -106,7 +107,8 @@ impl<T: Real, const N: usize> MetaDescent<T, N> {
         }
     }
 
-    /// The parameters after one meta-step along `gradient`, the derivatives by each of them, all finite.
+    /// The parameters after one meta-step along `gradient`, the derivatives by each of them, all
+    /// finite.
     pub fn update<E: Elementary<T>>(&mut self, parameters: [T; N], gradient: [T; N]) -> [T; N] {
         if let Rule::Adam { decay_mean, decay_square, .. } = self.rule {
             let [mean, square] = self.missing;
@@ -149,7 +151,8 @@ mod tests {
         InverseTime { alpha0: 0.1, time_constant: 50.0, beta: 1.0 }
     }
 
-    /// The first step of Adam is the meta-learning rate along the sign, whatever the size of the gradient.
+    /// The first step of Adam is the meta-learning rate along the sign, whatever the size of the
+    /// gradient.
     #[test]
     fn adam_moves_each_logarithm_by_the_meta_learning_rate_at_first() {
         let mut meta = MetaDescent::new(Rule::adam(), 0.1, MetaDescent::default_limits());

@@ -1,9 +1,9 @@
-//! Online adaptation: while training runs, learning rate and momentum follow the derivatives of short look-aheads from
-//! where it stands (Wu et al. 2018, on online meta-descent).
+//! Online adaptation: while training runs, learning rate and momentum follow the derivatives of
+//! short look-aheads from where it stands (Wu et al. 2018, on online meta-descent).
 //!
-//! They are adapted through two positive numbers whose effects are nearly independent: the effective rate
-//! η = α/(1 − μ), by which a constant gradient moves the weights in the long run, and the damping 1 − μ. A
-//! [`MetaDescent<T, 2>`] steps along their logarithms.
+//! They are adapted through two positive numbers whose effects are nearly independent: the
+//! effective rate η = α/(1 − μ), by which a constant gradient moves the weights in the long run,
+//! and the damping 1 − μ. A [`MetaDescent<T, 2>`] steps along their logarithms.
 
 use crate::dual::Dual;
 use crate::elementary::Elementary;
@@ -39,7 +39,8 @@ impl<T: Real> RateAndDamping<T> {
         T::ONE - self.damping
     }
 
-    /// α and μ with the derivatives by η, tangent 0, and by 1 − μ, tangent 1; further tangents are zero.
+    /// α and μ with the derivatives by η, tangent 0, and by 1 − μ, tangent 1; further tangents are
+    /// zero.
     pub fn with_tangents<const P: usize>(self) -> (Dual<T, P>, Dual<T, P>) {
         let along = |value, direction| Dual {
             value,
@@ -61,7 +62,8 @@ impl<T: Real> RateAndDamping<T> {
         Self { effective_rate, damping }
     }
 
-    /// η in 10⁻⁶…100 and 1 − μ in 10⁻³…1, gradients by their logarithms held inside ±10, as for schedules.
+    /// η in 10⁻⁶…100 and 1 − μ in 10⁻³…1, gradients by their logarithms held inside ±10, as for
+    /// schedules.
     pub fn default_limits() -> [Limits<T>; 2] {
         let limits = |least, greatest| Limits {
             learned: true,
@@ -102,10 +104,11 @@ impl ShortLookAhead {
         }
     }
 
-    /// The mean loss of the last batch after the steps, in nats, its first two tangents the derivatives by η and 1 − μ.
+    /// The mean loss of the last batch after the steps, in nats, its first two tangents the
+    /// derivatives by η and 1 − μ.
     ///
-    /// `network` starts as the training stands, parameters and velocity without tangents; afterwards it is the network
-    /// that was looked ahead to.
+    /// `network` starts as the training stands, parameters and velocity without tangents;
+    /// afterwards it is the network that was looked ahead to.
     pub fn run<T: Real, N: Model<T, P, Dual<T, P>> + ?Sized, const P: usize>(
         &self,
         network: &mut N,

@@ -1,4 +1,5 @@
-//! The two working types: `f32` for the network, `f64` for the noisy quadratic and for checking gradients.
+//! The two working types: `f32` for the network, `f64` for the noisy quadratic and for checking
+//! gradients.
 
 use core::fmt::{Debug, Display};
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -48,7 +49,8 @@ pub trait Real:
     /// Whether `self` is neither infinite nor NaN.
     fn finite(self) -> bool;
 
-    /// The value when it lies inside `low..=high`, the nearer end otherwise; by comparison (contract 5).
+    /// The value when it lies inside `low..=high`, the nearer end otherwise; by comparison
+    /// (contract 5).
     fn clamped(self, low: Self, high: Self) -> Self {
         if self < low {
             low

@@ -1,4 +1,5 @@
-//! Random numbers: PCG32 (XSH RR 64/32; O'Neill 2014), integers only, and what is drawn from it under the contract.
+//! Random numbers: PCG32 (XSH RR 64/32; O'Neill 2014), integers only, and what is drawn from it
+//! under the contract.
 
 use crate::elementary::{Elementary, Libm};
 use crate::real::Real;

@@ -4,8 +4,8 @@ use crate::rng::Pcg32;
 
 /// Draws batches without replacement within an epoch.
 ///
-/// An epoch is a shuffle of all examples; a batch never spans two epochs, and examples left over at the end of an
-/// epoch that do not fill a batch are passed over.
+/// An epoch is a shuffle of all examples; a batch never spans two epochs, and examples left over at
+/// the end of an epoch that do not fill a batch are passed over.
 #[derive(Clone, Debug)]
 pub struct Sampler<O> {
     order: O,

@@ -1,4 +1,5 @@
-//! The inverse-time learning-rate schedule α_k = α₀ / (1 + k/K)^β, k = 0, 1, … (Wu et al. 2018, section 4).
+//! The inverse-time learning-rate schedule α_k = α₀ / (1 + k/K)^β, k = 0, 1, … (Wu et al. 2018,
+//! section 4).
 
 use crate::dual::Dual;
 use crate::elementary::Elementary;
@@ -108,7 +109,8 @@ impl<T: Real, const P: usize> InverseTime<Dual<T, P>> {
         let divisor = base.pow::<E>(self.beta);
         let rate = self.alpha0 / divisor;
         if !divisor.value.finite() {
-            // A rate that has decayed below the float's range no longer moves: its tangents are zero, not 0·∞.
+            // A rate that has decayed below the float's range no longer moves: its tangents are
+            // zero, not 0·∞.
             return Dual { value: rate.value, tangents: [T::ZERO; P] };
         }
         if divisor.tangents.iter().all(|tangent| tangent.finite()) {
@@ -117,8 +119,9 @@ impl<T: Real, const P: usize> InverseTime<Dual<T, P>> {
         self.scaled_tangents::<E>(k, base.value, divisor.value)
     }
 
-    /// The rate where k/K² or its like has left the float's range although the derivatives of the rate have not:
-    /// α̇ = α̇₀/d + α·(β·K̇/(K·(1 + K/k)) − β̇·ln(1 + k/K)) with d = (1 + k/K)^β, for k > 0.
+    /// The rate where k/K² or its like has left the float's range although the derivatives of the
+    /// rate have not: α̇ = α̇₀/d + α·(β·K̇/(K·(1 + K/k)) − β̇·ln(1 + k/K)) with d = (1 + k/K)^β,
+    /// for k > 0.
     #[cold]
     fn scaled_tangents<E: Elementary<T>>(&self, k: u32, base: T, divisor: T) -> Dual<T, P> {
         let Self { alpha0, time_constant, beta } = *self;

@@ -1,8 +1,9 @@
-//! The look-ahead: T steps of training from a starting point, then the objective and its hypergradient.
+//! The look-ahead: T steps of training from a starting point, then the objective and its
+//! hypergradient.
 //!
-//! Everything is carried forward: with P tangents the network holds (P + 1) × 2 × parameters numbers, whatever the
-//! horizon is. For the network 784-100-100-10 in `f32` with three tangents that is 89,610 × 4 × 2 × 4 = 2,867,520
-//! bytes, before the padding of rows to whole vectors.
+//! Everything is carried forward: with P tangents the network holds (P + 1) × 2 × parameters
+//! numbers, whatever the horizon is. For the network 784-100-100-10 in `f32` with three tangents
+//! that is 89,610 × 4 × 2 × 4 = 2,867,520 bytes, before the padding of rows to whole vectors.
 
 use core::ops::Range;
 
@@ -47,10 +48,11 @@ pub struct InnerLoop<T, const P: usize, M = T> {
 }
 
 impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
-    /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for one.
+    /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for
+    /// one.
     ///
-    /// After each step `observe` is given its number, its learning rate and the mean loss of its batch before the update.
-    /// A run may be cut anywhere: `0..50` and then `50..100` is `0..100`.
+    /// After each step `observe` is given its number, its learning rate and the mean loss of its
+    /// batch before the update. A run may be cut anywhere: `0..50` and then `50..100` is `0..100`.
     pub fn run<E: Elementary<T>, N: Model<T, P, M> + ?Sized>(
         &self,
         network: &mut N,
@@ -93,8 +95,8 @@ pub struct Objective<T, const P: usize> {
     pub accuracy: T,
 }
 
-/// The mean loss over the examples numbered `indices`, taken a full batch at a time: the examples of a batch are summed by
-/// one [`Sum`], the batches by another.
+/// The mean loss over the examples numbered `indices`, taken a full batch at a time: the examples
+/// of a batch are summed by one [`Sum`], the batches by another.
 pub fn objective<T: Real, N: Evaluate<T, P> + ?Sized, const P: usize>(
     network: &mut N,
     batch: &mut Batch<'_, T>,

@@ -1,8 +1,9 @@
 //! Independent lanes: arrays of floats that are added and multiplied element by element.
 //!
-//! A lane never meets another lane except in a reduction whose shape the contract fixes, so the number of
-//! lanes changes speed and layout but no bit. The loops are plain; with a fixed length and the alignment of
-//! a hardware register the compiler turns each into one instruction wherever it may.
+//! A lane never meets another lane except in a reduction whose shape the contract fixes, so the
+//! number of lanes changes speed and layout but no bit. The loops are plain; with a fixed length
+//! and the alignment of a hardware register the compiler turns each into one instruction wherever
+//! it may.
 
 use core::ops::{Add, Div, Mul, Sub};
 

@@ -1,8 +1,8 @@
 //! The work whose cost is counted, in instructions on a device and in multiplications on the host.
 //!
-//! The network of the meta-descent experiment takes steps on one batch, all of whose inputs are non-zero. The same with half of
-//! them zero leaves out half of the terms of the first layer's products and nothing else: the difference is what the inner
-//! loops cost.
+//! The network of the meta-descent experiment takes steps on one batch, all of whose inputs are
+//! non-zero. The same with half of them zero leaves out half of the terms of the first layer's
+//! products and nothing else: the difference is what the inner loops cost.
 
 use super::workspace::MetaDescentNet;
 use crate::backend::Backend;

@@ -1,10 +1,12 @@
 //! Small experiments that any target can run, and the golden reports by which it is judged.
 //!
-//! The table is shared: the host, an emulated board and a real one run the same entries, from the same seeds, and the numeric
-//! contract promises each of them the same [`Report`], bit for bit. While an experiment runs it hands out [`Record`]s, so
-//! that two machines that disagree can say from which step on, and in which quantity.
+//! The table is shared: the host, an emulated board and a real one run the same entries, from the
+//! same seeds, and the numeric contract promises each of them the same [`Report`], bit for bit.
+//! While an experiment runs it hands out [`Record`]s, so that two machines that disagree can say
+//! from which step on, and in which quantity.
 //!
-//! The storage is the caller's ([`Full`], or [`Reduced`] for 16 KiB of RAM), so that a device may keep it in a static.
+//! The storage is the caller's ([`Full`], or [`Reduced`] for 16 KiB of RAM), so that a device may
+//! keep it in a static.
 //!
 //! # Golden reports
 //!
@@ -34,12 +36,13 @@ use crate::schedule::InverseTime;
 pub struct Settings {
     /// Of everything random: directions, weights, examples and their order.
     pub seed: u64,
-    /// The layers of the network; of a quadratic, how many directions it has; of a bilevel problem, its weights and
-    /// hyperparameters.
+    /// The layers of the network; of a quadratic, how many directions it has; of a bilevel problem,
+    /// its weights and hyperparameters.
     pub sizes: &'static [usize],
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
-    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each step of training.
+    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each
+    /// step of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,
@@ -75,7 +78,8 @@ impl Experiment {
         !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Bilevel)
     }
 
-    /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon as it is known.
+    /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
+    /// as it is known.
     pub fn run<W: Workspace>(
         &self,
         workspace: &mut W,

@@ -32,7 +32,8 @@ impl From<Diverged> for Failed {
     }
 }
 
-/// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the objective.
+/// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the
+/// objective.
 pub fn training<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
     (mut network, mut batch, order): Learner<'_, G, 0, E>,
     settings: &Settings,
@@ -79,7 +80,8 @@ pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
     }
 }
 
-/// InnerLoop from fresh weights to the horizon, then the objective. `observe` sees each step and its batch's loss.
+/// InnerLoop from fresh weights to the horizon, then the objective. `observe` sees each step and
+/// its batch's loss.
 fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
     (network, batch): (&mut Network<'_, G, P, E>, &mut Batch<'_, f32>),
     order: &mut [u32],

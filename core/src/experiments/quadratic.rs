@@ -55,7 +55,8 @@ macro_rules! storage {
 storage!(F32x8);
 storage!(F64x8);
 
-/// Directions without end: curvature and variances uniform in [0, 1), the initial mean standard normal.
+/// Directions without end: curvature and variances uniform in [0, 1), the initial mean standard
+/// normal.
 fn directions<T: Real>(seed: u64) -> impl Iterator<Item = Direction<T>>
 where
     Libm: Elementary<T>,
@@ -73,8 +74,10 @@ impl<V: Vector> Quadratic<V>
 where
     Libm: Elementary<V::Scalar>,
 {
-    // Never inlined, here and below: the stack of a small device then holds the blocks of one part at a time.
-    /// One record for each step of the schedule, the digest being over the moments of every direction.
+    // Never inlined, here and below: the stack of a small device then holds the blocks of one part
+    // at a time.
+    /// One record for each step of the schedule, the digest being over the moments of every
+    /// direction.
     #[inline(never)]
     pub fn moments<G: Backend<Vector = V>>(
         &mut self,

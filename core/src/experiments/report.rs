@@ -8,8 +8,8 @@ use crate::mlp::Network;
 use crate::real::Real;
 use crate::schedule::InverseTime;
 
-/// One meta-step; in an experiment without meta-steps, one step of training. Floats are given by their bits,
-/// zero-extended to 64.
+/// One meta-step; in an experiment without meta-steps, one step of training. Floats are given by
+/// their bits, zero-extended to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// How many steps of its kind came before.
@@ -31,8 +31,8 @@ pub struct Report {
     pub tangents: u64,
     /// The bits of the last loss.
     pub loss: u64,
-    /// The bits of its derivatives with respect to α₀, K and β, or to a bilevel problem's hyperparameters; zero where
-    /// there are none.
+    /// The bits of its derivatives with respect to α₀, K and β, or to a bilevel problem's
+    /// hyperparameters; zero where there are none.
     pub derivatives: [u64; 3],
 }
 

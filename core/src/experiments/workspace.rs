@@ -40,7 +40,8 @@ impl MetaDescentNet {
 pub type Learner<'a, G, const P: usize, E = Libm> =
     (Network<'a, G, P, E>, Batch<'a, f32>, &'a mut [u32]);
 
-/// What the experiments run on and in. Two workspaces give the same reports, whatever their backends.
+/// What the experiments run on and in. Two workspaces give the same reports, whatever their
+/// backends.
 pub trait Workspace {
     /// Whether it has room for every experiment.
     const IS_FULL: bool;
@@ -55,9 +56,11 @@ pub trait Workspace {
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>);
     /// The quadratic in `f64`.
     fn quadratic_f64(&mut self) -> (Self::QuadraticF64, &mut Quadratic<F64x8>);
-    /// The network that is trained: layers of [`TrainingNet::SIZES`], batches of [`TrainingNet::BATCH`].
+    /// The network that is trained: layers of [`TrainingNet::SIZES`], batches of
+    /// [`TrainingNet::BATCH`].
     fn training(&mut self) -> Result<Learner<'_, Self::Network, 0>, Failed>;
-    /// The network whose training is differentiated: layers of [`MetaDescentNet::SIZES`], batches of [`MetaDescentNet::BATCH`].
+    /// The network whose training is differentiated: layers of [`MetaDescentNet::SIZES`], batches
+    /// of [`MetaDescentNet::BATCH`].
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed>;

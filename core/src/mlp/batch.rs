@@ -6,8 +6,8 @@ use crate::real::Real;
 
 /// Two neighbouring inputs of an example, not both zero: inputs 2p and 2p + 1 at position p.
 ///
-/// In images the neighbour of a pixel that is not zero mostly is not zero either: pairs cost few useless multiplications and
-/// halve the loads and stores of everything else.
+/// In images the neighbour of a pixel that is not zero mostly is not zero either: pairs cost few
+/// useless multiplications and halve the loads and stores of everything else.
 pub type Pair<T> = Entry<[T; 2]>;
 
 /// Source of examples: non-zero inputs in ascending order, and a label.
@@ -16,7 +16,8 @@ pub trait Dataset<T> {
     fn append(&self, index: u32, batch: &mut Batch<'_, T>);
 }
 
-/// Batch of at most [`capacity`](Batch::capacity) examples, stored by example (CSR) and by pair of inputs (CSC).
+/// Batch of at most [`capacity`](Batch::capacity) examples, stored by example (CSR) and by pair of
+/// inputs (CSC).
 #[derive(Debug)]
 pub struct Batch<'a, T> {
     inputs: usize,
@@ -27,8 +28,9 @@ pub struct Batch<'a, T> {
 }
 
 impl<'a, T: Real> Batch<'a, T> {
-    /// Empty batch for examples of `inputs` numbers over storage of the [`Lengths`](super::Lengths): 2 × `inputs` entries,
-    /// `input_ends` ends, a label for each example.
+    /// Empty batch for examples of `inputs` numbers over storage of the
+    /// [`Lengths`](super::Lengths): 2 × `inputs` entries, `input_ends` ends, a label for each
+    /// example.
     pub fn new(
         inputs: usize,
         entries: &'a mut [Pair<T>],
@@ -47,7 +49,8 @@ impl<'a, T: Real> Batch<'a, T> {
         }
     }
 
-    /// Replaces the contents by the examples numbered `indices`; those beyond the capacity are left out.
+    /// Replaces the contents by the examples numbered `indices`; those beyond the capacity are left
+    /// out.
     pub fn fill(&mut self, examples: &impl Dataset<T>, indices: &[u32]) {
         self.length = 0;
         for &index in indices {
@@ -56,8 +59,8 @@ impl<'a, T: Real> Batch<'a, T> {
         self.by_pair.transpose(&self.by_example, self.length);
     }
 
-    /// Appends an example: label, and (position, input) in ascending order, zeros left out or not. Beyond the capacity it is
-    /// left out.
+    /// Appends an example: label, and (position, input) in ascending order, zeros left out or not.
+    /// Beyond the capacity it is left out.
     #[inline(always)]
     pub fn push(&mut self, label: u16, inputs: impl Iterator<Item = (u16, T)>) {
         let Some(slot) = self.labels.get_mut(self.length) else { return };
@@ -115,7 +118,8 @@ impl<'a, T: Real> Batch<'a, T> {
     }
 }
 
-/// Calls `take` with each pair of `inputs`, (position, input) in ascending order below `count`, zeros left out or not.
+/// Calls `take` with each pair of `inputs`, (position, input) in ascending order below `count`,
+/// zeros left out or not.
 #[inline(always)]
 pub fn paired<T: Real>(
     inputs: impl Iterator<Item = (u16, T)>,

@@ -1,7 +1,9 @@
-//! Blocking of a product for registers and L1: the one place for its sizes. None of them enters a bit.
+//! Blocking of a product for registers and L1: the one place for its sizes. None of them enters a
+//! bit.
 //!
-//! A register tile is MR rows by NR column panels of C. NR panels of B should stay in L1 while all rows of A pass over them;
-//! where they do not, k is divided into blocks that do, and partial sums are stored in C between two blocks.
+//! A register tile is MR rows by NR column panels of C. NR panels of B should stay in L1 while all
+//! rows of A pass over them; where they do not, k is divided into blocks that do, and partial sums
+//! are stored in C between two blocks.
 
 use core::ops::Range;
 
@@ -12,14 +14,15 @@ use crate::dual::Dual;
 pub const MR: usize = 4;
 /// Size of the L1 data cache, in bytes.
 pub const L1_BYTES: usize = 48 << 10;
-/// Outputs from which on the gradient with respect to the inputs is blocked over k: so many rows of the transposed weights with
-/// three tangents overflow L1. Never on 32-bit targets, where flash is short: the code is not compiled there.
+/// Outputs from which on the gradient with respect to the inputs is blocked over k: so many rows of
+/// the transposed weights with three tangents overflow L1. Never on 32-bit targets, where flash is
+/// short: the code is not compiled there.
 pub const BLOCKED_OUTPUTS: usize = if BITS > 32 { 2 * BITS } else { usize::MAX };
 
 /// Bytes of one panel of B that a product with `k` rows of B uses again and again.
 ///
-/// About 3/4 of the rows are: the others belong to units that are not active. A block of k also brings the elements of A
-/// through L1, 1/4 more. Both were measured (`benches/README.md`).
+/// About 3/4 of the rows are: the others belong to units that are not active. A block of k also
+/// brings the elements of A through L1, 1/4 more. Both were measured (`benches/README.md`).
 pub const fn resident_bytes<V, const P: usize>(k: usize, is_blocked: bool) -> usize {
     let rows = if is_blocked && k > BITS { BITS / 4 * 5 } else { k / 4 * 3 };
     rows * size_of::<Dual<V, P>>()
@@ -33,7 +36,8 @@ pub const fn panels_in_l1(resident_bytes: usize) -> usize {
     }
 }
 
-/// Ranges of `k_blocks` blocks, each of `k_block` rows, for which NR panels of a B of `k` rows stay in L1.
+/// Ranges of `k_blocks` blocks, each of `k_block` rows, for which NR panels of a B of `k` rows stay
+/// in L1.
 #[inline(always)]
 pub fn k_ranges<V, const P: usize, const NR: usize>(
     k: usize,

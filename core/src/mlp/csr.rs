@@ -3,7 +3,8 @@
 /// A non-zero element of a sparse matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Entry<F> {
-    /// Column: a pair of inputs in the row of an example, an example in the row of a pair or of a unit.
+    /// Column: a pair of inputs in the row of an example, an example in the row of a pair or of a
+    /// unit.
     pub position: u16,
     /// Value.
     pub factor: F,
@@ -64,8 +65,8 @@ impl<'a, F: Copy> Csr<'a, F> {
         }
     }
 
-    /// Writes the transpose of the first `rows` rows of `other` (a counting sort): position p of row r goes to position r of
-    /// row p. The positions of a row ascend.
+    /// Writes the transpose of the first `rows` rows of `other` (a counting sort): position p of
+    /// row r goes to position r of row p. The positions of a row ascend.
     #[inline(always)]
     pub fn transpose(&mut self, other: &Csr<'_, F>, rows: usize) {
         let end = other.start(rows);

@@ -42,7 +42,8 @@ pub enum Quantity {
     Tangent(u8),
 }
 
-/// Error of a step that left the finite range (contract 7): the first plane of a loss or of a parameter that did.
+/// Error of a step that left the finite range (contract 7): the first plane of a loss or of a
+/// parameter that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NonFinite(pub Quantity);
 

@@ -28,8 +28,8 @@ impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
     }
 }
 
-/// Momentum as [`Network::step`](super::Network::step) takes it: a float is a constant and costs no tangents, a [`Dual`]
-/// carries them.
+/// Momentum as [`Network::step`](super::Network::step) takes it: a float is a constant and costs no
+/// tangents, a [`Dual`] carries them.
 pub trait Coefficient<V: Vector, const P: usize>: Copy + Send {
     /// The number in every lane.
     type Factor: Factor<V, P>;

@@ -1,8 +1,8 @@
 //! The microkernel, and the loop over column panels that feeds it.
 //!
-//! C = init + A·B, with B and C in column panels one vector wide ([`Matrix`](super::matrix::Matrix)).
-//! Each element of C is one sum over ascending k; neither MR, NR nor the blocking of k enters a bit
-//! ([`blocking`](super::blocking)).
+//! C = init + A·B, with B and C in column panels one vector wide
+//! ([`Matrix`](super::matrix::Matrix)). Each element of C is one sum over ascending k; neither MR,
+//! NR nor the blocking of k enters a bit ([`blocking`](super::blocking)).
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -95,13 +95,15 @@ pub trait PanelPass<V, const P: usize>: Send + Sized {
     fn resident_bytes(&self) -> usize;
     /// The pass over the first `panels` panels, and that over the others, numbered from zero again.
     fn split(self, panels: usize) -> (Self, Self);
-    /// Computes NR panels from number `panel` on; returns the finite probe: 0·(sum of every parameter updated).
+    /// Computes NR panels from number `panel` on; returns the finite probe: 0·(sum of every
+    /// parameter updated).
     fn compute<const NR: usize>(&mut self, panel: usize) -> Dual<V, P>;
 }
 
 /// Runs `pass` over `panels` panels on `backend`, divided among at most `threads` threads.
 ///
-/// Returns the finite probe: 0·(sum of every parameter updated), which is NaN if one of them is not finite.
+/// Returns the finite probe: 0·(sum of every parameter updated), which is NaN if one of them is not
+/// finite.
 pub fn run_panels<E: Backend, W: PanelPass<E::Vector, P>, const P: usize>(
     backend: E,
     threads: usize,
@@ -160,7 +162,8 @@ impl<W: PanelPass<E::Vector, P>, E: Backend, const P: usize> Kernel for PanelKer
         let mut panel = 0;
         while panel < self.panels {
             let left = self.panels - panel;
-            // Each width is compiled: 7 and 3 are what 100 units in vectors of 16 lanes leave; 5 and 6 are rare.
+            // Each width is compiled: 7 and 3 are what 100 units in vectors of 16 lanes leave; 5
+            // and 6 are rare.
             let (nr, probe) = match if left < widest { left } else { widest } {
                 8.. if const { Self::NR >= 8 } => (8, self.pass.compute::<8>(panel)),
                 7 if const { Self::NR >= 7 } => (7, self.pass.compute::<7>(panel)),

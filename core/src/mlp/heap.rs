@@ -44,8 +44,9 @@ macro_rules! declare_heap_network {
     (() $($(#[$doc:meta])* $name:ident: $element:ty = $length:ident;)*) => {
         /// Storage of a network of P tangents, allocated once.
         ///
-        /// For `n` parameters it takes about 2·(P + 1)·n numbers for parameters and velocity, besides one batch of
-        /// activations; the horizon does not enter. On a device see [`fixed_network!`](crate::fixed_network).
+        /// For `n` parameters it takes about 2·(P + 1)·n numbers for parameters and velocity,
+        /// besides one batch of activations; the horizon does not enter. On a device see
+        /// [`fixed_network!`](crate::fixed_network).
         pub struct HeapNetwork<V: Vector, const P: usize> {
             sizes: Vec<usize>,
             batch: usize,

@@ -4,7 +4,8 @@ use super::shape::{Layer, Shape};
 use crate::elementary::{Elementary, Libm};
 use crate::rng::Pcg32;
 
-/// Initial weights of every layer, biases zero, in the order of [`Network::load`](super::Network::load).
+/// Initial weights of every layer, biases zero, in the order of
+/// [`Network::load`](super::Network::load).
 pub fn he_normal<'a>(shape: Shape<'a>, rng: &'a mut Pcg32) -> impl Iterator<Item = f32> + 'a {
     let of_layer = |layer: Layer| {
         let deviation = Libm::sqrt(2.0 / layer.inputs as f32);

@@ -1,4 +1,5 @@
-//! The two products of the first layer, whose A is a batch of sparse examples: pairs of inputs that are not both zero.
+//! The two products of the first layer, whose A is a batch of sparse examples: pairs of inputs that
+//! are not both zero.
 
 use super::csr::Csr;
 use super::factor::Factor;
@@ -9,7 +10,8 @@ use super::sgd::SgdMomentum;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
-/// Z = X·W + b for a sparse X, stored by columns (CSC): each row of W is read once and added to Z for every example it concerns.
+/// Z = X·W + b for a sparse X, stored by columns (CSC): each row of W is read once and added to Z
+/// for every example it concerns.
 ///
 /// A panel of Z stays in L1, where a panel of W would not fit.
 pub struct SparseForward<'a, V: Vector, const P: usize> {
@@ -76,7 +78,8 @@ impl<V: Vector, const P: usize> SparseForward<'_, V, P> {
             out.fill(*bias);
         }
         for pair in 0..self.by_pair.len() {
-            // The last pair of an odd number of inputs has factor zero for the second row, the biases.
+            // The last pair of an odd number of inputs has factor zero for the second row, the
+            // biases.
             let (first, second) = (row_of(&weights, 2 * pair), row_of(&weights, 2 * pair + 1));
             let (Some(first), Some(second)) = (first, second) else { return };
             let (first, second) = (first.map(|w| *w), second.map(|w| *w));

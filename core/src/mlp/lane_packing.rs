@@ -5,13 +5,15 @@ use crate::vector::Vector;
 
 /// Packing of the last panel's P + 1 planes into one vector, an equal share of the lanes for each.
 ///
-/// 100 units are six vectors of 16 lanes and 4 units more, which with three tangents would take four vectors with 12 empty lanes
-/// each. Products with a constant factor can take them as one vector: lanes are independent.
+/// 100 units are six vectors of 16 lanes and 4 units more, which with three tangents would take
+/// four vectors with 12 empty lanes each. Products with a constant factor can take them as one
+/// vector: lanes are independent.
 #[derive(Clone, Copy)]
 pub struct LanePacking(());
 
 impl LanePacking {
-    /// Packing of the last panel of `units` columns, if it is not full and its planes fit into one vector.
+    /// Packing of the last panel of `units` columns, if it is not full and its planes fit into one
+    /// vector.
     pub fn of<V: Vector, const P: usize>(units: usize) -> Option<Self> {
         let rest = units % V::LANES;
         (P > 0 && rest > 0 && rest <= V::LANES / (P + 1)).then_some(Self(()))

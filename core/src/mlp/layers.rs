@@ -1,7 +1,7 @@
 //! The passes of one layer: which product runs, dense or sparse, and on how many threads.
 //!
-//! Dense products multiply by zeros too, several rows at a time; sparse ones leave out inputs and units that are zero. The bits
-//! are the same (contract 6).
+//! Dense products multiply by zeros too, several rows at a time; sparse ones leave out inputs and
+//! units that are zero. The bits are the same (contract 6).
 
 use super::batch::Batch;
 use super::blocking::{BLOCKED_OUTPUTS, MR};
@@ -32,7 +32,8 @@ pub struct Layers<G> {
 }
 
 impl<G: Backend> Layers<G> {
-    /// True if products multiply by zeros too. With tangents a term takes 2 + 4 P operations, and skipping zeros pays.
+    /// True if products multiply by zeros too. With tangents a term takes 2 + 4 P operations, and
+    /// skipping zeros pays.
     const fn dense<const P: usize>() -> bool {
         G::DENSE && P == 0
     }
@@ -76,8 +77,8 @@ impl<G: Backend> Layers<G> {
         run_panels(backend, threads, panels, pass)
     }
 
-    /// Pre-activations of the layer `view` from the activations of the one `below`; beside them the transposed weights that the
-    /// backward pass needs.
+    /// Pre-activations of the layer `view` from the activations of the one `below`; beside them the
+    /// transposed weights that the backward pass needs.
     pub fn forward<const P: usize>(
         self,
         below: &View<'_, G::Vector, P>,
@@ -106,7 +107,8 @@ impl<G: Backend> Layers<G> {
         both(backend, threads, product, || backward.then(|| backend.run(transpose)));
     }
 
-    /// Prepares the activations of the hidden layer `view` as left operand: zeros in place (dense), or which are not zero.
+    /// Prepares the activations of the hidden layer `view` as left operand: zeros in place (dense),
+    /// or which are not zero.
     pub fn relu<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
         let Self { backend, threads, examples, backward } = self;
         if const { Self::dense::<P>() } {
@@ -121,7 +123,8 @@ impl<G: Backend> Layers<G> {
         active_units.find(backend, threads);
     }
 
-    /// Updates the layer `view` by its weight gradient and computes the errors of the layer `below`. Returns the finite probe.
+    /// Updates the layer `view` by its weight gradient and computes the errors of the layer
+    /// `below`. Returns the finite probe.
     pub fn backward<M: Factor<G::Vector, P>, const P: usize>(
         self,
         view: View<'_, G::Vector, P>,
@@ -136,7 +139,8 @@ impl<G: Backend> Layers<G> {
         let sgd = SgdMomentum { rates, rows: inputs + 1, parameters, velocity };
         let rows = below.batch;
         if const { Self::dense::<P>() } {
-            // One after the other: the errors take the place of the activations, which the gradient needs.
+            // One after the other: the errors take the place of the activations, which the gradient
+            // needs.
             let a = Transposed { examples, values: below.values() };
             let pass = WeightGradient::<_, _, _, P, MR> { inputs, examples, a, errors, sgd };
             let finite_probe = run_panels(backend, threads, panels, pass);

@@ -1,8 +1,9 @@
 //! The buffers of a network, from one list: their element types, and their lengths for each layer.
 //!
-//! To add a buffer, add a line to [`network_buffers!`](crate::network_buffers): its name, its element type, and the method of
-//! [`LayerSizes`] that gives its length for one layer. [`Lengths`], [`Buffers`], storage of fixed size
-//! ([`fixed_network!`](crate::fixed_network)) and storage on the heap ([`HeapNetwork`](super::HeapNetwork)) follow.
+//! To add a buffer, add a line to [`network_buffers!`](crate::network_buffers): its name, its
+//! element type, and the method of [`LayerSizes`] that gives its length for one layer. [`Lengths`],
+//! [`Buffers`], storage of fixed size ([`fixed_network!`](crate::fixed_network)) and storage on the
+//! heap ([`HeapNetwork`](super::HeapNetwork)) follow.
 
 use core::mem::take;
 
@@ -12,7 +13,8 @@ use super::shape::{Layer, pairs};
 use crate::dual::Dual;
 use crate::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 
-/// The list of buffers: calls `$then!` with `$arguments` and each buffer, for vectors `$V` and `$P` tangents.
+/// The list of buffers: calls `$then!` with `$arguments` and each buffer, for vectors `$V` and `$P`
+/// tangents.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! network_buffers {
@@ -80,7 +82,8 @@ macro_rules! declare_layout {
     (() $($(#[$doc:meta])* $name:ident: $element:ty = $length:ident;)*) => {
         /// Length of each buffer of a network and of its batch, in elements.
         ///
-        /// The first four count blocks (one vector with its tangents); rows are padded to whole vectors.
+        /// The first four count blocks (one vector with its tangents); rows are padded to whole
+        /// vectors.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Lengths {
             $($(#[$doc])* pub $name: usize,)*
@@ -92,14 +95,16 @@ macro_rules! declare_layout {
             pub labels: usize,
         }
 
-        /// Storage of a network, each slice as long as [`Lengths`] says; its contents at first do not matter.
+        /// Storage of a network, each slice as long as [`Lengths`] says; its contents at first do
+        /// not matter.
         #[derive(Debug)]
         pub struct Buffers<'a, V: Vector, const P: usize> {
             $($(#[$doc])* pub $name: &'a mut [$element],)*
         }
 
         impl Lengths {
-            /// Lengths for layers of `sizes` units, batches of at most `batch` examples, vectors of `lanes` numbers.
+            /// Lengths for layers of `sizes` units, batches of at most `batch` examples, vectors of
+            /// `lanes` numbers.
             pub const fn new(sizes: &[usize], batch: usize, lanes: usize) -> Self {
                 let mut lengths = Self { $($name: 0,)* inputs: 0, input_ends: 0, labels: batch };
                 if let [inputs, ..] = sizes {

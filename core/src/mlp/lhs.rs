@@ -169,7 +169,8 @@ impl<T: Real, V: Vector<Scalar = T>, const P: usize> Lhs<V, P> for Inputs<'_, T>
         for (r, entries) in rows.iter_mut().enumerate() {
             *entries = self.by_example.row(row + r).get(..self.pairs).unwrap_or_default();
         }
-        // The last pair of an odd number of inputs has factor zero for row 2·pairs − 1 of B, the biases.
+        // The last pair of an odd number of inputs has factor zero for row 2·pairs − 1 of B, the
+        // biases.
         (0..2 * self.pairs).map_while(move |input| {
             let factor = |entry: &Entry<[T; 2]>| Dual::constant(entry.factor[input % 2]);
             Some((input, row_of(&rows, input / 2)?.map(factor)))

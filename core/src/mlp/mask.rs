@@ -61,7 +61,8 @@ impl<'a> Mask<'a> {
         }
     }
 
-    /// Stores the rows of `tile` as word `n` of row `start` and of the rows after it, as far as there are rows.
+    /// Stores the rows of `tile` as word `n` of row `start` and of the rows after it, as far as
+    /// there are rows.
     #[inline(always)]
     pub fn put(&mut self, start: usize, n: usize, tile: &BitTile) {
         let column = self.words.get_mut(n * self.rows..(n + 1) * self.rows).unwrap_or_default();
@@ -85,7 +86,8 @@ impl Default for BitTile {
 }
 
 impl BitTile {
-    /// Transposes in place: the two off-diagonal quarters change places, then those of each quarter, …
+    /// Transposes in place: the two off-diagonal quarters change places, then those of each
+    /// quarter, …
     #[inline(always)]
     pub fn transpose(&mut self) {
         let mut half = BITS / 2;

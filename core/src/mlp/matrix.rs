@@ -5,8 +5,8 @@ use crate::vector::Vector;
 
 /// Dense matrix in column panels: panel c holds, row after row, columns c·LANES..(c + 1)·LANES.
 ///
-/// A panel is one unbroken stretch of memory: the hardware prefetches it, one bounds check per row number serves
-/// all panels of a tile, and panels can be given to different threads.
+/// A panel is one unbroken stretch of memory: the hardware prefetches it, one bounds check per row
+/// number serves all panels of a tile, and panels can be given to different threads.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a, V, const P: usize> {
     pub elements: &'a [Dual<V, P>],
@@ -73,8 +73,8 @@ pub fn row_of<'a, B, const NR: usize>(panels: &[&'a [B]; NR], row: usize) -> Opt
     Some(blocks)
 }
 
-/// `n`, hidden from the optimiser where vectors are wide, so that it keeps a loop over blocks: it would interchange loops,
-/// taking the same lane of several blocks by gather and scatter.
+/// `n`, hidden from the optimiser where vectors are wide, so that it keeps a loop over blocks: it
+/// would interchange loops, taking the same lane of several blocks by gather and scatter.
 #[inline(always)]
 pub fn opaque_index<V: Vector>(n: usize) -> usize {
     if V::LANES > 4 { core::hint::black_box(n) } else { n }

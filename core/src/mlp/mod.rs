@@ -1,4 +1,5 @@
-//! The multilayer perceptron: ReLU, softmax cross-entropy averaged over the batch, SGD with momentum.
+//! The multilayer perceptron: ReLU, softmax cross-entropy averaged over the batch, SGD with
+//! momentum.
 //!
 //! For layer l with weights W_l [inputs × outputs], biases b_l and batch size B:
 //!
@@ -9,14 +10,16 @@
 //! g_l = h_{l-1}ᵀ δ_l,   v ← μ v − α g,   θ ← θ + v
 //! ```
 //!
-//! Every quantity is a number with P tangents, so with P = 3 the same lines are the exact derivative of training
-//! with respect to the schedule. The arithmetic works on slices ([`Network`]); who owns them is decided elsewhere:
-//! arrays of fixed size on a device ([`fixed_network!`](crate::fixed_network)), the heap on the host.
+//! Every quantity is a number with P tangents, so with P = 3 the same lines are the exact
+//! derivative of training with respect to the schedule. The arithmetic works on slices
+//! ([`Network`]); who owns them is decided elsewhere: arrays of fixed size on a device
+//! ([`fixed_network!`](crate::fixed_network)), the heap on the host.
 //!
-//! The order of every sum is part of the contract: a pre-activation starts at its bias and runs over inputs in
-//! ascending order, a gradient starts at +0 and runs over examples in ascending order, an error starts at +0
-//! and runs over outputs in ascending order, the losses of a batch go through [`Sum`](crate::sum::Sum). Terms whose
-//! factor from an example or from a ReLU unit is zero are left out where that saves work (contract 6).
+//! The order of every sum is part of the contract: a pre-activation starts at its bias and runs
+//! over inputs in ascending order, a gradient starts at +0 and runs over examples in ascending
+//! order, an error starts at +0 and runs over outputs in ascending order, the losses of a batch go
+//! through [`Sum`](crate::sum::Sum). Terms whose factor from an example or from a ReLU unit is zero
+//! are left out where that saves work (contract 6).
 
 mod batch;
 mod blocking;

@@ -1,4 +1,5 @@
-//! What training needs of a model: a step and an evaluation, behind an interface that can be an object.
+//! What training needs of a model: a step and an evaluation, behind an interface that can be an
+//! object.
 
 use super::batch::Batch;
 use super::error::NonFinite;
@@ -12,19 +13,22 @@ use crate::real::Real;
 
 /// A model of P tangents in the float `T` that can be evaluated on a batch.
 pub trait Evaluate<T: Real, const P: usize> {
-    /// The loss of `batch`, summed over its examples, in nats, and how many it classifies correctly.
+    /// The loss of `batch`, summed over its examples, in nats, and how many it classifies
+    /// correctly.
     fn evaluate(&mut self, batch: &Batch<'_, T>) -> Evaluation<T, P>;
 }
 
-/// A model of P tangents in the float `T`, trained by SGD whose momentum is a `M`: a float, or a [`Dual`] with tangents.
+/// A model of P tangents in the float `T`, trained by SGD whose momentum is a `M`: a float, or a
+/// [`Dual`] with tangents.
 ///
-/// Everything above it (unrolls, descents, studies) is written over this trait, and compiled once for all backends where it
-/// is used as `dyn Model`.
+/// Everything above it (unrolls, descents, studies) is written over this trait, and compiled once
+/// for all backends where it is used as `dyn Model`.
 pub trait Model<T: Real, const P: usize, M = T>: Evaluate<T, P> {
     /// One step of SGD with momentum on `batch`: the batch's mean loss before the step, in nats.
     ///
     /// # Errors
-    /// When the loss, a parameter or a tangent of them is no longer finite; the parameters are then of no further use.
+    /// When the loss, a parameter or a tangent of them is no longer finite; the parameters are then
+    /// of no further use.
     fn step(
         &mut self,
         batch: &Batch<'_, T>,

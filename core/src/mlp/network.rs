@@ -71,8 +71,9 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         self.backend
     }
 
-    /// Puts numbers into place: for each layer its weights, input by input, then its biases; `parameters` and then
-    /// `velocity`, [`Shape::parameters`] of each. What an iterator does not provide becomes zero.
+    /// Puts numbers into place: for each layer its weights, input by input, then its biases;
+    /// `parameters` and then `velocity`, [`Shape::parameters`] of each. What an iterator does not
+    /// provide becomes zero.
     pub fn load(
         &mut self,
         parameters: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
@@ -82,7 +83,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         store(self.shape, self.buffers.velocity, velocity.into_iter());
     }
 
-    /// Weights drawn from N(0, 2/inputs) (He et al. 2015) in `f32` and then widened, biases and velocity zero.
+    /// Weights drawn from N(0, 2/inputs) (He et al. 2015) in `f32` and then widened, biases and
+    /// velocity zero.
     pub fn initialise(&mut self, rng: &mut Pcg32) {
         let weights = he_normal(self.shape, rng);
         self.load(weights.map(|w| Dual::constant(Scalar::<G>::from_f32(w))), []);
@@ -107,7 +109,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         Ok(digest)
     }
 
-    /// The digest of the tangents: for each direction those of the parameters, then those of the velocity.
+    /// The digest of the tangents: for each direction those of the parameters, then those of the
+    /// velocity.
     pub fn digest_tangents(&self) -> Result<Digest, NotANumber> {
         let mut digest = Digest::default();
         for direction in 0..P {
@@ -120,7 +123,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         Ok(digest)
     }
 
-    /// One step of SGD with momentum on `batch`; returns the batch's mean loss before the step, in nats.
+    /// One step of SGD with momentum on `batch`; returns the batch's mean loss before the step, in
+    /// nats.
     ///
     /// `momentum` is a float, or a [`Dual`] whose tangents are carried like the learning rate's.
     ///
@@ -154,7 +158,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
     }
 
-    /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned into errors.
+    /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned
+    /// into errors.
     fn forward(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
@@ -189,8 +194,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         })
     }
 
-    /// Gradients from the top down, each layer updated as soon as the layer below no longer needs its old weights.
-    /// Returns 0·(sum of everything updated): zero when all of it is finite.
+    /// Gradients from the top down, each layer updated as soon as the layer below no longer needs
+    /// its old weights. Returns 0·(sum of everything updated): zero when all of it is finite.
     fn backward(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,

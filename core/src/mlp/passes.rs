@@ -1,7 +1,8 @@
 //! The three products of a layer, each from its start values to its epilogue:
 //! Z = H·W + b, dH = (dZ·Wᵀ) ⊙ [Z > 0], dW = Hᵀ·dZ.
 //!
-//! The first two come twice: a dense A takes all of k at once, MR rows at a time; a sparse one takes k in blocks, row by row.
+//! The first two come twice: a dense A takes all of k at once, MR rows at a time; a sparse one
+//! takes k in blocks, row by row.
 
 use super::blocking::{k_ranges, resident_bytes};
 use super::factor::Factor;
@@ -168,7 +169,8 @@ impl<V: Vector, A, const P: usize, const MR: usize> InputGradient<'_, V, A, P, M
     }
 }
 
-/// The same for a sparse A with k in blocks: partial sums overwrite H, and the mask selects at the end.
+/// The same for a sparse A with k in blocks: partial sums overwrite H, and the mask selects at the
+/// end.
 pub struct BlockedInputGradient<'a, V, A, const P: usize> {
     pub examples: usize,
     /// dZ.

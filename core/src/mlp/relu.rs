@@ -8,7 +8,8 @@ use crate::backend::{Backend, Kernel};
 use crate::dual::Dual;
 use crate::vector::Vector;
 
-/// Finds the active units of each example (a bit mask) and, for a backward pass, the active examples of each unit.
+/// Finds the active units of each example (a bit mask) and, for a backward pass, the active
+/// examples of each unit.
 pub struct ActiveUnits<'a, V: Vector, const P: usize> {
     pub examples: usize,
     pub values: Matrix<'a, V, P>,

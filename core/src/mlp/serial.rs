@@ -1,4 +1,5 @@
-//! The serial order of a network's numbers: layer by layer the weights, input by input, then the biases.
+//! The serial order of a network's numbers: layer by layer the weights, input by input, then the
+//! biases.
 
 use super::layout::split_front;
 use super::matrix::Matrix;
@@ -8,7 +9,8 @@ use crate::vector::Vector;
 
 /// Size of each layer, and the blocks of its parameters.
 fn parts<V: Vector>(shape: Shape<'_>) -> impl Iterator<Item = (Layer, usize)> + '_ {
-    // V::LANES here, not an argument: a divisor known only at run time keeps its check for zero, and that is a panic.
+    // V::LANES here, not an argument: a divisor known only at run time keeps its check for zero,
+    // and that is a panic.
     shape.layers().map(|layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(V::LANES)))
 }
 

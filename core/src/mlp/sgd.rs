@@ -24,7 +24,8 @@ pub struct SgdMomentum<'a, V, M, const P: usize> {
 }
 
 impl<V: Vector, M: Factor<V, P>, const P: usize> SgdMomentum<'_, V, M, P> {
-    /// Float operations: for each parameter μ v − α g, θ + v and the probe; for each bias the sum over `examples`.
+    /// Float operations: for each parameter μ v − α g, θ + v and the probe; for each bias the sum
+    /// over `examples`.
     pub fn flops(&self, examples: usize, panels: usize) -> u64 {
         let lanes = (panels * V::LANES) as u64;
         lanes * (self.rows as u64 * (6 + 8 * P as u64) + examples as u64 * (P as u64 + 1))
@@ -40,8 +41,8 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> SgdMomentum<'_, V, M, P> {
 
     /// Updates NR panels of one row.
     ///
-    /// Adds 0·θ of all updated θ to `finite_probe`, which stays 0 while every θ is finite, else becomes NaN. It is the caller's
-    /// so that it stays in a register.
+    /// Adds 0·θ of all updated θ to `finite_probe`, which stays 0 while every θ is finite, else
+    /// becomes NaN. It is the caller's so that it stays in a register.
     #[inline(always)]
     pub fn update<const NR: usize>(
         &mut self,

@@ -2,7 +2,8 @@
 
 use super::csr::Entry;
 
-/// Sparse matrix whose row r is `entries[r·slots..][..counts[r]]`: a row can grow while the others do.
+/// Sparse matrix whose row r is `entries[r·slots..][..counts[r]]`: a row can grow while the others
+/// do.
 #[derive(Debug, Default)]
 pub struct SlottedRows<'a, F> {
     entries: &'a mut [Entry<F>],

@@ -18,7 +18,8 @@ pub struct Evaluation<T, const P: usize> {
     pub correct: u32,
 }
 
-/// Losses of the logits against the labels; with `errors` the gradients take the place of the logits.
+/// Losses of the logits against the labels; with `errors` the gradients take the place of the
+/// logits.
 pub struct Softmax<'a, V, E, const P: usize> {
     pub classes: usize,
     /// Examples × classes, in column panels ([`Matrix`](super::matrix::Matrix)).

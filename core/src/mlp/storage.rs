@@ -33,7 +33,8 @@ macro_rules! fixed_network {
     };
 }
 
-/// Declares the type of [`fixed_network!`](crate::fixed_network) for the buffers of `network_buffers!`.
+/// Declares the type of [`fixed_network!`](crate::fixed_network) for the buffers of
+/// `network_buffers!`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! declare_fixed_network {

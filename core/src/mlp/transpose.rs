@@ -5,7 +5,8 @@ use crate::backend::Kernel;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
-/// Writes the transpose of the first `inputs` rows of a weight matrix of `outputs` columns to `out`.
+/// Writes the transpose of the first `inputs` rows of a weight matrix of `outputs` columns to
+/// `out`.
 pub struct Transpose<'a, V, const P: usize> {
     pub inputs: usize,
     pub outputs: usize,

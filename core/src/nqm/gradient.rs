@@ -1,4 +1,5 @@
-//! The gradient of the final loss with respect to every entry of a schedule: the recurrence run backwards.
+//! The gradient of the final loss with respect to every entry of a schedule: the recurrence run
+//! backwards.
 
 use core::ops::{Add, Mul, Sub};
 
@@ -62,18 +63,20 @@ impl<V: Vector> Directions<V> {
 /// Storage for [`gradient`].
 #[derive(Debug)]
 pub struct Tape<'a, V, const P: usize> {
-    /// Responses before each step: for T steps at least T; four times as many serve four blocks at a time, which
-    /// is faster. A response is 40 bytes a direction in `f64` (20 in `f32`) for every number, P + 1 of them.
+    /// Responses before each step: for T steps at least T; four times as many serve four blocks at
+    /// a time, which is faster. A response is 40 bytes a direction in `f64` (20 in `f32`) for every
+    /// number, P + 1 of them.
     pub responses: &'a mut [Response<Dual<V, P>>],
     /// Partial sums of the gradient, one for each step. Overwritten.
     pub partial: &'a mut [Step<Dual<V, P>>],
 }
 
-/// Takes `responses` through the whole `schedule`, returns the excess loss at its end and adds the derivatives of
-/// that loss with respect to each step's learning rate and momentum to `gradient`.
+/// Takes `responses` through the whole `schedule`, returns the excess loss at its end and adds the
+/// derivatives of that loss with respect to each step's learning rate and momentum to `gradient`.
 ///
-/// `directions` and `responses` are equally long, and so are `schedule`, `gradient` and `tape.partial`. Nothing
-/// is done when the tape is shorter than the schedule. Memory is that of the tape, whatever the number of directions.
+/// `directions` and `responses` are equally long, and so are `schedule`, `gradient` and
+/// `tape.partial`. Nothing is done when the tape is shorter than the schedule. Memory is that of
+/// the tape, whatever the number of directions.
 pub fn gradient<G: Backend, const P: usize>(
     backend: G,
     directions: &[Directions<G::Vector>],

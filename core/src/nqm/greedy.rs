@@ -8,7 +8,8 @@ use crate::real::Real;
 use crate::sum::reduce_lanes;
 use crate::vector::Vector;
 
-/// The excess loss after the next step, a quadratic form in that step's learning rate α and momentum μ.
+/// The excess loss after the next step, a quadratic form in that step's learning rate α and
+/// momentum μ.
 ///
 /// With g the preconditioned curvature of a direction and A, B, D the means of θ², θv and v² before
 /// the step:
@@ -55,10 +56,10 @@ impl<T: Real> NextLoss<T> {
 
     /// argmin over α and μ.
     ///
-    /// The Hessian is singular when all velocities are zero, when gradient and velocity are parallel
-    /// and free of noise (always so in one dimension), and when the loss is zero. Then a whole line
-    /// of steps is equally good, and the one on it with momentum zero is returned. A determinant
-    /// below 2¹⁰ units in the last place of its terms counts as zero.
+    /// The Hessian is singular when all velocities are zero, when gradient and velocity are
+    /// parallel and free of noise (always so in one dimension), and when the loss is zero. Then a
+    /// whole line of steps is equally good, and the one on it with momentum zero is returned. A
+    /// determinant below 2¹⁰ units in the last place of its terms counts as zero.
     pub fn best_step(&self) -> Step<T> {
         let product = self.h_alpha_alpha * self.h_mu_mu;
         let determinant = product - self.h_alpha_mu * self.h_alpha_mu;
@@ -72,7 +73,8 @@ impl<T: Real> NextLoss<T> {
     }
 }
 
-/// Takes `responses` through `step`, if there is one, and returns the loss after the step that follows.
+/// Takes `responses` through `step`, if there is one, and returns the loss after the step that
+/// follows.
 ///
 /// `directions` and `responses` are equally long.
 pub fn advance<G: Backend>(

@@ -40,8 +40,8 @@ impl<V: Vector> Directions<V> {
             + response.variance.scaled(self.floor)
     }
 
-    /// The part of [`Directions::excess`] that is not due to noise so far, for each lane: what would be left of it if all that
-    /// noise has added were taken away.
+    /// The part of [`Directions::excess`] that is not due to noise so far, for each lane: what
+    /// would be left of it if all that noise has added were taken away.
     #[inline(always)]
     pub fn noiseless<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Dual<V, P> {
         (response.position * response.position).scaled(self.signal)
@@ -58,11 +58,11 @@ pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
     total
 }
 
-/// Takes `responses` through the whole `schedule` and adds the excess losses to `losses`: before the first step,
-/// then after each.
+/// Takes `responses` through the whole `schedule` and adds the excess losses to `losses`: before
+/// the first step, then after each.
 ///
-/// `directions` and `responses` are equally long; `losses` and `partial` have one element more than `schedule`.
-/// What the shorter of them lacks is left undone. `partial` is overwritten.
+/// `directions` and `responses` are equally long; `losses` and `partial` have one element more than
+/// `schedule`. What the shorter of them lacks is left undone. `partial` is overwritten.
 pub fn losses<G: Backend, D: Block<G::Vector, P>, const P: usize>(
     backend: G,
     directions: &[D],
@@ -104,7 +104,8 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Kernel for Losses<'_, V, D, P> {
 
     #[inline(always)]
     fn run(mut self) {
-        // As many responses as registers hold; with tangents more, so that there is always work that does not wait.
+        // As many responses as registers hold; with tangents more, so that there is always work
+        // that does not wait.
         if P == 0 {
             self.tiles::<4>();
         } else {
@@ -115,7 +116,8 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Kernel for Losses<'_, V, D, P> {
 }
 
 impl<V: Vector, D: Block<V, P>, const P: usize> Losses<'_, V, D, P> {
-    /// Takes whole tiles of `W` blocks from the front, each through the whole schedule, until fewer are left.
+    /// Takes whole tiles of `W` blocks from the front, each through the whole schedule, until fewer
+    /// are left.
     #[inline(always)]
     fn tiles<const W: usize>(&mut self) {
         let (directions, rest) = self.directions.as_chunks::<W>();
@@ -135,7 +137,8 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Losses<'_, V, D, P> {
     }
 }
 
-/// Takes a few blocks through the schedule and adds their excess losses to `partial`, for each loss in the order of the blocks.
+/// Takes a few blocks through the schedule and adds their excess losses to `partial`, for each loss
+/// in the order of the blocks.
 #[inline(always)]
 fn through<V: Vector, D: Block<V, P>, const P: usize, const W: usize>(
     directions: &[D; W],

@@ -7,7 +7,8 @@ use crate::vector::Vector;
 /// Directions in a block: the lanes of a vector.
 pub const BLOCK: usize = 8;
 
-/// Directions whose sum is one tree; the totals of chunks are added in order. A multiple of [`BLOCK`].
+/// Directions whose sum is one tree; the totals of chunks are added in order. A multiple of
+/// [`BLOCK`].
 ///
 /// Threads may divide chunks between them and never the directions of one.
 pub const CHUNK: usize = 4096;
@@ -103,7 +104,8 @@ pub struct Directions<V> {
 
 /// Fills `blocks` with `directions`, eight to a block, and pads with directions of curvature zero.
 ///
-/// Directions beyond the end of `blocks` are not taken. The error is the first wrong direction, counted from 0.
+/// Directions beyond the end of `blocks` are not taken. The error is the first wrong direction,
+/// counted from 0.
 pub fn pack<V: Vector>(
     directions: impl IntoIterator<Item = Direction<V::Scalar>>,
     blocks: &mut [Directions<V>],

@@ -84,7 +84,8 @@ fn greedy_run(directions: &[Direction<f64>], steps: usize) -> Path {
     (schedule, ahead, path)
 }
 
-/// 40,000 runs of the process itself: its five moments in each direction within 4.5 standard errors of theorem 1.
+/// 40,000 runs of the process itself: its five moments in each direction within 4.5 standard errors
+/// of theorem 1.
 #[test]
 fn moments_agree_with_simulated_sgd() {
     let directions = [(1.0, 1.0, 0.0, 1.0), (0.3, 3.0, 1.0, 0.5), (0.02, 50.0, -2.0, 0.0)].map(
@@ -195,7 +196,8 @@ fn single_precision_is_close_to_double() {
     }
 }
 
-/// Derivatives carried forward along (α₀, K, β), against the adjoint's derivatives by every α_k contracted with ∂α_k.
+/// Derivatives carried forward along (α₀, K, β), against the adjoint's derivatives by every α_k
+/// contracted with ∂α_k.
 #[test]
 fn forward_tangents_agree_with_the_adjoint() {
     let mut rng = Pcg32::new(3, 1);
@@ -288,7 +290,8 @@ fn a_wider_tape_changes_no_bit_of_the_gradient() {
     }
 }
 
-/// Theorem 2: the quadratic form is the loss after the step, and no nearby step is better than the best one.
+/// Theorem 2: the quadratic form is the loss after the step, and no nearby step is better than the
+/// best one.
 #[test]
 fn the_best_step_is_a_minimum_of_the_next_loss() {
     let mut rng = Pcg32::new(6, 1);
@@ -365,7 +368,8 @@ fn conjugate_gradient(curvatures: &[f64], start: &[f64], steps: usize) -> Vec<Ve
     path
 }
 
-/// On a quadratic without noise greedy learning rate and momentum are conjugate gradient's, which ends after d steps.
+/// On a quadratic without noise greedy learning rate and momentum are conjugate gradient's, which
+/// ends after d steps.
 #[test]
 fn greedy_momentum_is_conjugate_gradient() {
     let mut rng = Pcg32::new(8, 1);
