@@ -187,7 +187,7 @@ impl Quadratic {
     /// The second derivatives of the excess loss after `schedule` from `state` on, row by row: by its
     /// learning rates and, if `entries` is twice the number of steps, by its momenta after them.
     ///
-    /// Tangents of the gradient, as many as fit the columns of them at a time.
+    /// By the tangents of the gradient, a few columns at a time.
     pub fn hessian(&self, state: &State, schedule: &[Step<f64>], entries: usize) -> Vec<f64> {
         let steps = schedule.len();
         let start: Vec<Response<Dual<F64x8, COLUMNS>>> =
