@@ -9,8 +9,8 @@ use core::hint::black_box;
 
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{Peripherals, SYST};
-use myopia_core::elementary::{Elementary, Libm, Micromath};
 use myopia_core::backend::Portable;
+use myopia_core::elementary::{Elementary, Libm, Micromath};
 use myopia_core::experiments::MetaDescentNet;
 use myopia_core::experiments::cost::{INPUTS, Plainly, evaluate, prepare, train};
 use myopia_core::mlp::{Batch, Network};
