@@ -75,7 +75,9 @@ fn what_has_no_answer_is_refused_in_one_sentence_with_status_1() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-        assert!(said.contains(word) && output.stdout.is_empty(), "{said}");
+        assert!(said.contains(word), "{said}");
+        // The eigenvalues of an unstable game are what was asked for; nothing else is printed beside a refusal.
+        assert!(arguments[0] == "game" || output.stdout.is_empty(), "{said}");
     }
     for (option, value) in [("--step", "-0.1"), ("--step", "nan"), ("--rho", "0")] {
         let output = myopia(&["hypergradient", "--spectrum", "inverse", option, value]);
