@@ -1,7 +1,9 @@
 //! The `myopia` program.
 
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::thread;
 
 mod command;
 
@@ -9,7 +11,18 @@ use command::Program;
 use myopia::failure::Failure;
 use myopia::{interrupt, provenance, remark};
 
+/// Bytes of the stack on which a command runs, whatever `ulimit -s` leaves the first thread.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
+    match thread::Builder::new().stack_size(STACK).spawn(run) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        // No thread is to be had: the first one's stack has to do.
+        Err(_) => run(),
+    }
+}
+
+fn run() -> ExitCode {
     provenance::set(std::env::args_os().skip(1));
     match interrupt::outlive_file_limits().and_then(|()| Program::from_arguments().run()) {
         Ok(()) => ExitCode::SUCCESS,

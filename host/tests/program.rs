@@ -369,3 +369,66 @@ fn meta_descent_on_mnist_lowers_the_objective_from_a_bad_start() {
         "meta_step,alpha0,time_constant,beta,loss,d_alpha0,d_time_constant,d_beta"
     );
 }
+
+/// `ulimit` before the program, as a shell or a batch system sets it.
+#[cfg(unix)]
+fn limited(limits: &str, arguments: &str) -> Command {
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_myopia");
+    command.args(["-c", &format!("{limits}; exec \"$0\" {arguments}"), program]);
+    command
+}
+
+#[cfg(unix)]
+#[test]
+fn a_small_stack_is_enough_for_every_study() {
+    let small = "--layers 64,5,10 --objective-size 20 --quiet";
+    for arguments in [
+        &format!("horizons --horizon 3,5 --meta-steps 2 --from 0.1,5,1 {small}"),
+        "nqm compare greedy constant:0.1 --dim 40 --steps 20 --quiet",
+        &format!("surface --horizon 3 --grid 2x2 {small}"),
+        &format!("online --steps 10 --from 0.1 --fixed 0.1 {small}"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let line = format!("{arguments} --out {}", out.display());
+        let (code, _, stderr) = run(&mut limited("ulimit -s 64", &line));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn threads_asked_of_the_environment_have_bounds() {
+    let train = "train --steps 3 --layers 64,5,10 --objective-size 20 --json --quiet";
+    let expected = run(&mut program(train));
+    assert_eq!(expected.0, Some(0));
+    for threads in ["1", "5", "1000"] {
+        assert_eq!(run(program(train).env("RAYON_NUM_THREADS", threads)), expected, "{threads}");
+    }
+    let mut many = program(train);
+    refuses(many.env("RAYON_NUM_THREADS", "99999"), 2, &["RAYON_NUM_THREADS", "1 to 1024"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_is_heard_while_pretraining() {
+    let root = tempfile::tempdir().unwrap();
+    let mut train = program("meta --pretrain 4000000000 --layers 64,5,10 --quiet --out");
+    let mut child = train.arg(root.path().join("out")).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let began = std::time::Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(!status.success());
+            break;
+        }
+        if began.elapsed().as_secs() >= 10 {
+            child.kill().unwrap();
+            panic!("it went on for ten seconds");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

@@ -99,10 +99,25 @@ impl Options {
     }
 }
 
-/// What this processor calls itself.
+/// What this processor calls itself; its architecture where nobody says.
 fn processor() -> String {
+    let name = brand();
+    let name = name.trim();
+    if name.is_empty() { std::env::consts::ARCH.into() } else { name.into() }
+}
+
+#[cfg(target_os = "linux")]
+fn brand() -> String {
+    let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut fields = about.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .find_map(|(name, value)| (name.trim() == "model name").then(|| value.to_owned()))
+        .unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn brand() -> String {
     let mut system = sysinfo::System::new();
     system.refresh_cpu_all();
-    let name = system.cpus().first().map_or("", |cpu| cpu.brand()).trim().to_owned();
-    if name.is_empty() { std::env::consts::ARCH.into() } else { name }
+    system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().to_owned())
 }

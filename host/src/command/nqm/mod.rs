@@ -8,8 +8,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::thread;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -93,23 +91,13 @@ fn band_lines(run: &Run) -> impl Iterator<Item = (f64, f64, usize, usize, f64)> 
     })
 }
 
-/// Bytes of the stack on which a command runs, whatever `ulimit -s` leaves the first thread.
-const STACK: usize = 8 << 20;
-
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        thread::scope(|scope| {
-            let run = || match self.action {
-                Some(Action::Compare(options)) => options.run(common),
-                Some(Action::Meta(options)) => options.run(common),
-                None => self.one.print(common),
-            };
-            let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
-            let thread = thread.map_err(|e| {
-                Failure::run(format!("could not start a thread: {e}; allow more processes"))
-            })?;
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        match self.action {
+            Some(Action::Compare(options)) => options.run(common),
+            Some(Action::Meta(options)) => options.run(common),
+            None => self.one.print(common),
+        }
     }
 }
 
