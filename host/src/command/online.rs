@@ -217,8 +217,10 @@ impl Options {
         for (limits, name) in limits.iter_mut().zip([Adapted::EffectiveRate, Adapted::Momentum]) {
             limits.learned = !self.fix.contains(&name);
         }
-        for &rate in &self.from {
-            let start = RateAndDamping::new(rate, self.problem.momentum);
+        let momentum = self.problem.momentum;
+        // Any other momentum is refused as such.
+        for &rate in self.from.iter().filter(|_| (0.0..1.0).contains(&momentum)) {
+            let start = RateAndDamping::new(rate, momentum);
             within(("from, as rate / (1 - momentum),", start.effective_rate), &limits[0])?;
             within(("momentum, as 1 - momentum,", start.damping), &limits[1])?;
         }
