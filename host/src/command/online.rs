@@ -218,8 +218,9 @@ impl Options {
             limits.learned = !self.fix.contains(&name);
         }
         let momentum = self.problem.momentum;
-        // Any other momentum is refused as such.
-        for &rate in self.from.iter().filter(|_| (0.0..1.0).contains(&momentum)) {
+        // What is no rate or no momentum at all is refused as such.
+        let sound = |rate: &&f64| **rate > 0.0 && (0.0..1.0).contains(&momentum);
+        for &rate in self.from.iter().filter(sound) {
             let start = RateAndDamping::new(rate, momentum);
             within(("from, as rate / (1 - momentum),", start.effective_rate), &limits[0])?;
             within(("momentum, as 1 - momentum,", start.damping), &limits[1])?;
