@@ -80,7 +80,7 @@ fn one_diverging_start_does_not_spoil_the_others() {
     assert!(paths[0]["diverged"].as_str().unwrap().contains("meta-step 0"), "{report}");
     assert_eq!((&paths[1]["diverged"], &paths[1]["meta_steps"]), (&Value::Null, &2.into()));
     assert_eq!(report["chosen"][0]["start"], 2);
-    let alone = "horizons --horizon 5,20 --from 1e20,50,1 --meta-steps 2 --json";
+    let alone = "horizons --horizon 5,20 --from 1e20,50,1 --fix alpha0 --meta-steps 2 --json";
     let (code, stdout, stderr) = run(&format!("{alone} {SMALL}"), None);
     assert_eq!(code, Some(0), "{stderr}");
     let report: Value = serde_json::from_str(&stdout).unwrap();
