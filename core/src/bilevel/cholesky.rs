@@ -78,7 +78,9 @@ pub fn solve<T: Real>(l: &[T], b: &mut [T]) {
         let (Some(entry), Some(pivot)) = (rest.first_mut(), row.get(i)) else { break };
         *entry = (*entry - dot(row.get(..i).unwrap_or(&[]), done)) / *pivot;
     }
-    for (i, row) in l.chunks_exact(size).enumerate().take(size).rev() {
+    // Not `chunks_exact(size).rev()`, in which the compiler sees a panic.
+    for i in (0..size).rev() {
+        let Some(row) = l.get(i * size..).and_then(|rows| rows.get(..size)) else { continue };
         let Some((rest, done)) = b.split_at_mut_checked(i) else { break };
         let (Some(entry), Some(pivot)) = (done.first_mut(), row.get(i)) else { break };
         *entry = *entry / *pivot;
