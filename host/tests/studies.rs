@@ -185,3 +185,31 @@ fn what_makes_no_sense_is_refused_by_name() {
         assert!(stderr.contains(words), "{arguments} does not say {words:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_surface_of_another_problem_or_horizon_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let surface = root.path().join("surface");
+    let small = "--layers 64,5,10 --batch 10 --objective-size 50 --quiet";
+    let made = run(&format!("surface --horizon 5,9 --grid 2x2 {small}"), Some(&surface));
+    assert_eq!(made.0, Some(0), "{}", made.2);
+    let study = "horizons --from 0.1,5,1 --meta-steps 1 --surface";
+    for (others, words) in [
+        ("--horizon 5,9 --pretrain 5", "--pretrain is 0 there and 5 here"),
+        ("--horizon 5,9 --objective train", "--objective is validation there"),
+        ("--horizon 5,9 --seed 2", "--seed is 1 there and 2 here"),
+        ("--horizon 5,9 --momentum 0.5", "--momentum is 0.9 there and 0.5 here"),
+        ("--horizon 5,10", "has no losses at --horizon 10, only at 5,9"),
+    ] {
+        let arguments = format!("{study} {} {others} {small}", surface.display());
+        let (code, stdout, stderr) = run(&arguments, None);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{others}: {stderr}");
+        assert!(stderr.contains(words) && stderr.lines().count() == 1, "{others}: {stderr}");
+    }
+    // A folder that does not say how it was made.
+    std::fs::remove_file(surface.join(".myopia.files")).unwrap();
+    let arguments = format!("{study} {} --horizon 5,9 {small}", surface.display());
+    let (code, _, stderr) = run(&arguments, None);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("does not say with which settings"), "{stderr}");
+}
