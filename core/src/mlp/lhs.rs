@@ -11,11 +11,14 @@ use crate::vector::Vector;
 /// Rows of A, MR at a time, walked along k in blocks of at most `K_BLOCK`. A sparse A has MR = 1.
 pub trait Lhs<V: Vector, const P: usize>: Copy + Send {
     /// Most k of a block, if there is more than one block.
-    const K_BLOCK: usize;
+    const K_BLOCK: usize = usize::MAX;
     /// Elements that are multiplied in the first `rows` rows.
     fn nnz(&self, rows: usize) -> u64;
     /// Blocks along k.
-    fn k_blocks(&self) -> usize;
+    #[inline(always)]
+    fn k_blocks(&self) -> usize {
+        1
+    }
     /// (k, A[row..row + MR][k]) for the k of block `n`, ascending.
     fn block<const MR: usize>(
         &self,
@@ -54,13 +57,8 @@ impl<V: Vector, const P: usize> Lhs<V, P> for Masked<'_, V, P> {
 
 /// Sparse A [units × examples]: for each unit the examples in which it is active.
 impl<V: Vector, const P: usize> Lhs<V, P> for &SlottedRows<'_, Dual<V::Scalar, P>> {
-    const K_BLOCK: usize = usize::MAX;
     fn nnz(&self, rows: usize) -> u64 {
         (0..rows).fold(0, |sum, r| sum + self.row(r).len() as u64)
-    }
-    #[inline(always)]
-    fn k_blocks(&self) -> usize {
-        1
     }
     #[inline(always)]
     fn block<const MR: usize>(
@@ -113,13 +111,8 @@ pub struct Transposed<'a, V, const P: usize> {
 }
 
 impl<V: Vector, const P: usize> Lhs<V, P> for Transposed<'_, V, P> {
-    const K_BLOCK: usize = usize::MAX;
     fn nnz(&self, rows: usize) -> u64 {
         rows as u64 * self.examples as u64
-    }
-    #[inline(always)]
-    fn k_blocks(&self) -> usize {
-        1
     }
     #[inline(always)]
     fn block<const MR: usize>(
@@ -151,13 +144,8 @@ pub struct Inputs<'a, T> {
 }
 
 impl<T: Real, V: Vector<Scalar = T>, const P: usize> Lhs<V, P> for Inputs<'_, T> {
-    const K_BLOCK: usize = usize::MAX;
     fn nnz(&self, rows: usize) -> u64 {
         2 * rows as u64 * self.pairs as u64
-    }
-    #[inline(always)]
-    fn k_blocks(&self) -> usize {
-        1
     }
     #[inline(always)]
     fn block<const MR: usize>(
