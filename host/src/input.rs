@@ -23,15 +23,30 @@ pub enum NotAFile {
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // Else opening a pipe waits until somebody writes to it.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        rustix::fs::OFlags::NONBLOCK.bits() as i32,
-    );
-    let file = options.open(path).map_err(|e| special(path).unwrap_or(e))?;
+    let file = open(options, path, Link::Followed).map_err(|e| special(path).unwrap_or(e))?;
     check(&file.metadata()?)?;
     Ok(file)
+}
+
+/// What becomes of a symbolic link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    Followed,
+    Refused,
+}
+
+/// The file at `path`; a pipe in its place is not waited for.
+pub(crate) fn open(mut options: OpenOptions, path: &Path, link: Link) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let follow = if link == Link::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
+        let flags = (OFlags::NONBLOCK | follow).bits() as i32;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    #[cfg(not(unix))]
+    let _ = link;
+    options.open(path)
 }
 
 /// The bytes of the regular file at `path`, of which there may be `most`.

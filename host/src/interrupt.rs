@@ -4,7 +4,7 @@
 //! processor time), SIGUSR1 and SIGUSR2 (what batch systems send before they end a job) only ask: some of them come again and again.
 //! What whoever started the program had told it to ignore (`nohup`, a job in the background of a script) stays ignored.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -28,6 +28,11 @@ const BATCH: [i32; 0] = [];
 pub fn asked() -> &'static Arc<AtomicBool> {
     static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     ASKED.get_or_init(Arc::default)
+}
+
+/// The same, now.
+pub fn is_asked() -> bool {
+    asked().load(Ordering::Relaxed)
 }
 
 /// Begins to listen; until then each of them ends the program at once.

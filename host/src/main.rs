@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     provenance::set(std::env::args_os().skip(1));
-    match interrupt::outlive_file_limits().and_then(|()| Program::from_arguments().run()) {
+    match interrupt::outlive_file_limits().and_then(|()| Program::from_arguments().start()) {
         Ok(()) => ExitCode::SUCCESS,
         // What was done before is no failure, and a remark that --quiet leaves out.
         Err(failure @ Failure::Done(_)) => {

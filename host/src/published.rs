@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
+use crate::output::record::sha256;
 
 /// The file that makes a folder a published result.
 const MANIFEST: &str = "manifest.json";
@@ -146,11 +146,6 @@ fn difference(old: &[u8], new: &[u8]) -> String {
         if short.len() < line.len() { short + "…" } else { short }
     };
     format!("in line {}: {} instead of {}", number + 1, line(new), line(old))
-}
-
-/// Sixty-four hexadecimal digits.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ use myopia_core::experiments::{
     EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report, TrainingNet,
     Workspace,
 };
-use myopia_core::mlp::{Batch, Network};
+use myopia_core::mlp::{Batch, HeapBatch, HeapNetwork, Network};
 use myopia_core::vector::{F32x8, F64x8, Vector};
 
 use crate::isa::Isa;
 use crate::model::HostBackend;
 use crate::peak::peak;
-use myopia_core::mlp::{HeapBatch, HeapNetwork};
 
 /// Runs a golden experiment and shows each record as soon as it is known.
 pub type RunExperiment = fn(&Experiment, &mut dyn FnMut(&Record)) -> Result<Report, Failed>;

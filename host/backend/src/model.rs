@@ -5,13 +5,13 @@ use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{
-    Batch, Coefficient, Evaluate, Evaluation, InvalidNetwork, Model, Network, NonFinite,
+    Batch, Coefficient, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, Model, Network,
+    NonFinite,
 };
 use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
 use crate::isa::Isa;
-use myopia_core::mlp::HeapNetwork;
 
 /// A model of P tangents that owns its parameters and their velocity; its momentum is a `M`.
 ///

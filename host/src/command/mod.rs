@@ -74,13 +74,21 @@ enum Command {
 }
 
 impl Program {
-    /// Carries out the command.
+    /// Starts the threads of this process and carries out the command.
+    pub fn start(self) -> Result<(), Failure> {
+        if self.common.quiet {
+            remark::be_quiet();
+        }
+        threads::start(self.common.threads)?;
+        self.run()
+    }
+
+    /// Carries out the command, on the threads that there are.
     pub fn run(self) -> Result<(), Failure> {
         let Self { command, common } = self;
         if common.quiet {
             remark::be_quiet();
         }
-        threads::start(common.threads)?;
         match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),

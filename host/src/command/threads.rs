@@ -1,7 +1,6 @@
 //! The threads that independent runs are spread over.
 
 use std::num::NonZero;
-use std::sync::Once;
 use std::thread::available_parallelism;
 
 use rayon::ThreadPoolBuilder;
@@ -21,13 +20,6 @@ const ANYWHERE: usize = 8;
 /// # Errors
 /// When `RAYON_NUM_THREADS` is no number of threads.
 pub fn start(wanted: Option<u16>) -> Result<(), Failure> {
-    // A command that runs another one has them already.
-    static STARTED: Once = Once::new();
-    let mut first = false;
-    STARTED.call_once(|| first = true);
-    if !first {
-        return Ok(());
-    }
     let processors = available_parallelism().map_or(1, NonZero::get);
     let wanted = match wanted {
         Some(threads) => Some(threads),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::input;
+use crate::input::{self, Link};
 use crate::remark;
 
 /// The file that carries the lock; it is empty, and there as long as a run is.
@@ -16,7 +16,9 @@ pub fn lock(folder: &Path) -> Result<File, Failure> {
     let path = folder.join(LOCK);
     loop {
         fs::create_dir_all(folder).map_err(|e| Failure::io("create the folder", folder, &e))?;
-        let file = match open(&path) {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = match input::open(options, &path, Link::Refused) {
             Ok(file) => file,
             // The run that had made the folder has just left it.
             Err(e) if e.kind() == io::ErrorKind::NotFound && !folder.exists() => continue,
@@ -47,18 +49,6 @@ pub fn lock(folder: &Path) -> Result<File, Failure> {
             Err(TryLockError::Error(e)) => return Err(Failure::io("lock", &path, &e)),
         }
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    // A pipe in its place is not waited for, and a link not followed.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32,
-    );
-    options.open(path)
 }
 
 /// The refusal when something else than a file has the lock's name.

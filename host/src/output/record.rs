@@ -11,7 +11,7 @@ use std::path::{Component, Path};
 use sha2::{Digest, Sha256};
 
 use super::atomic;
-use crate::input::read_regular;
+use crate::input::{self, Link, read_regular};
 
 /// The record's file.
 pub const RECORD: &str = ".myopia.files";
@@ -116,14 +116,8 @@ pub fn add(folder: &Path, name: &str, digest: &str) -> io::Result<()> {
     }
     let mut options = fs::File::options();
     options.create(true).append(true);
-    // A pipe in its place is not waited for, and a link not followed.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32,
-    );
-    let mut file = options.open(path)?;
-    crate::input::check(&file.metadata()?)?;
+    let mut file = input::open(options, &path, Link::Refused)?;
+    input::check(&file.metadata()?)?;
     file.write_all(line.as_bytes())
 }
 
@@ -165,7 +159,7 @@ impl Write for Digesting<'_> {
 }
 
 fn has_digest(path: &Path, digest: &str) -> bool {
-    let Ok(mut file) = crate::input::open_regular(path) else { return false };
+    let Ok(mut file) = input::open_regular(path) else { return false };
     let mut nowhere = io::sink();
     let mut found = Digesting::new(&mut nowhere);
     io::copy(&mut file, &mut found).is_ok() && found.digest() == digest
