@@ -404,6 +404,19 @@ fn largest(x: &[f64]) -> usize {
     best
 }
 
+/// The synthetic digits numbered `numbers`, for tests.
+#[cfg(test)]
+pub(crate) fn glyphs(numbers: std::ops::Range<u32>) -> Examples {
+    use myopia_core::glyphs::{CLASSES, Glyphs};
+
+    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+    for (pixels, label) in numbers.map(|i| Glyphs { seed: 1 }.draw(i)) {
+        inputs.extend(pixels.map(f64::from));
+        labels.push(usize::from(label));
+    }
+    Examples::labelled(inputs, &labels, CLASSES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@
 //! examples passed: a pass forward costs ⅓, a pass backward ⅔, with a tangent twice that.
 
 use myopia_core::bilevel::inverse::conjugate_gradient;
-use myopia_core::bilevel::linear::{Operator, dot};
+use myopia_core::bilevel::linear::{Operator, add_scaled, dot};
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
 use serde::Serialize;
@@ -220,7 +220,7 @@ impl<'a> Tuning<'a> {
         for _ in 0..self.settings.pretrain {
             let batch = self.batch(self.training, &mut rng);
             let gradient = self.gradient(&weights, &batch, &decays);
-            add(&mut weights, -self.settings.inner_rate, &gradient);
+            add_scaled(&mut weights, -self.settings.inner_rate, &gradient);
         }
         Start { seed, weights }
     }
@@ -292,9 +292,9 @@ impl<'a> Tuning<'a> {
             let rate = self.settings.inner_rate / (1.0 + dot(&state.lambda, &state.lambda) + noise);
             let weights = sum(&state.weights, &state.columns, &near);
             let gradient = self.gradient(&weights, &batch, &decays);
-            add(&mut state.weights, -rate, &gradient);
+            add_scaled(&mut state.weights, -rate, &gradient);
             for (column, x) in state.columns.iter_mut().zip(&near) {
-                add(column, -(rate * x), &gradient);
+                add_scaled(column, -(rate * x), &gradient);
             }
             state.cost += 1.0;
             return;
@@ -308,9 +308,9 @@ impl<'a> Tuning<'a> {
         {
             *g += decay * (w + m);
         }
-        add(&mut state.weights, -self.settings.inner_rate, &own);
+        add_scaled(&mut state.weights, -self.settings.inner_rate, &own);
         for (column, x) in state.columns.iter_mut().zip(&change) {
-            add(column, -(self.settings.inner_rate / noise * x), &gradient);
+            add_scaled(column, -(self.settings.inner_rate / noise * x), &gradient);
         }
         state.cost += 1.0 + 4.0 / 3.0;
     }
@@ -426,7 +426,7 @@ impl<'a> Tuning<'a> {
         let batch = self.batch(self.training, &mut state.rng);
         let decays = self.decays(&state.lambda);
         let gradient = self.gradient(&state.weights, &batch, &decays);
-        add(&mut state.weights, -self.settings.inner_rate, &gradient);
+        add_scaled(&mut state.weights, -self.settings.inner_rate, &gradient);
         state.cost += 1.0;
     }
 
@@ -452,16 +452,11 @@ impl<'a> Tuning<'a> {
     }
 }
 
-/// x ← x + c·y.
-fn add(x: &mut [f64], c: f64, y: &[f64]) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += c * y);
-}
-
 /// w + Σ_l x_l·U_l.
 fn sum(weights: &[f64], columns: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
     let mut out = weights.to_vec();
     for (column, x) in columns.iter().zip(x) {
-        add(&mut out, *x, column);
+        add_scaled(&mut out, *x, column);
     }
     out
 }
@@ -469,16 +464,8 @@ fn sum(weights: &[f64], columns: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use myopia_core::glyphs::{CLASSES, Glyphs, PIXELS};
-
-    fn glyphs(numbers: std::ops::Range<u32>) -> Examples {
-        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-        for (pixels, label) in numbers.map(|i| Glyphs { seed: 1 }.draw(i)) {
-            inputs.extend(pixels.map(f64::from));
-            labels.push(usize::from(label));
-        }
-        Examples::labelled(inputs, &labels, CLASSES)
-    }
+    use crate::network::glyphs;
+    use myopia_core::glyphs::{CLASSES, PIXELS};
 
     const SETTINGS: Settings = Settings {
         log_decay: -3.0,
@@ -504,7 +491,7 @@ mod tests {
             let decays = tuning.decays(lambda);
             for _ in 0..4_000 {
                 let gradient = tuning.gradient(&weights, &training, &decays);
-                add(&mut weights, -0.3, &gradient);
+                add_scaled(&mut weights, -0.3, &gradient);
             }
             weights
         };

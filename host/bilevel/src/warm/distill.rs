@@ -5,6 +5,7 @@
 //! Z by Adam; its derivative is exact, by reverse mode through the T steps with their start held fixed. *Cold* begins
 //! every inner run at the same initial weights, *warm* where the last one ended.
 
+use myopia_core::bilevel::linear::add_scaled;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
@@ -105,7 +106,7 @@ impl<'a> Distillation<'a> {
             path.push(weights.to_vec());
             let mut gradient = vec![0.0; weights.len()];
             self.network.gradient(weights, &learned.inputs, &targets, &mut gradient, false);
-            step(weights, self.settings.inner_rate, &gradient);
+            add_scaled(weights, -self.settings.inner_rate, &gradient);
         }
         path
     }
@@ -250,23 +251,11 @@ impl<'a> Distillation<'a> {
     }
 }
 
-fn step(weights: &mut [f64], rate: f64, gradient: &[f64]) {
-    weights.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate * g);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use myopia_core::glyphs::{CLASSES, Glyphs, PIXELS};
-
-    fn glyphs(numbers: std::ops::Range<u32>) -> Examples {
-        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-        for (pixels, label) in numbers.map(|i| Glyphs { seed: 1 }.draw(i)) {
-            inputs.extend(pixels.map(f64::from));
-            labels.push(usize::from(label));
-        }
-        Examples::labelled(inputs, &labels, CLASSES)
-    }
+    use crate::network::glyphs;
+    use myopia_core::glyphs::{CLASSES, PIXELS};
 
     const SETTINGS: Settings =
         Settings { inner_rate: 0.2, inner_steps: 5, outer_rate: 0.05, outer_steps: 300, batch: 20 };
