@@ -97,6 +97,10 @@ mod tests {
             "myopia nqm --schedule 'file:my file.csv'"
         );
         assert_eq!(of(&["x", "it's", ""]), r"myopia x 'it'\''s' ''");
+        assert_eq!(
+            of(&["file:it's a $x.csv", "geometric:1e-3,1.0", ""]),
+            r"myopia 'file:it'\''s a $x.csv' geometric:1e-3,1.0 ''"
+        );
         assert_eq!(of(&["x", "two\nlines\u{1b}"]), r"myopia x $'two\x0alines\x1b'");
     }
 

@@ -4,6 +4,8 @@ mod shared;
 
 use std::fs;
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -20,6 +22,25 @@ fn a_comparison_on_the_quadratic_has_a_page() {
     let page = fs::read_to_string(root.path().join("report.html")).unwrap();
     assert_eq!(page.matches("<figure>").count(), 2);
     assert!(page.contains("download=\"bands.csv\""));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_command_that_a_comparison_saves_makes_the_same_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let (out, again) = (root.path().join("out"), root.path().join("again"));
+    let spectrum = root.path().join("it's a spectrum.csv");
+    fs::write(&spectrum, "curvature,noise_variance\n1,1\n0.1,2\n").unwrap();
+    let mut compare = program("nqm compare greedy optimal-momentum replan:2 --steps 5 --spectrum");
+    compare.arg(format!("file:{}", spectrum.display()));
+    succeeds(compare.args(["--cool=3", "--mean0", "0.3", "--quiet", "--out"]).arg(&out));
+    let saved: Value =
+        serde_json::from_slice(&fs::read(out.join("compare.json")).unwrap()).unwrap();
+    let line = saved["command_line"].as_str().unwrap();
+    let script = format!("myopia() {{ \"$0\" \"$@\"; }}; {line} --quiet --out \"$OUT\"");
+    let mut shell = Command::new("sh");
+    succeeds(shell.args(["-c", &script, env!("CARGO_BIN_EXE_myopia")]).env("OUT", &again));
+    assert_eq!(shared::contents(&again), shared::contents(&out), "{line}");
 }
 
 #[test]

@@ -94,6 +94,7 @@ impl Tridiagonal {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+/// Σ a_i b_i over the shorter of the two.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     sum(a.iter().zip(b).map(|(a, b)| a * b))
 }

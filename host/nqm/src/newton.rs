@@ -6,8 +6,8 @@
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
-use myopia_core::sum::sum;
 
+use crate::lanczos::dot;
 use crate::lbfgs::better;
 use crate::objective::{Evaluation, Objective, last_places_changed};
 use crate::quadratic::Scratch;
@@ -113,11 +113,6 @@ fn solve(hessian: &[f64], damping: f64, b: &[f64]) -> Option<Vec<f64>> {
         }
     }
     Some(x)
-}
-
-/// Σ a_i b_i over the shorter of the two.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    sum(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
 #[cfg(test)]

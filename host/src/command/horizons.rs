@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use myopia_core::schedule::InverseTime;
 use serde::{Serialize, Serializer};
 
-use super::options::{Common, LongRun, ProblemOptions, RuleOptions};
+use super::options::{Common, LongRun, ProblemOptions, RuleOptions, comma};
 use super::progress;
 use super::{Command, Program};
 use myopia::checkpoint::{self, Experiment, Ledger};
@@ -355,10 +355,6 @@ fn rounded(precision: Precision, origin: &Origin) -> Result<InverseTime<f64>, Fa
             precision.name()
         ))
     })
-}
-
-fn comma<T: ToString>(numbers: &[T]) -> String {
-    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result<()> {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -294,7 +293,7 @@ impl ProblemOptions {
     /// # Errors
     /// When pretraining diverges.
     pub fn start(&self, problem: &Problem<'_>) -> Result<InitialParams, Failure> {
-        let mut go_on = || !interrupt::asked().load(Ordering::Relaxed);
+        let mut go_on = || !interrupt::is_asked();
         let start = problem.start_while(self.pretrain, self.pretrain_rate, &mut go_on);
         let start = start.map_err(|diverged| {
             Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
@@ -305,8 +304,9 @@ impl ProblemOptions {
     }
 }
 
-fn comma(numbers: &[usize]) -> String {
-    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+/// Numbers as they are written on the command line.
+pub fn comma<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// The schedule α_k = α₀ / (1 + k/K)^β.

@@ -6,7 +6,7 @@ use clap::Args;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{Chosen, QuadraticOptions, RunOptions, Source, interrupted, stop};
+use super::options::{Chosen, QuadraticOptions, RunOptions, Source, interrupted};
 use super::provenance::Provenance;
 use super::{band_lines, drawn, drawn_of, lines, readable, short};
 use crate::command::options::Common;
@@ -73,9 +73,9 @@ impl Options {
         write(&folder, &quadratic, &runs)?;
         schedules(&runs, self.run.cool).write(&folder, false, "schedules")?;
         curvature(&quadratic, &runs).write(&folder, false, "curvature")?;
-        let about = Provenance::new("nqm compare", &self, self.words(), Runs { runs: &runs });
+        let about = Provenance::new("nqm compare", &self, Runs { runs: &runs });
         folder.write("compare.json", |w| json::write(w, &about))?;
-        if stop() {
+        if interrupt::is_asked() {
             return Err(interrupted());
         }
         folder.finish()?;
@@ -106,14 +106,6 @@ impl Options {
             }
             writeln!(out, "Figures and tables are in {place}.")
         })
-    }
-}
-
-impl Options {
-    fn words(&self) -> Vec<String> {
-        let schedules = self.schedules.iter().map(Source::to_string);
-        let own = self.quadratic.words().into_iter().chain(self.run.words());
-        own.chain(schedules).collect()
     }
 }
 

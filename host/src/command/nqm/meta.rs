@@ -6,7 +6,7 @@ use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{QuadraticOptions, at_most, check_momentum, interrupted, pairs, stop};
+use super::options::{QuadraticOptions, at_most, check_momentum, interrupted};
 use super::provenance::Provenance;
 use super::{drawn, drawn_of, readable};
 use crate::command::options::Common;
@@ -133,7 +133,7 @@ impl Options {
         let choices = choices?;
         if let Some(folder) = &folder {
             self.write(folder, &choices)?;
-            if stop() {
+            if interrupt::is_asked() {
                 return Err(interrupted());
             }
             folder.finish()?;
@@ -163,23 +163,6 @@ impl Options {
             }
             Ok(())
         })
-    }
-
-    fn words(&self) -> Vec<String> {
-        let comma = |words: Vec<String>| words.join(",");
-        let learned = self.learn.iter().filter_map(ValueEnum::to_possible_value);
-        let own = [
-            ("--horizons", comma(self.horizons.iter().map(usize::to_string).collect())),
-            ("--learn", comma(learned.map(|value| value.get_name().to_owned()).collect())),
-            ("--time-constant", format!("{:?}", self.time_constant)),
-            ("--beta", format!("{:?}", self.beta)),
-            ("--momentum", format!("{:?}", self.momentum)),
-            ("--meta-steps", self.meta_steps.to_string()),
-            ("--meta-lr", format!("{:?}", self.meta_lr)),
-        ];
-        let steps = self.steps.iter().flat_map(|steps| ["--steps".to_owned(), steps.to_string()]);
-        let alpha0 = self.alpha0.iter().flat_map(|a| ["--alpha0".to_owned(), format!("{a:?}")]);
-        self.quadratic.words().into_iter().chain(pairs(own)).chain(steps).chain(alpha0).collect()
     }
 
     fn steps(&self) -> usize {
@@ -238,7 +221,7 @@ impl Options {
                     meta_steps: self.meta_steps,
                     meta_rate: self.meta_lr,
                 };
-                let trajectory = tune(&quadratic, tuning, &stop, |_| tick()).map_err(|e| match e {
+                let trajectory = tune(&quadratic, tuning, &interrupt::is_asked, |_| tick()).map_err(|e| match e {
                     TuneError::Interrupted(_) => interrupted(),
                     e => Failure::run(format!(
                         "{e}; start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
@@ -310,7 +293,7 @@ impl Options {
             })
         });
         folder.write("trajectories.csv", |w| csv::write(w, &header, rows))?;
-        let about = Provenance::new("nqm meta", self, self.words(), Choices { choices });
+        let about = Provenance::new("nqm meta", self, Choices { choices });
         folder.write("meta.json", |w| json::write(w, &about))?;
 
         let name = |choice: &Choice| format!("T = {}", choice.horizon);

@@ -19,7 +19,7 @@ use myopia::nqm::policy::Policy;
 use myopia::nqm::run::Run;
 use myopia::output::{OutputFolder, csv, json, standard};
 use myopia::remark;
-use options::{QuadraticOptions, RunOptions, Source, interrupted, stop};
+use options::{QuadraticOptions, RunOptions, Source, interrupted};
 use provenance::Provenance;
 
 /// Options of `myopia nqm`.
@@ -119,13 +119,6 @@ impl One {
         self.schedule.as_ref().map(Source::to_string).unwrap_or_default()
     }
 
-    fn words(&self) -> Vec<String> {
-        let schedule = self.schedule.iter();
-        let schedule = schedule.flat_map(|source| ["--schedule".to_owned(), source.to_string()]);
-        let own = self.quadratic.words().into_iter().chain(self.run.words());
-        own.chain(schedule).collect()
-    }
-
     fn print(&self, common: &Common) -> Result<(), Failure> {
         let folder = match &common.out {
             Some(path) => Some(OutputFolder::create_at_once(path, common.force)?),
@@ -135,9 +128,9 @@ impl One {
         if let Some(folder) = folder {
             folder.write("nqm.csv", |w| csv::write(w, &HEADER, lines(&run)))?;
             folder.write("bands.csv", |w| csv::write(w, &BAND_HEADER, band_lines(&run)))?;
-            let about = Provenance::new("nqm", self, self.words(), &run);
+            let about = Provenance::new("nqm", self, &run);
             folder.write("nqm.json", |w| json::write(w, &about))?;
-            if stop() {
+            if interrupt::is_asked() {
                 return Err(interrupted());
             }
             folder.finish()?;

@@ -164,36 +164,6 @@ impl QuadraticOptions {
         };
         Ok((rows.iter().map(direction).collect(), rows))
     }
-
-    /// The options as words of a command line.
-    pub fn words(&self) -> Vec<String> {
-        let Self { dim, spectrum, noise, mean0, var0, power, damping } = self;
-        let dim = dim.map(|dim| vec!["--dim".to_owned(), dim.to_string()]).unwrap_or_default();
-        let rest = [
-            ("--spectrum", spectrum.to_string()),
-            ("--noise", noise.to_string()),
-            ("--mean0", format!("{mean0:?}")),
-            ("--var0", format!("{var0:?}")),
-            ("--power", format!("{power:?}")),
-            ("--damping", format!("{damping:?}")),
-        ];
-        dim.into_iter().chain(pairs(rest)).collect()
-    }
-}
-
-/// Options and their values as words.
-pub fn pairs<const N: usize>(options: [(&str, String); N]) -> impl Iterator<Item = String> {
-    options.into_iter().flat_map(|(option, value)| [option.to_owned(), value])
-}
-
-/// The command line of these words, each quoted for a shell where it has to be.
-pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./%@".contains(c);
-    let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
-        true => word,
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// The most directions: some ten gigabytes of them.
@@ -297,7 +267,7 @@ impl RunOptions {
             Policy::Given(schedule) => schedule.len(),
             _ => self.steps.unwrap_or(DEFAULT_STEPS),
         };
-        let control = Control { stop: &stop, ..Control::default() };
+        let control = Control { stop: &interrupt::is_asked, ..Control::default() };
         if let Some((ahead, variables)) = policy.search(steps, self.momentum) {
             let bytes = bytes(quadratic.directions().len(), ahead, variables, &control.tolerances);
             let what = format!("{name}: a search {ahead} steps ahead");
@@ -311,36 +281,9 @@ impl RunOptions {
             e => Failure::run(format!("{name}: {e}")),
         })
     }
-
-    /// The options as words of a command line.
-    pub fn words(&self) -> Vec<String> {
-        let Self { steps, momentum, cool } = self;
-        let steps = steps.map(|steps| vec!["--steps".to_owned(), steps.to_string()]);
-        let rest = [("--momentum", format!("{momentum:?}")), ("--cool", cool.to_string())];
-        steps.unwrap_or_default().into_iter().chain(pairs(rest)).collect()
-    }
 }
 
-/// Whether Ctrl-C or SIGTERM asked the program to stop.
-pub fn stop() -> bool {
-    interrupt::asked().load(std::sync::atomic::Ordering::Relaxed)
-}
-
-/// What is said then.
+/// What is said when Ctrl-C or SIGTERM asked the program to stop.
 pub fn interrupted() -> Failure {
     Failure::Interrupted("interrupted; nothing was written".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
-        let words = ["myopia", "file:it's a $x.csv", "geometric:1e-3,1.0", ""];
-        assert_eq!(
-            command_line(words.map(str::to_owned)),
-            r"myopia 'file:it'\''s a $x.csv' geometric:1e-3,1.0 ''"
-        );
-    }
 }
