@@ -77,7 +77,7 @@ impl Firmware {
     /// # Errors
     /// When there is none, or its table is not one.
     pub fn open(folder: Option<&Path>) -> Result<Self, Failure> {
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware");
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware");
         let folder = folder.unwrap_or(&checkout);
         let table = folder.join("targets.toml");
         let wrong = |what: String| {
