@@ -1,10 +1,23 @@
-//! The one place where work is spread over threads.
+//! An order-preserving parallel `map` (feature `rayon`), sequential without it.
 
 /// `f` of each item, in order. With the feature `rayon` on its threads; the results are the same.
 #[cfg(feature = "rayon")]
-pub fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+pub fn map<T: Send, R: Send>(items: Vec<T>, f: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let f = &f;
+    let task = |(item, result): (T, _)| -> Box<dyn FnOnce() + Send + '_> {
+        let result: &mut Option<R> = result;
+        Box::new(move || *result = Some(f(item)))
+    };
+    spread(items.into_iter().zip(&mut results).map(task).collect());
+    results.into_iter().flatten().collect()
+}
+
+/// Runs `tasks` on rayon's threads. Not generic: rayon's machinery is compiled once.
+#[cfg(feature = "rayon")]
+fn spread(tasks: Vec<Box<dyn FnOnce() + Send + '_>>) {
     use rayon::prelude::*;
-    items.into_par_iter().map(f).collect()
+    tasks.into_par_iter().for_each(|task| task());
 }
 
 /// `f` of each item, in order. With the feature `rayon` on its threads; the results are the same.
