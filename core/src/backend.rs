@@ -1,4 +1,4 @@
-//! What a kernel runs on: which vector, which instructions, how many threads.
+//! The `Backend` trait: vector type, instruction set and threads a [`Kernel`] is compiled for.
 //!
 //! A kernel is written once, as a [`Kernel`] of plain loops. A [`Backend`] decides which
 //! instructions the compiler may use for it; it cannot decide what is computed. On a device the

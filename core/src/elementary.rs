@@ -1,4 +1,4 @@
-//! Elementary functions, and where they come from (contract 4).
+//! exp, ln, pow and sqrt as a trait: [`Libm`] (< 1 ulp) or [`Micromath`] (`f32`, error ~10⁻³).
 //!
 //! [`Libm`] is the project's own choice on every target: the `libm` crate at a pinned version.
 //! [`Micromath`] is fast and approximate, for devices without a floating-point unit; it is used

@@ -1,5 +1,4 @@
-//! The two working types: `f32` for the network, `f64` for the noisy quadratic and for checking
-//! gradients.
+//! `Real`: `f32` or `f64` with constants, exact conversions, clamping by comparison (contract 5).
 
 use core::fmt::{Debug, Display};
 use core::ops::{Add, Div, Mul, Neg, Sub};

@@ -1,4 +1,4 @@
-//! The one shape of a long sum (contract 3).
+//! Sum of floats in fixed order: eight interleaved partial sums, then a fixed tree (contract 3).
 
 use crate::vector::Vector;
 

@@ -1,4 +1,4 @@
-//! A record of a run in storage of fixed size: what a device can keep of its trajectory.
+//! The first N entries of a run, and how many were dropped after them, in fixed storage.
 
 /// The first `N` entries of a run, and how many there were.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! The look-ahead: T steps of training from a starting point, then the objective and its
+//! Unrolled inner loop: T steps of SGD, then the mean loss in nats and its forward-mode
 //! hypergradient.
 //!
 //! Everything is carried forward: with P tangents the network holds (P + 1) × 2 × parameters

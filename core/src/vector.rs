@@ -1,4 +1,4 @@
-//! Independent lanes: arrays of floats that are added and multiplied element by element.
+//! SIMD vectors: LANES floats with element-wise + − × ÷; a float is a vector of one lane.
 //!
 //! A lane never meets another lane except in a reduction whose shape the contract fixes, so the
 //! number of lanes changes speed and layout but no bit. The loops are plain; with a fixed length

@@ -1,5 +1,5 @@
-//! A quadratic bilevel problem of eight weights and three hyperparameters, in fixed storage: every
-//! approximation of its hypergradient, then outer descent along the exact one.
+//! Example problem, 8 weights, 3 hyperparameters: approximate hypergradients, then outer descent
+//! along the exact one, in fixed storage.
 
 use super::inverse::{conjugate_gradient, neumann, nystrom};
 use super::linear::{Operator, Square, multiply, multiply_transposed};

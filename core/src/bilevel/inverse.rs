@@ -1,4 +1,4 @@
-//! Approximations of H⁻¹v that know H by its products alone.
+//! x ≈ H⁻¹v by Neumann series, conjugate gradient or Nyström, from products with H alone.
 
 use super::cholesky::{self, NotPositiveDefinite};
 use super::linear::{Operator, add_scaled, dot};

@@ -1,4 +1,4 @@
-//! Vectors, matrices and operators over slices.
+//! dot, axpy, matrix–vector and matrix–matrix products on row-major slices; the map x ↦ Hx.
 
 use crate::real::Real;
 use crate::sum::tree;

@@ -1,4 +1,4 @@
-//! The experiment on a quadratic bilevel problem.
+//! Report of the bilevel example: a record per outer step, digests of λ and of the gradients.
 
 use super::Settings;
 use super::report::{Failed, Record, Report};

@@ -1,4 +1,4 @@
-//! The work whose cost is counted, in instructions on a device and in multiplications on the host.
+//! Workload for counting instructions: training steps and evaluations of one fixed batch.
 //!
 //! The network of the meta-descent experiment takes steps on one batch, all of whose inputs are
 //! non-zero. The same with half of them zero leaves out half of the terms of the first layer's

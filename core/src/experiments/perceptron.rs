@@ -80,7 +80,7 @@ pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
     }
 }
 
-/// InnerLoop from fresh weights to the horizon, then the objective. `observe` sees each step and
+/// Training from fresh weights to the horizon, then the objective. `observe` sees each step and
 /// its batch's loss.
 fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
     (network, batch): (&mut Network<'_, G, P, E>, &mut Batch<'_, f32>),

@@ -1,4 +1,4 @@
-//! What an experiment hands out on its way and at its end.
+//! `Record` of a step and `Report` of an experiment (float bits, 64-bit digests); `Failed`.
 
 use crate::backend::{Backend, Scalar};
 use crate::digest::{Digest, NotANumber};

@@ -1,4 +1,4 @@
-//! The storage of the experiments, and what they run on.
+//! `Workspace`: storage and backends of the experiments; a reduced one fits 16 KiB of RAM.
 
 use super::quadratic::Quadratic;
 use super::report::Failed;
@@ -11,7 +11,7 @@ use crate::vector::{F32x4, F32x8, F64x8, Vector};
 
 /// Directions of a quadratic.
 pub const DIRECTIONS: usize = 8;
-/// TrainingNet examples of a network.
+/// Training examples of a network.
 pub const EXAMPLES: usize = 32;
 
 crate::fixed_network! {

@@ -1,5 +1,5 @@
-//! Blocking of a product for registers and L1: the one place for its sizes. None of them enters a
-//! bit.
+//! Tile sizes MR and K, in rows, and the L1 budget, in bytes; NR follows from the registers of the
+//! [`Backend`](crate::backend::Backend) (`gemm.rs`). None of them enters a bit.
 //!
 //! A register tile is MR rows by NR column panels of C. NR panels of B should stay in L1 while all
 //! rows of A pass over them; where they do not, k is divided into blocks that do, and partial sums

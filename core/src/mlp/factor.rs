@@ -1,4 +1,4 @@
-//! Factors of whole blocks: a constant, or a number with tangents.
+//! Scalar multiplier of a block (momentum μ): a constant, or a dual number with P tangents.
 
 use crate::dual::Dual;
 use crate::real::Real;

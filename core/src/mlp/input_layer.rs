@@ -1,5 +1,5 @@
-//! The two products of the first layer, whose A is a batch of sparse examples: pairs of inputs that
-//! are not both zero.
+//! First layer, sparse X [examples × inputs]: Z = X·W + b, and dW = Xᵀ·dZ with the SGD update.
+//! X is stored as pairs of inputs that are not both zero.
 
 use super::csr::Csr;
 use super::factor::Factor;

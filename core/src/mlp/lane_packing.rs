@@ -1,4 +1,4 @@
-//! Lane packing: the value and the tangents of a panel's few last columns in one vector.
+//! A partial last panel of n ≤ LANES/(P + 1) columns: value and P tangents in one vector.
 
 use crate::dual::Dual;
 use crate::vector::Vector;

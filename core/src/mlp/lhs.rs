@@ -1,9 +1,9 @@
 //! The left operand A of a product: its rows, dense or with what is zero left out.
 
 use super::csr::{Csr, Entry};
+use super::ell::Ell;
 use super::mask::{BITS, Mask, ones};
 use super::matrix::{Matrix, row_of};
-use super::slotted_rows::SlottedRows;
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
@@ -56,7 +56,7 @@ impl<V: Vector, const P: usize> Lhs<V, P> for Masked<'_, V, P> {
 }
 
 /// Sparse A [units × examples]: for each unit the examples in which it is active.
-impl<V: Vector, const P: usize> Lhs<V, P> for &SlottedRows<'_, Dual<V::Scalar, P>> {
+impl<V: Vector, const P: usize> Lhs<V, P> for &Ell<'_, Dual<V::Scalar, P>> {
     fn nnz(&self, rows: usize) -> u64 {
         (0..rows).fold(0, |sum, r| sum + self.row(r).len() as u64)
     }

@@ -24,29 +24,29 @@
 mod batch;
 mod blocking;
 mod csr;
+mod dispatch;
+mod ell;
 mod error;
 mod factor;
+mod fixed_network;
 mod gemm;
 #[cfg(feature = "alloc")]
 mod heap;
 mod init;
 mod input_layer;
 mod lane_packing;
-mod layers;
 mod layout;
 mod lhs;
 mod mask;
 mod matrix;
 mod model;
 mod network;
-mod passes;
+mod products;
 mod relu;
 mod serial;
 mod sgd;
 mod shape;
-mod slotted_rows;
 mod softmax;
-mod storage;
 mod transpose;
 mod view;
 

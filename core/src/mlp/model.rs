@@ -1,5 +1,4 @@
-//! What training needs of a model: a step and an evaluation, behind an interface that can be an
-//! object.
+//! Object-safe traits: `Evaluate` (summed loss in nats, correct count), `Model` (one SGD step).
 
 use super::batch::Batch;
 use super::error::NonFinite;

@@ -3,10 +3,10 @@
 use core::marker::PhantomData;
 
 use super::batch::Batch;
+use super::dispatch::Dispatch;
 use super::error::{InvalidNetwork, NonFinite, finite};
 use super::factor::Coefficient;
 use super::init::he_normal;
-use super::layers::Layers;
 use super::layout::{Buffers, Lengths};
 use super::serial::{numbers, store};
 use super::sgd::Rates;
@@ -168,18 +168,18 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { backend, threads, examples, backward };
+        let dispatch = Dispatch { backend, threads, examples, backward };
         let mut views = self.views();
         let mut below: Option<View<'_, _, P>> = None;
         while let Some(mut view) = views.lowest() {
             match &below {
-                Some(below) => layers.forward(below, &mut view),
-                None => layers.input_forward(batch, &mut view),
+                Some(below) => dispatch.forward(below, &mut view),
+                None => dispatch.input_forward(batch, &mut view),
             }
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
-                layers.relu(&mut view);
+                dispatch.relu(&mut view);
             }
             below = Some(view);
         }
@@ -205,7 +205,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
-        let layers = Layers { backend, threads, examples, backward: true };
+        let dispatch = Dispatch { backend, threads, examples, backward: true };
         let learning_rate = Dual::splat(learning_rate);
         let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();
@@ -214,8 +214,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         while let Some(view) = above {
             let mut below = views.highest();
             let found = match &mut below {
-                Some(below) => layers.backward(view, below, rates),
-                None => layers.input_weight_gradient(batch, view, rates),
+                Some(below) => dispatch.backward(view, below, rates),
+                None => dispatch.input_weight_gradient(batch, view, rates),
             };
             finite_probe = finite_probe + total(found);
             above = below;

@@ -1,9 +1,9 @@
 //! ReLU: zeros in place of negative pre-activations, or lists of the units that are active.
 
 use super::csr::Entry;
+use super::ell::Ell;
 use super::mask::{BITS, BitTile, Mask, ones};
 use super::matrix::{Matrix, opaque_index};
-use super::slotted_rows::SlottedRows;
 use crate::backend::{Backend, Kernel};
 use crate::dual::Dual;
 use crate::vector::Vector;
@@ -14,7 +14,7 @@ pub struct ActiveUnits<'a, V: Vector, const P: usize> {
     pub examples: usize,
     pub values: Matrix<'a, V, P>,
     pub by_example: Mask<'a>,
-    pub by_unit: Option<SlottedRows<'a, Dual<V::Scalar, P>>>,
+    pub by_unit: Option<Ell<'a, Dual<V::Scalar, P>>>,
 }
 
 impl<V: Vector, const P: usize> ActiveUnits<'_, V, P> {

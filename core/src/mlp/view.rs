@@ -2,12 +2,12 @@
 
 use core::mem::take;
 
+use super::ell::Ell;
 use super::layout::{Buffers, End, LayerSizes};
 use super::lhs::{Dense, Masked};
 use super::mask::Mask;
 use super::matrix::Matrix;
 use super::shape::Layer;
-use super::slotted_rows::SlottedRows;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -26,7 +26,7 @@ pub struct View<'a, V: Vector, const P: usize> {
     /// Active units of each example; in the last layer all classes.
     pub by_example: Mask<'a>,
     /// For each hidden unit the examples in which it is active.
-    pub by_unit: SlottedRows<'a, Dual<V::Scalar, P>>,
+    pub by_unit: Ell<'a, Dual<V::Scalar, P>>,
 }
 
 impl<V: Vector, const P: usize> View<'_, V, P> {
@@ -99,7 +99,7 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
             activations: part.activations,
             transposed: part.transposed,
             by_example: Mask::new(part.active_mask, batch),
-            by_unit: SlottedRows::new(part.active_entries, part.active_counts, batch),
+            by_unit: Ell::new(part.active_entries, part.active_counts, batch),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The step that is best for the next loss, in closed form (theorem 2).
+//! Greedy step: (α, μ) = argmin of the next expected excess loss, in closed form (theorem 2).
 
 use super::model::{BLOCK, CHUNK, Directions, Step};
 use super::response::Response;

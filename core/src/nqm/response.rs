@@ -1,4 +1,4 @@
-//! The recurrence of a direction's moments (theorem 1), written once.
+//! Response of a direction to unit displacement and unit noise; gives its moments (theorem 1).
 
 use core::ops::{Add, Mul, Sub};
 

@@ -1,4 +1,4 @@
-//! The float control register of the calling thread: rounding to nearest, subnormals kept (contract 1).
+//! Float control register of the calling thread: round to nearest, subnormals kept (contract 1).
 //!
 //! A library in the same process may have switched flushing to zero on, and a new thread inherits it.
 

@@ -1,4 +1,4 @@
-//! Proof and measure of one instruction set's kernels: the golden experiments, and the peak.
+//! `Diagnostics` of an instruction set: the golden experiments, and its peak in GFLOP/s.
 
 use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! What the core's kernels run on in a host: instruction sets found at run time, threads, and models stored on the heap.
+//! Backends of the host: instruction sets found at run time, threads, models on the heap.
 //!
 //! A [`StoredModel`] is the boundary: below it the kernels, compiled for one instruction set, float and number of tangents;
 //! above it everything else, compiled once. [`Models`] makes them; the crates under `host/kernels` each compile one.

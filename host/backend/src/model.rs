@@ -1,4 +1,4 @@
-//! Models stored on the heap, behind an interface that is one object.
+//! `StoredModel`: object-safe model that owns its heap storage; `Models` makes it per ISA.
 
 use myopia_core::backend::{Backend, Portable, Scalar};
 use myopia_core::digest::{Digest, NotANumber};

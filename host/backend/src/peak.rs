@@ -1,4 +1,5 @@
-//! The peak of a core: unfused multiply-adds a second.
+//! Peak of one core, in float operations a second: unfused multiplications and additions, each
+//! counted.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! How long each kernel takes, when somebody asks.
+//! Wall time and float operations by kernel label and thread; off unless asked for.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! A step divided among threads: by work stealing, when it runs on one of rayon's.
+//! `Threaded`: backend that splits one step over rayon's threads by work stealing.
 //!
 //! Where all threads have runs of their own, nobody steals and a step stays where it is; where there is one run, its halves are
 //! taken by whoever is idle. Outside rayon's threads there is one thread: waking others up from there costs more than it brings.

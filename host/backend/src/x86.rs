@@ -1,5 +1,5 @@
-//! Backends of x86-64 processors. Unsafe code: one call of a function compiled for instructions that the processor was found
-//! to have.
+//! AVX2 and AVX-512 backends. Unsafe code: one call of a function compiled for instructions that
+//! the processor was found to have.
 //!
 //! No intrinsic is called. The kernels are the core's own plain loops; a function with `#[target_feature]`
 //! lets the compiler use wider registers for them, and since their lanes are independent and nothing is fused, the bits

@@ -1,4 +1,4 @@
-//! Which directions learn: the loss of directions of high, middle and low curvature.
+//! Mean excess loss per direction in at most three bands of curvature, over a run.
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::sum::sum;

@@ -1,4 +1,4 @@
-//! What can go wrong, as types: no sentence here knows how the library is called.
+//! Error types of the crate; no sentence names a command-line option.
 
 use myopia_core::nqm::{Diverged, InvalidDirection};
 

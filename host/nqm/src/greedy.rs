@@ -1,4 +1,4 @@
-//! Schedules that look one step ahead, from any state on.
+//! Greedy schedules: in each step the α, or α and μ, that minimise the next expected loss.
 
 use myopia_core::nqm::{NextLoss, Step};
 

@@ -1,4 +1,4 @@
-//! Lanczos's tridiagonal matrix: a quadratic without noise as conjugate gradient sees it in T steps.
+//! Lanczos tridiagonal matrix, T × T, of the preconditioned curvatures; Chebyshev's likewise.
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;

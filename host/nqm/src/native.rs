@@ -1,4 +1,4 @@
-//! The instructions on which the noisy quadratic runs.
+//! `Native`: `f64` backend that dispatches each kernel to AVX-512, AVX2 or baseline at run time.
 
 #[cfg(target_arch = "x86_64")]
 use myopia_backend::HostBackend;

@@ -1,4 +1,4 @@
-//! How a schedule is arrived at: given in advance, or chosen for the quadratic it will run on.
+//! Schedule rules and their parser: constant, decay, greedy, optimal, receding horizon, tuned.
 
 use std::fmt;
 use std::str::FromStr;

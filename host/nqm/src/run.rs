@@ -1,4 +1,4 @@
-//! What a schedule does on a quadratic: losses over time, where they come from, and what would be left of them.
+//! `run`: expected, cooled and noiseless loss before and after each step of a schedule.
 
 use myopia_core::nqm::{NextLoss, Step};
 

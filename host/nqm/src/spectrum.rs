@@ -1,4 +1,4 @@
-//! Which quadratic: its curvatures, its noise and where it starts.
+//! Problem setting: curvatures h, noise variances σ², initial moments; parsers of each.
 
 use std::fmt;
 use std::str::FromStr;

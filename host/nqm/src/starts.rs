@@ -1,4 +1,4 @@
-//! The schedules from which a search descends.
+//! Initial schedules of a search: greedy, inverse Ritz values, Chebyshev, inverse-time.
 
 use std::iter;
 

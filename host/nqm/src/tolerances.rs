@@ -1,4 +1,4 @@
-//! The numbers that say when a search for a schedule goes on and when it ends.
+//! Tolerances and evaluation budgets of a search; `Control` adds the stop callback.
 
 /// Tolerances and budgets of [`optimal`](crate::optimum::optimal).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Meta-descent on the model: α₀, K, β and the preconditioner's damping by forward-mode hypergradients at any horizon.
+//! Meta-descent on the model: α₀, K, β and the damping by hypergradients at any horizon.
 //!
 //! # Short-horizon bias in preconditioners
 //!

@@ -1,17 +1,17 @@
-//! Sparse rows that grow independently: each has a fixed number of slots.
+//! Sparse matrix of fixed row capacity (ELLPACK): its rows grow independently.
 
 use super::csr::Entry;
 
 /// Sparse matrix whose row r is `entries[r·slots..][..counts[r]]`: a row can grow while the others
 /// do.
 #[derive(Debug, Default)]
-pub struct SlottedRows<'a, F> {
+pub struct Ell<'a, F> {
     entries: &'a mut [Entry<F>],
     counts: &'a mut [u32],
     slots: usize,
 }
 
-impl<'a, F: Copy> SlottedRows<'a, F> {
+impl<'a, F: Copy> Ell<'a, F> {
     /// `counts.len()` rows with `slots` slots each.
     pub fn new(entries: &'a mut [Entry<F>], counts: &'a mut [u32], slots: usize) -> Self {
         Self { entries, counts, slots }
@@ -23,8 +23,8 @@ impl<'a, F: Copy> SlottedRows<'a, F> {
     }
 
     /// The same rows, borrowed for a shorter time.
-    pub fn reborrow(&mut self) -> SlottedRows<'_, F> {
-        SlottedRows { entries: self.entries, counts: self.counts, slots: self.slots }
+    pub fn reborrow(&mut self) -> Ell<'_, F> {
+        Ell { entries: self.entries, counts: self.counts, slots: self.slots }
     }
 
     /// The first `count` rows, and the others; all and none if there are fewer.

@@ -1,4 +1,4 @@
-//! The passes of one layer: which product runs, dense or sparse, and on how many threads.
+//! One layer's forward and backward pass: chooses dense or sparse products and the thread split.
 //!
 //! Dense products multiply by zeros too, several rows at a time; sparse ones leave out inputs and
 //! units that are zero. The bits are the same (contract 6).
@@ -11,7 +11,7 @@ use super::input_layer::{SparseForward, SparseWeightGradient};
 use super::lane_packing::LanePacking;
 use super::lhs::{Dense, Inputs, Masked, Transposed};
 use super::matrix::Matrix;
-use super::passes::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
+use super::products::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
 use super::relu::{ActiveUnits, Relu};
 use super::sgd::{Rates, SgdMomentum};
 use super::transpose::Transpose;
@@ -21,7 +21,7 @@ use crate::dual::Dual;
 
 /// Settings of all passes of a step.
 #[derive(Clone, Copy)]
-pub struct Layers<G> {
+pub struct Dispatch<G> {
     pub backend: G,
     /// Most threads that a pass is divided among.
     pub threads: usize,
@@ -31,7 +31,7 @@ pub struct Layers<G> {
     pub backward: bool,
 }
 
-impl<G: Backend> Layers<G> {
+impl<G: Backend> Dispatch<G> {
     /// True if products multiply by zeros too. With tangents a term takes 2 + 4 P operations, and
     /// skipping zeros pays.
     const fn dense<const P: usize>() -> bool {

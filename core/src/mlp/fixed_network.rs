@@ -1,4 +1,4 @@
-//! Storage of fixed size: all buffers of a network and of its batch in one value.
+//! `fixed_network!`: declares a network and its batch in arrays of fixed size.
 
 /// Declares a type that owns the storage of a network and its batch in arrays of fixed size.
 ///

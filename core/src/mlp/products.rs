@@ -1,5 +1,4 @@
-//! The three products of a layer, each from its start values to its epilogue:
-//! Z = H·W + b, dH = (dZ·Wᵀ) ⊙ [Z > 0], dW = Hᵀ·dZ.
+//! The products Z = H·W + b, dH = (dZ·Wᵀ) ⊙ [Z > 0], dW = Hᵀ·dZ, each with its fused epilogue.
 //!
 //! The first two come twice: a dense A takes all of k at once, MR rows at a time; a sparse one
 //! takes k in blocks, row by row.
