@@ -78,7 +78,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
                 break; // The last one was killed when all was done.
             }
             let mut child = command.spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(5 + 5 * life));
+            std::thread::sleep(Duration::from_millis(5 + 5 * life + life * life / 10));
             match child.try_wait().unwrap() {
                 Some(status) => {
                     assert!(status.success(), "{arguments}");
