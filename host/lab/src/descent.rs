@@ -46,19 +46,21 @@ impl Record {
         Self { meta_step, alpha0, time_constant, beta, loss, d_alpha0, d_time_constant, d_beta }
     }
 
+    /// The columns of a record in a CSV file.
+    pub const HEADER: [&str; 8] = [
+        "meta_step",
+        "alpha0",
+        "time_constant",
+        "beta",
+        "loss",
+        "d_alpha0",
+        "d_time_constant",
+        "d_beta",
+    ];
+
     /// Writes a trajectory as CSV, a line for each record.
     pub fn write(to: &mut dyn Write, records: &[Self]) -> io::Result<()> {
-        let header = [
-            "meta_step",
-            "alpha0",
-            "time_constant",
-            "beta",
-            "loss",
-            "d_alpha0",
-            "d_time_constant",
-            "d_beta",
-        ];
-        csv::write(to, &header, records)
+        csv::write(to, &Self::HEADER, records)
     }
 
     /// The derivatives with respect to α₀, K and β.

@@ -136,23 +136,9 @@ type Read = fn(&Record) -> f64;
 
 fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Failure> {
     let name = |choice: &Choice| format!("T = {}", choice.horizon);
-    let header = [
-        "horizon",
-        "meta_step",
-        "alpha0",
-        "time_constant",
-        "beta",
-        "loss",
-        "d_alpha0",
-        "d_time_constant",
-        "d_beta",
-    ];
-    let records = choices.iter().flat_map(|c| {
-        c.trajectory.iter().map(|r| {
-            let derivatives = (r.d_alpha0, r.d_time_constant, r.d_beta);
-            ((c.horizon, r.meta_step), (r.alpha0, r.time_constant, r.beta), r.loss, derivatives)
-        })
-    });
+    let header: Vec<&str> = ["horizon"].into_iter().chain(Record::HEADER).collect();
+    let records =
+        choices.iter().flat_map(|c| c.trajectory.iter().map(|record| (c.horizon, record)));
     folder.write(&format!("{}-trajectories.csv", S::NAME), |w| csv::write(w, &header, records))?;
     let points = choices.iter().flat_map(|c| {
         c.curve.iter().map(|&(step, loss)| (c.horizon, step, c.learning_rate(step), loss))

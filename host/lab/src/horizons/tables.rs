@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Path, Training, chosen};
 use crate::curve::Point;
+use crate::descent::Record;
 use crate::output::csv;
 
 /// One line of `horizons.csv`: what a horizon chose, and what came of training with it.
@@ -105,18 +106,7 @@ pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
 /// # Errors
 /// When the writer fails.
 pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> {
-    let header = [
-        "horizon",
-        "start",
-        "meta_step",
-        "alpha0",
-        "time_constant",
-        "beta",
-        "loss",
-        "d_alpha0",
-        "d_time_constant",
-        "d_beta",
-    ];
+    let header: Vec<&str> = ["horizon", "start"].into_iter().chain(Record::HEADER).collect();
     let rows = paths
         .iter()
         .flat_map(|path| path.records.iter().map(move |record| (path.horizon, path.start, record)));
