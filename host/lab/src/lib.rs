@@ -1,4 +1,4 @@
-//! The host side of Myopia: real data, full speed, results on disk, and the `myopia` program.
+//! The library behind the program `myopia`: data, problems, studies, figures, results on disk.
 
 pub mod bench;
 pub mod checkpoint;
