@@ -4,6 +4,7 @@
 use myopia_core::backend::Portable;
 use myopia_core::elementary::Libm;
 use myopia_core::glyphs::Glyphs;
+use myopia_core::optimizer::Momentum;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::InverseTime;
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let others: [u32; 200] = core::array::from_fn(|i| 1_000 + i as u32);
 
     let schedule = InverseTime::new(0.1, 100.0, 0.5)?.with_tangents([]);
-    let inner = InnerLoop { schedule, momentum: 0.9, batch: 10 };
+    let inner = InnerLoop { schedule, optimizer: Momentum(0.9), batch: 10 };
     for epoch in 0..5 {
         let steps = epoch * 20..(epoch + 1) * 20;
         inner.run::<Libm, _>(

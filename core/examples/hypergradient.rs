@@ -5,6 +5,7 @@ use myopia_core::backend::Portable;
 use myopia_core::elementary::Libm;
 use myopia_core::glyphs::Glyphs;
 use myopia_core::mlp::{HeapBatch, HeapNetwork};
+use myopia_core::optimizer::Momentum;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
@@ -22,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Rate of step k: 0.1 / (1 + k/50)^0.5; one tangent for each of its three numbers.
     let schedule = InverseTime::new(0.1, 50.0, 0.5)?.with_tangents(PARAMETERS);
-    let inner = InnerLoop { schedule, momentum: 0.9, batch: batch_size };
+    let inner = InnerLoop { schedule, optimizer: Momentum(0.9), batch: batch_size };
     let steps = 0..100;
     inner.run::<Libm, _>(&mut network, &mut batch, &mut sampler, &examples, steps, |_, _, _| ())?;
 

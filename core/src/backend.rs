@@ -44,6 +44,12 @@ pub trait Backend: Copy + Send + Sync {
     /// Runs `task` with this backend's instructions.
     fn run<K: Kernel>(self, task: K) -> K::Output;
 
+    /// Runs `task` in a function of its own, so that a long one asked for in many places stands
+    /// once in a program.
+    fn call<K: Kernel>(self, task: K) -> K::Output {
+        self.run(task)
+    }
+
     /// How many threads are worth waking for `multiply_adds` multiply-adds on P + 1 planes.
     fn threads(self, multiply_adds: usize) -> usize {
         let _ = multiply_adds;
@@ -91,11 +97,17 @@ impl<V> Copy for Portable<V> {}
 
 impl<V: Vector> Backend for Portable<V> {
     type Vector = V;
-    const ACCUMULATORS: usize = 8;
+    // With one lane, code that is half as long: it is for where flash is short.
+    const ACCUMULATORS: usize = if V::LANES == 1 { 4 } else { 8 };
     const DENSE: bool = false;
 
     #[inline(always)]
     fn run<K: Kernel>(self, task: K) -> K::Output {
+        task.run()
+    }
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, task: K) -> K::Output {
         task.run()
     }
 }

@@ -8,6 +8,7 @@
 //!   tangents ([`dual`]);
 //! - [`schedule`], [`unroll`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and
 //!   the meta-step;
+//! - [`exponent`]: how fast neighbouring runs part;
 //! - [`online`]: learning rate and momentum adapted while training runs;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
 //! - [`trace`], [`digest`]: what a run leaves behind, and whether two machines agree;
@@ -92,11 +93,13 @@ pub mod dual;
 pub mod elementary;
 #[cfg(feature = "experiments")]
 pub mod experiments;
+pub mod exponent;
 pub mod glyphs;
 pub mod meta;
 pub mod mlp;
 pub mod nqm;
 pub mod online;
+pub mod optimizer;
 pub mod real;
 pub mod rng;
 pub mod sampler;

@@ -1,8 +1,10 @@
-//! The meta-step: descent on the logarithms of α₀, K and β, or of any N positive hyperparameters.
+//! The meta-step: descent on the logarithms of α₀, K and β, or on a coordinate of any N positive
+//! hyperparameters each.
 //!
 //! For a parameter η with hypergradient ∂L/∂η, the gradient with respect to ln η is η·∂L/∂η. It is
-//! clipped, an outer optimizer turns it into a step Δ, and η ← η·exp(−Δ), held inside bounds. The
-//! defaults are those with which the paper's authors ran their meta-descent: clip 10, α₀ in
+//! clipped, an outer optimizer turns it into a step Δ, and η ← η·exp(−Δ), held inside bounds. Along
+//! the logit ln(η/(1 − η)) of an η in 0…1 it is η(1 − η)·∂L/∂η, and η/(1 − η) that is multiplied.
+//! The defaults are those with which the paper's authors ran their meta-descent: clip 10, α₀ in
 //! 10⁻⁴…10, β in 10⁻⁴…10³; K, which they kept at 5,000, is learned here inside 1…10⁶.
 
 use crate::elementary::Elementary;
@@ -45,12 +47,23 @@ impl<T: Real> Rule<T> {
     }
 }
 
+/// Along which coordinate a parameter is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinate {
+    /// ln η, for η > 0.
+    Logarithm,
+    /// ln(η/(1 − η)), for 0 < η < 1.
+    Logit,
+}
+
 /// What holds for one of the parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits<T> {
     /// Whether it is learned; otherwise it keeps its value.
     pub learned: bool,
-    /// The gradient with respect to its logarithm is held inside ± this.
+    /// Along which coordinate it moves.
+    pub coordinate: Coordinate,
+    /// The gradient with respect to that coordinate is held inside ± this.
     pub clip: T,
     /// Its least value, above zero.
     pub least: T,
@@ -76,6 +89,7 @@ impl<T: Real> MetaDescent<T> {
     pub fn default_limits() -> [Limits<T>; 3] {
         let limits = |least, greatest| Limits {
             learned: true,
+            coordinate: Coordinate::Logarithm,
             clip: T::from_f32(10.0),
             least: T::from_f64(least),
             greatest: T::from_f64(greatest),
@@ -123,7 +137,11 @@ impl<T: Real, const N: usize> MetaDescent<T, N> {
             if !limits.learned {
                 continue;
             }
-            let g = (*value * derivative).clamped(T::ZERO - limits.clip, limits.clip);
+            let slope = match limits.coordinate {
+                Coordinate::Logarithm => *value * derivative,
+                Coordinate::Logit => *value * (T::ONE - *value) * derivative,
+            };
+            let g = slope.clamped(T::ZERO - limits.clip, limits.clip);
             let step = match self.rule {
                 Rule::Momentum { momentum } => {
                     *mean = momentum * *mean + g;
@@ -136,7 +154,12 @@ impl<T: Real, const N: usize> MetaDescent<T, N> {
                     self.learning_rate * (*mean / weight) / (root + epsilon)
                 }
             };
-            *value = (*value * E::exp(T::ZERO - step)).clamped(limits.least, limits.greatest);
+            let scaled = *value * E::exp(T::ZERO - step);
+            let moved = match limits.coordinate {
+                Coordinate::Logarithm => scaled,
+                Coordinate::Logit => scaled / (T::ONE - *value + scaled),
+            };
+            *value = moved.clamped(limits.least, limits.greatest);
         }
         updated
     }
@@ -174,6 +197,30 @@ mod tests {
             schedule = meta.step::<Libm>(schedule, [1e9, -1e9, -1e9]);
         }
         assert_eq!(schedule.parameters(), [1e-4, 1e6, 1e3]);
+    }
+
+    #[test]
+    fn along_the_logit_the_odds_are_multiplied_and_one_is_never_reached() {
+        let mut limits = MetaDescent::<f64>::default_limits().map(|limits| Limits {
+            coordinate: Coordinate::Logit,
+            least: 1e-4,
+            greatest: 0.9999,
+            ..limits
+        });
+        limits[2].learned = false;
+        let mut meta = MetaDescent::new(Rule::momentum(), 0.5, limits);
+        let next = meta.update::<Libm>([0.9, 0.2, 0.5], [-2.0, 4.0, 1.0]);
+        let odds = |x: f64| x / (1.0 - x);
+        let expected = [9.0 * Libm::exp(0.5 * 2.0 * 0.09), 0.25 * Libm::exp(-0.5 * 4.0 * 0.16)];
+        for (found, expected) in next.into_iter().zip(expected) {
+            assert!((odds(found) - expected).abs() < 1e-12 * expected, "{found}");
+        }
+        assert_eq!(next[2], 0.5);
+        let mut far = next;
+        for _ in 0..100 {
+            far = meta.update::<Libm>(far, [-1e9, 1e9, 0.0]);
+        }
+        assert_eq!(far, [0.9999, 1e-4, 0.5]);
     }
 
     #[test]

@@ -7,8 +7,9 @@
 
 use crate::dual::Dual;
 use crate::elementary::Elementary;
-use crate::meta::{Limits, MetaDescent};
+use crate::meta::{Coordinate, Limits, MetaDescent};
 use crate::mlp::{Batch, Dataset, Model, NonFinite, finite};
+use crate::optimizer::Sgd;
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::unroll::Diverged;
@@ -67,6 +68,7 @@ impl<T: Real> RateAndDamping<T> {
     pub fn default_limits() -> [Limits<T>; 2] {
         let limits = |least, greatest| Limits {
             learned: true,
+            coordinate: Coordinate::Logarithm,
             clip: T::from_f32(10.0),
             least: T::from_f64(least),
             greatest: T::from_f64(greatest),
@@ -109,7 +111,7 @@ impl ShortLookAhead {
     ///
     /// `network` starts as the training stands, parameters and velocity without tangents;
     /// afterwards it is the network that was looked ahead to.
-    pub fn run<T: Real, N: Model<T, P, Dual<T, P>> + ?Sized, const P: usize>(
+    pub fn run<T: Real, N: Model<T, P, Sgd<Dual<T, P>, Dual<T, P>>> + ?Sized, const P: usize>(
         &self,
         network: &mut N,
         batch: &mut Batch<'_, T>,
@@ -118,10 +120,11 @@ impl ShortLookAhead {
         at: RateAndDamping<T>,
     ) -> Result<Dual<T, P>, Diverged> {
         let (learning_rate, momentum) = at.with_tangents();
+        let update = Sgd { learning_rate, momentum };
         batch.fill(examples, sampler.next_batch(self.batch));
         for k in 0..self.steps {
             network
-                .step(batch, learning_rate, momentum)
+                .step(batch, update)
                 .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
             if self.batches == Batches::Fresh {
                 batch.fill(examples, sampler.next_batch(self.batch));

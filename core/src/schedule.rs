@@ -2,7 +2,7 @@
 //! section 4).
 
 use crate::dual::Dual;
-use crate::elementary::Elementary;
+use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
 
 /// The three parameters of the schedule, each a number with `P` tangents.
@@ -16,8 +16,9 @@ pub struct InverseTime<N> {
     pub beta: N,
 }
 
-/// One of the three parameters, in the order in which tangents and derivatives are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A hyperparameter by which training can be differentiated: one of the schedule's three, or one of
+/// the optimiser's ([`crate::optimizer`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parameter {
     /// α₀.
     Alpha0,
@@ -25,9 +26,51 @@ pub enum Parameter {
     TimeConstant,
     /// β.
     Beta,
+    /// μ.
+    Momentum,
+    /// ε.
+    Epsilon,
+    /// ρ of RMSprop.
+    Rho,
+    /// β₁ of Adam.
+    Beta1,
+    /// β₂ of Adam.
+    Beta2,
+    /// ξ.
+    WeightDecay,
 }
 
-/// All three parameters, in order.
+impl Parameter {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 9] = [
+        Self::Alpha0,
+        Self::TimeConstant,
+        Self::Beta,
+        Self::Momentum,
+        Self::Epsilon,
+        Self::Rho,
+        Self::Beta1,
+        Self::Beta2,
+        Self::WeightDecay,
+    ];
+
+    /// Its name in a table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alpha0 => "alpha0",
+            Self::TimeConstant => "time_constant",
+            Self::Beta => "beta",
+            Self::Momentum => "momentum",
+            Self::Epsilon => "epsilon",
+            Self::Rho => "rho",
+            Self::Beta1 => "beta1",
+            Self::Beta2 => "beta2",
+            Self::WeightDecay => "weight_decay",
+        }
+    }
+}
+
+/// The three parameters of the schedule, in order.
 pub const PARAMETERS: [Parameter; 3] =
     [Parameter::Alpha0, Parameter::TimeConstant, Parameter::Beta];
 
@@ -106,46 +149,71 @@ impl<T: Real, const P: usize> InverseTime<Dual<T, P>> {
     pub fn learning_rate<E: Elementary<T>>(&self, k: u32) -> Dual<T, P> {
         let elapsed = Dual::constant(T::from_u32(k)) / self.time_constant;
         let base = Dual::constant(T::ONE) + elapsed;
+        if k > 0 && (elapsed.value < T::from_f64(SHORT) || self.beta.value > T::from_f64(STEEP)) {
+            let ln = ln_1p::<E, T>(elapsed.value);
+            let divisor = E::exp(self.beta.value * ln);
+            return self.by_logarithms::<E>(k, ln, self.alpha0.value / divisor);
+        }
         let divisor = base.pow::<E>(self.beta);
         let rate = self.alpha0 / divisor;
-        if !divisor.value.finite() {
-            // A rate that has decayed below the float's range no longer moves: its tangents are
-            // zero, not 0·∞.
-            return Dual { value: rate.value, tangents: [T::ZERO; P] };
-        }
-        if divisor.tangents.iter().all(|tangent| tangent.finite()) {
+        if divisor.finite() {
             return rate;
         }
-        self.scaled_tangents::<E>(k, base.value, divisor.value)
+        self.by_logarithms::<E>(k, E::ln(base.value), rate.value)
     }
 
-    /// The rate where k/K² or its like has left the float's range although the derivatives of the
-    /// rate have not: α̇ = α̇₀/d + α·(β·K̇/(K·(1 + K/k)) − β̇·ln(1 + k/K)) with d = (1 + k/K)^β,
-    /// for k > 0.
+    /// The tangents of a rate that is `value`, where k/K² or (1 + k/K)^β leaves the float's range
+    /// or loses its digits: with l = ln(1 + k/K) and k > 0,
+    /// α̇ = α̇₀·exp(−βl) + α₀·(K̇·β/(1 + K/k)·exp(−βl − ln K) − β̇·l·exp(−βl)).
     #[cold]
-    fn scaled_tangents<E: Elementary<T>>(&self, k: u32, base: T, divisor: T) -> Dual<T, P> {
+    fn by_logarithms<E: Elementary<T>>(&self, k: u32, ln: T, value: T) -> Dual<T, P> {
         let Self { alpha0, time_constant, beta } = *self;
-        let rate = alpha0.value / divisor;
-        let by_time_constant = rate
-            * (beta.value / (T::ONE + time_constant.value / T::from_u32(k)))
-            / time_constant.value;
-        let by_beta = rate * E::ln(base);
+        if P == 0 {
+            return Dual::constant(value);
+        }
+        let exponent = T::ZERO - beta.value * ln;
+        let decay = E::exp(exponent);
+        let share = beta.value / (T::ONE + time_constant.value / T::from_u32(k));
+        let slopes = [
+            decay,
+            alpha0.value * share * E::exp(exponent - E::ln(time_constant.value)),
+            T::ZERO - alpha0.value * decay * ln,
+        ];
         // A number that is held fixed adds nothing, whatever it is multiplied by.
         let along =
             |tangent: T, slope: T| if tangent == T::ZERO { T::ZERO } else { slope * tangent };
-        let mut tangents = alpha0.tangents.map(|tangent| tangent / divisor);
-        let fixed = time_constant.tangents.iter().zip(&beta.tangents);
-        for (sum, (&by_k, &by_b)) in tangents.iter_mut().zip(fixed) {
-            *sum = *sum + along(by_k, by_time_constant) - along(by_b, by_beta);
+        let mut tangents = alpha0.tangents.map(|tangent| along(tangent, slopes[0]));
+        let others = time_constant.tangents.iter().zip(&beta.tangents);
+        for (sum, (&by_k, &by_b)) in tangents.iter_mut().zip(others) {
+            *sum = *sum + along(by_k, slopes[1]) + along(by_b, slopes[2]);
         }
-        Dual { value: rate, tangents }
+        Dual { value, tangents }
     }
+}
+
+/// k/K below which 1 + k/K keeps too few digits of it in `f32`.
+const SHORT: f64 = 1.0 / 131_072.0;
+
+/// β above which the rounding of 1 + k/K shows in its power.
+const STEEP: f64 = 1_024.0;
+
+/// ln(1 + x) for x ≥ 0 to a few units in the last place: ln(s) + (x − (s − 1))/s with s = 1 + x
+/// rounded.
+fn ln_1p<E: Elementary<T>, T: Real>(x: T) -> T {
+    let sum = T::ONE + x;
+    E::ln(sum) + (x - (sum - T::ONE)) / sum
+}
+
+/// The number a share `place`, in 0..=1, of the way from `low` up to `high` on a logarithmic scale,
+/// both positive; its ends are met exactly.
+pub fn geometric(low: f64, high: f64, place: f64) -> f64 {
+    let ratio = Libm::ln(high / low);
+    if place == 1.0 { high } else { low * Libm::exp(place * ratio) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elementary::Libm;
 
     #[test]
     fn a_rate_that_decays_below_the_floats_range_is_zero_with_its_tangents() {
@@ -172,32 +240,83 @@ mod tests {
 
     #[test]
     fn every_parameters_extremes_have_the_derivatives_of_double_precision() {
-        let extremes = [1e-28, 1e-25, 1e-20, 1e-19, 1e-18, 1e-9, 1.0, 1e3, 1e9, 1e30];
+        let extremes =
+            [1e-28, 1e-25, 1e-20, 1e-19, 1e-18, 1e-9, 1.0, 1e3, 2e5, 1e7, 1e9, 1e12, 1e20, 1e30];
         for time_constant in extremes {
-            for alpha0 in [1e-12, 1e-3, 1.0, 1e12] {
-                for beta in [0.0, 1e-12, 0.25, 1.0, 1.5] {
+            for alpha0 in [1e-12, 1e-3, 1.0, 10.0] {
+                for beta in [0.0, 1e-12, 0.25, 1.0, 1.5, 2.0, 50.0, 2e3, 1e7, 1e10, 1e20] {
                     let schedule = InverseTime::<f32>::new(alpha0, time_constant, beta).unwrap();
                     for k in [0, 1, 2, 5, 100, 20_000, 4_000_000] {
                         let found = schedule.with_tangents(PARAMETERS).learning_rate::<Libm>(k);
-                        let (found_rate, exact) = (found.value, wide(schedule, k));
+                        let exact = wide(schedule, k);
                         let ratio = f64::from(k) / f64::from(time_constant);
-                        for (p, (found, exact)) in
-                            found.tangents.into_iter().zip(exact.tangents).enumerate()
-                        {
-                            // What the float holds at all, and what 1 + k/K keeps of k/K.
-                            let representable =
-                                exact.abs() < 3e38 && exact.abs() > 1e-37 && found_rate > 1e-37;
-                            let kept = ratio > 1e-2 || p != 2;
-                            if exact == 0.0 || representable && kept {
+                        let near = |found: f32, exact: f64, at_most: f64, what: &str| {
+                            // What the float holds with its digits.
+                            if exact == 0.0 || (1e-37..3e38).contains(&exact.abs()) {
                                 let off = (f64::from(found) - exact).abs();
                                 assert!(
-                                    off <= 1e-3 * exact.abs(),
-                                    "{schedule:?}, step {k}, tangent {p}: {found:e}, not {exact:e}"
+                                    off <= at_most * exact.abs(),
+                                    "{schedule:?}, step {k}, {what}: {found:e}, not {exact:e}"
                                 );
                             }
+                        };
+                        let [by_alpha0, by_time_constant, by_beta] = found.tangents;
+                        near(by_time_constant, exact.tangents[1], 1e-3, "by K");
+                        near(by_alpha0, exact.tangents[0], 1e-3, "by alpha0");
+                        if exact.tangents[0] < 1e-37 {
+                            // 1/(1 + k/K)^β is below the float's range; such a rate counts as zero.
+                            continue;
                         }
+                        near(found.value, exact.value, 1e-3, "rate");
+                        // What 1 + k/K keeps of k/K.
+                        let kept = if ratio > 1e-4 { 1e-3 } else { 1e-2 };
+                        near(by_beta, exact.tangents[2], kept, "by beta");
                     }
                 }
+            }
+        }
+    }
+
+    /// K, β, the rate, and its derivatives by K and β.
+    const TABLE: [(f64, f64, f64, f64, f64); 11] = [
+        (1e-160, 1.0, 3.3333333333333334e-162, 0.03333333333333333, -1.2317074238923848e-159),
+        (1e-160, 2.0, 1.1e-322, 2.2222222222222223e-162, -4.1057e-320),
+        (1e-298, 0.5, 5.773502691896258e-151, 2.886751345948129e147, -3.9679492483569286e-148),
+        (1e-09, 3.0, 3.703703700000001e-30, 1.1111111096296298e-20, -8.082177075602215e-29),
+        (5000.0, 1.0, 0.09994003597841296, 1.1985612949639772e-08, -5.9946039573017746e-05),
+        (1000000000.0, 1.0, 0.09999999970000001, 2.999999982e-19, -2.9999999865000003e-10),
+        (1e20, 1e20, 0.004978706836786395, 1.4936120510359184e-22, -1.4936120510359184e-22),
+        (
+            10000000000.0,
+            10000000000.0,
+            0.004978706839026813,
+            1.4936120512599602e-12,
+            -1.493612051484002e-12,
+        ),
+        (
+            200000.0,
+            1000000.0,
+            3.0593673610456805e-08,
+            2.294491103417709e-12,
+            -4.589016624029884e-13,
+        ),
+        (1e150, 1e150, 0.004978706836786395, 1.4936120510359184e-152, -1.4936120510359184e-152),
+        (1e-20, 2.0, 1.111111111111111e-42, 2.222222222222222e-22, -5.238923794283225e-41),
+    ];
+
+    /// Rates and derivatives in `f64` beside digits computed with fifty: α₀ = 0.1, step 3.
+    #[test]
+    fn extremes_in_double_precision_are_those_of_arbitrary_precision() {
+        for (time_constant, beta, rate, by_time_constant, by_beta) in TABLE {
+            let schedule = InverseTime::<f64>::new(0.1, time_constant, beta).unwrap();
+            let found = schedule.with_tangents(PARAMETERS).learning_rate::<Libm>(3);
+            let exact = [rate, rate / 0.1, by_time_constant, by_beta];
+            let found = [&[found.value], &found.tangents[..]].concat();
+            // What the float holds with its digits.
+            let held = found.into_iter().zip(exact).filter(|(_, exact)| exact.abs() > 1e-300);
+            for (found, exact) in held {
+                let off = (found - exact).abs();
+                assert!(off <= 1e-11 * exact.abs(), "{schedule:?}: {found:e}, not {exact:e}");
             }
         }
     }

@@ -5,8 +5,8 @@ use crate::vector::Vector;
 /// Eight interleaved partial sums and a fixed tree.
 ///
 /// Term number n is added to partial sum n mod 8; each partial sum starts at +0; the total is
-/// `((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))`. Eight independent chains hide the latency of
-/// an addition, and the shape is the same on every target.
+/// `((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))`. Eight independent chains hide the latency
+/// of an addition, and the shape is the same on every target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum<V> {
     partial: [V; 8],

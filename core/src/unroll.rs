@@ -10,6 +10,7 @@ use core::ops::Range;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::mlp::{Batch, Dataset, Evaluate, Model, NonFinite, Quantity, finite};
+use crate::optimizer::{Momentum, Optimizer};
 use crate::real::Real;
 use crate::sampler::Sampler;
 use crate::schedule::InverseTime;
@@ -38,22 +39,22 @@ impl core::error::Error for Diverged {}
 
 /// How training runs.
 #[derive(Clone, Copy, Debug)]
-pub struct InnerLoop<T, const P: usize, M = T> {
+pub struct InnerLoop<T, const P: usize, O = Momentum<T>> {
     /// The learning rate of each step, with its tangents.
     pub schedule: InverseTime<Dual<T, P>>,
-    /// μ: a constant, or a [`Dual`] with its tangents.
-    pub momentum: M,
+    /// What makes a step of a gradient.
+    pub optimizer: O,
     /// Examples in a batch.
     pub batch: usize,
 }
 
-impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
+impl<T: Real, const P: usize, O: Optimizer<T, P>> InnerLoop<T, P, O> {
     /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for
     /// one.
     ///
     /// After each step `observe` is given its number, its learning rate and the mean loss of its
     /// batch before the update. A run may be cut anywhere: `0..50` and then `50..100` is `0..100`.
-    pub fn run<E: Elementary<T>, N: Model<T, P, M> + ?Sized>(
+    pub fn run<E: Elementary<T>, N: Model<T, P, O::Update> + ?Sized>(
         &self,
         network: &mut N,
         batch: &mut Batch<'_, T>,
@@ -70,7 +71,7 @@ impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
     }
 
     /// Step number `k`, on `batch`.
-    pub fn step<E: Elementary<T>, N: Model<T, P, M> + ?Sized>(
+    pub fn step<E: Elementary<T>, N: Model<T, P, O::Update> + ?Sized>(
         &self,
         network: &mut N,
         batch: &Batch<'_, T>,
@@ -79,7 +80,7 @@ impl<T: Real, const P: usize, M: Copy> InnerLoop<T, P, M> {
     ) -> Result<(), Diverged> {
         let rate = self.schedule.learning_rate::<E>(k);
         let loss = network
-            .step(batch, rate, self.momentum)
+            .step(batch, self.optimizer.update::<E>(k, rate))
             .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
         observe(k, rate.value, loss.value);
         Ok(())

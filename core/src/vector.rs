@@ -38,6 +38,8 @@ pub trait Vector:
     fn positive_mask(self) -> usize;
     /// One in the lanes whose bits are set, +0 in the others.
     fn from_mask(bits: usize) -> Self;
+    /// `f` of each lane.
+    fn map_lanes(self, f: impl Fn(Self::Scalar) -> Self::Scalar) -> Self;
 }
 
 macro_rules! scalar {
@@ -69,6 +71,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn from_mask(bits: usize) -> Self {
                 if bits & 1 == 1 { 1.0 } else { 0.0 }
+            }
+            #[inline(always)]
+            fn map_lanes(self, f: impl Fn($t) -> $t) -> Self {
+                f(self)
             }
         }
     };
@@ -135,6 +141,10 @@ macro_rules! lanes {
                     out[lane] = (bits >> lane & 1) as $t;
                 }
                 Self(out)
+            }
+            #[inline(always)]
+            fn map_lanes(self, f: impl Fn($t) -> $t) -> Self {
+                Self(self.0.map(f))
             }
         }
     };

@@ -1,11 +1,13 @@
-//! What must not change a bit of training: tangents, lanes, threads, zeros left out, and where a run is cut.
+//! What must not change a bit of training: tangents, lanes, threads, zeros left out, and where a
+//! run is cut.
 
 mod support;
 
 use myopia_core::backend::Portable;
 use myopia_core::elementary::Libm;
+use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::real::Real;
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8};
 use proptest::prelude::*;
 use support::{Clusters, Divided, Task, Trace, divided};
@@ -53,9 +55,10 @@ fn a_run_may_be_cut_anywhere_and_evaluated_there() {
     assert_ne!(whole, run(&[0, 9]));
 }
 
-/// Hidden layers: widths that fill no vector, one that fills several, one unit, none, and widths whose last panel has room for
-/// its tangents in one vector: 193 with four, eight or sixteen lanes, 100 with sixteen. With sixteen lanes and three tangents
-/// 193 rows exceed L1, so that sums are stored and continued.
+/// Hidden layers: widths that fill no vector, one that fills several, one unit, none, and widths
+/// whose last panel has room for its tangents in one vector: 193 with four, eight or sixteen lanes,
+/// 100 with sixteen. With sixteen lanes and three tangents 193 rows exceed L1, so that sums are
+/// stored and continued.
 const HIDDEN: [&[usize]; 6] = [&[33, 7, 1], &[16], &[5, 40], &[], &[193, 150], &[100, 100, 100]];
 
 #[test]
@@ -95,6 +98,59 @@ fn the_number_of_threads_changes_no_bit() {
                 divided(n, |joins| task.trace(Divided::<F32x16, false>::new(n, joins), PARAMETERS))
             });
         }
+    }
+}
+
+/// Every rule with every kind of decay, and ε = 0, which a unit without a gradient survives.
+fn optimizers() -> impl Iterator<Item = Hyperparameters<f32>> {
+    let rmsprop =
+        |epsilon, is_inside| Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon, is_inside };
+    let adam = |epsilon| Method::Adam { beta1: 0.9, beta2: 0.99, epsilon, epsilon_root: 0.0 };
+    let methods = [
+        Method::Sgd { momentum: 0.9, is_nesterov: true },
+        Method::Sgd { momentum: 0.9, is_nesterov: false },
+        rmsprop(1e-3, false),
+        rmsprop(1e-3, true),
+        rmsprop(0.0, true),
+        adam(1e-3),
+        adam(0.0),
+    ];
+    let decays = [Decay::None, Decay::Coupled(0.01), Decay::Decoupled(0.1)];
+    methods.into_iter().flat_map(move |method| {
+        decays.into_iter().map(move |decay| Hyperparameters { method, decay })
+    })
+}
+
+#[test]
+fn lanes_threads_and_tangents_change_no_bit_of_any_optimiser() {
+    let data = Clusters::new(8, 21, 27, 21, Some(3));
+    let directions = [Parameter::Alpha0, Parameter::Epsilon, Parameter::WeightDecay];
+    for (hidden, optimizer) in [&[33, 7, 1][..], &[100, 20]]
+        .into_iter()
+        .flat_map(|hidden| optimizers().map(move |optimizer| (hidden, optimizer)))
+    {
+        let task = Task { steps: 5, ..task(&data, hidden, 7) };
+        let three = optimizer.with_tangents(directions);
+        let plain = optimizer.with_tangents([]);
+        let cuts = &[0, task.steps][..];
+        let one = task.trace_by::<_, _, 3, 2>(Portable::<f32>::new(), directions, cuts, three);
+        let four = task.trace_by::<_, _, 3, 2>(Portable::<F32x4>::new(), directions, cuts, three);
+        assert!(one == four, "{optimizer:?}: four lanes");
+        assert!(one.planes[1].iter().any(|&bits| bits << 1 != 0), "{optimizer:?}: no tangents");
+        for threads in [2, 5] {
+            let with_tangents = divided(threads, |joins| {
+                let backend = Divided::<F32x16, true>::new(threads, joins);
+                task.trace_by::<_, _, 3, 2>(backend, directions, cuts, three)
+            });
+            assert!(one == with_tangents, "{optimizer:?}: {threads} threads");
+            let without = divided(threads, |joins| {
+                let backend = Divided::<F32x8, true>::new(threads, joins);
+                task.trace_by::<_, _, 0, 2>(backend, [], cuts, plain)
+            });
+            assert!(one.values() == without, "{optimizer:?}: {threads} threads, no tangents");
+        }
+        let sparse = task.trace_by::<_, _, 0, 2>(Portable::<f32>::new(), [], cuts, plain);
+        assert!(one.values() == sparse, "{optimizer:?}: one lane, no tangents");
     }
 }
 

@@ -72,8 +72,8 @@ fn the_reduced_set_gives_the_same_reports_in_its_own_workspace() {
     assert_eq!(count, 4);
 }
 
-/// The quadratics and the meta-descents end below their first loss; training, whose records are of single batches, ends
-/// below the loss of guessing, ln 10.
+/// The quadratics and the meta-descents end below their first loss; training, whose records are of
+/// single batches, ends below the loss of guessing, ln 10.
 #[test]
 fn the_experiments_learn() {
     let mut workspace = Box::new(Full::new());

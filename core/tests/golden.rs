@@ -1,13 +1,15 @@
 //! Golden digests of a small training run on fixed storage.
 //!
-//! The same numbers are asserted in debug and in release, at every optimisation level and on every target: that is
-//! the promise of the numeric contract. Whoever changes one of them says why in one sentence of the commit message.
+//! The same numbers are asserted in debug and in release, at every optimisation level and on every
+//! target: that is the promise of the numeric contract. Whoever changes one of them says why in one
+//! sentence of the commit message.
 
 use myopia_core::backend::{Backend, Portable};
 use myopia_core::elementary::Libm;
 use myopia_core::fixed_network;
 use myopia_core::glyphs::{CLASSES, Glyphs, PIXELS};
 use myopia_core::mlp::{Batch, Network};
+use myopia_core::optimizer::Momentum;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
@@ -22,7 +24,8 @@ fixed_network! {
     struct OfEight { sizes: [PIXELS, 16, 12, CLASSES], batch: 10, vector: F32x8, tangents: 3 }
 }
 
-/// Fifty steps on 200 glyphs, then the loss on 100 others: digests of values and tangents, bits of loss and derivatives.
+/// Fifty steps on 200 glyphs, then the loss on 100 others: digests of values and tangents, bits of
+/// loss and derivatives.
 fn train<G>(
     mut network: Network<'_, G, 3>,
     mut batch: Batch<'_, f32>,
@@ -34,7 +37,7 @@ where
     let mut order = [0; 200];
     let mut sampler = Sampler::new(&mut order[..], Pcg32::new(1, 2));
     let schedule = InverseTime::new(0.1, 20.0, 1.0).unwrap().with_tangents(PARAMETERS);
-    let training = InnerLoop { schedule, momentum: 0.9, batch: 10 };
+    let training = InnerLoop { schedule, optimizer: Momentum(0.9), batch: 10 };
     let glyphs = Glyphs { seed: 1 };
     training
         .run::<Libm, _>(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {})

@@ -1,4 +1,5 @@
-//! A step whose numbers leave the finite range says so at once (contract 7), whichever parameter they belong to.
+//! A step whose numbers leave the finite range says so at once (contract 7), whichever parameter
+//! they belong to.
 
 mod support;
 
@@ -7,13 +8,15 @@ use std::sync::atomic::AtomicUsize;
 use myopia_core::backend::{Backend, Portable};
 use myopia_core::dual::Dual;
 use myopia_core::mlp::{HeapBatch, HeapNetwork, NonFinite, Quantity, Shape, he_normal};
+use myopia_core::optimizer::Sgd;
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::{F32x4, F32x16, Vector};
 use support::{Clusters, Divided};
 
 /// An odd number of inputs, a last panel with lanes to spare, two hidden layers.
 const SIZES: [usize; 4] = [5, 6, 3, 2];
-/// A velocity that this momentum doubles overflows in the update, and in nothing that is computed before.
+/// A velocity that this momentum doubles overflows in the update, and in nothing that is computed
+/// before.
 const MOMENTUM: f32 = 2.0;
 
 /// One step of a network whose parameters and velocity `change` has changed.
@@ -36,7 +39,7 @@ where
     let (mut network, mut batch) = (storage.network(backend), examples.batch());
     network.load(parameters, velocity);
     batch.fill(&data, &[0, 1, 2, 3, 4, 5, 6, 7]);
-    network.step(&batch, Dual::constant(0.1), MOMENTUM)
+    network.step(&batch, Sgd { learning_rate: Dual::constant(0.1), momentum: MOMENTUM })
 }
 
 fn parameters() -> usize {

@@ -1,10 +1,12 @@
-//! The training step against plain dense loops, written from the documentation of `myopia_core::mlp` alone.
+//! The training step against plain dense loops, written from the documentation of
+//! `myopia_core::mlp` alone.
 
 use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::glyphs::{Glyphs, PIXELS};
 use myopia_core::mlp::{HeapBatch, HeapNetwork, Shape, he_normal};
+use myopia_core::optimizer::Sgd;
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::F32x8;
 use proptest::prelude::*;
@@ -124,7 +126,9 @@ fn assert_same_bits(sizes: &[usize], batch: usize, seed: u64, rate: f32, steps: 
             .map(|(pixels, label)| (pixels.to_vec(), label.into()))
             .collect();
         room.fill(&glyphs, &numbers);
-        let loss = network.step(&room, Dual::constant(rate), 0.9).unwrap();
+        let loss = network
+            .step(&room, Sgd { learning_rate: Dual::constant(rate), momentum: 0.9 })
+            .unwrap();
         let expected = reference.step(&examples, rate, 0.9);
         assert_eq!(loss.value.to_bits(), expected.to_bits(), "loss of step {step}");
         let found: Vec<u32> = network.parameters().map(|x| x.value.to_bits()).collect();

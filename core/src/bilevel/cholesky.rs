@@ -4,8 +4,8 @@ use super::linear::dot;
 use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
 
-/// A matrix is not positive definite as far as its rounding tells: what `pivot` of its factorisation
-/// should be positive is not.
+/// A matrix is not positive definite as far as its rounding tells: what `pivot` of its
+/// factorisation should be positive is not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NotPositiveDefinite<T> {
     /// Counted from 0.
@@ -30,10 +30,11 @@ impl<T: Real> core::fmt::Display for NotPositiveDefinite<T> {
 
 impl<T: Real> core::error::Error for NotPositiveDefinite<T> {}
 
-/// Replaces the lower triangle of the `size`·`size` matrix `a` by L; above the diagonal nothing is read.
+/// Replaces the lower triangle of the `size`·`size` matrix `a` by L; above the diagonal nothing is
+/// read.
 ///
-/// A pivot counts as positive above `size`·ε times the diagonal entry it came from: below, its sign is
-/// rounding.
+/// A pivot counts as positive above `size`·ε times the diagonal entry it came from: below, its sign
+/// is rounding.
 ///
 /// # Errors
 /// The first pivot that is not positive; `a` is then half changed.

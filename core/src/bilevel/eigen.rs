@@ -19,8 +19,8 @@ impl core::error::Error for NoConvergence {}
 /// Sweeps of Jacobi rotations at most; convergence is quadratic and takes about eight.
 const SWEEPS: u32 = 60;
 
-/// Eigenvalues of the symmetric `size`·`size` matrix `a`, in no order, left on its diagonal; row i of
-/// `vectors` becomes the unit eigenvector of the i-th. Cyclic Jacobi rotations.
+/// Eigenvalues of the symmetric `size`·`size` matrix `a`, in no order, left on its diagonal; row i
+/// of `vectors` becomes the unit eigenvector of the i-th. Cyclic Jacobi rotations.
 ///
 /// # Errors
 /// When the matrix holds a number that is not finite.
@@ -104,9 +104,10 @@ fn rotate_rows<T: Real>(a: &mut [T], size: usize, (p, q): (usize, usize), (c, s)
 /// Steps of the QR iteration for one eigenvalue at most; two or three are usual.
 const STEPS: u32 = 100;
 
-/// Real and imaginary parts of the eigenvalues of the `size`·`size` matrix `a`, which is overwritten, in
-/// the order in which they split off; those of a conjugate pair follow each other, the positive imaginary
-/// part first. Reduction to Hessenberg form by Householder reflections, then Francis' double-shift QR.
+/// Real and imaginary parts of the eigenvalues of the `size`·`size` matrix `a`, which is
+/// overwritten, in the order in which they split off; those of a conjugate pair follow each other,
+/// the positive imaginary part first. Reduction to Hessenberg form by Householder reflections, then
+/// Francis' double-shift QR.
 ///
 /// # Errors
 /// When the iteration does not end, as with entries that are not finite.
@@ -192,8 +193,8 @@ where
     [[first, T::ZERO], [second, T::ZERO]]
 }
 
-/// v of the reflection I − β·v·vᵀ that turns `x` into a multiple of its first unit vector, and β; none
-/// when there is nothing to turn.
+/// v of the reflection I − β·v·vᵀ that turns `x` into a multiple of its first unit vector, and β;
+/// none when there is nothing to turn.
 fn reflection<T: Real, const N: usize>(x: [T; N]) -> Option<([T; N], T)>
 where
     Libm: Elementary<T>,
@@ -241,7 +242,8 @@ fn reflect_columns<T: Real, const N: usize>(
     }
 }
 
-/// Makes zeros below the first subdiagonal, by reflections of two neighbouring rows from the bottom up.
+/// Makes zeros below the first subdiagonal, by reflections of two neighbouring rows from the bottom
+/// up.
 fn hessenberg<T: Real>(h: &mut Grid<'_, T>)
 where
     Libm: Elementary<T>,
@@ -261,14 +263,15 @@ where
     }
 }
 
-/// One double-shift step on rows and columns `start`..=`last`, three or more, with the two eigenvalues of
-/// the last 2·2 block as shifts; every tenth time with others, against cycles.
+/// One double-shift step on rows and columns `start`..=`last`, three or more, with the two
+/// eigenvalues of the last 2·2 block as shifts; every tenth time with others, against cycles.
 fn francis<T: Real>(h: &mut Grid<'_, T>, start: usize, last: usize, step: u32)
 where
     Libm: Elementary<T>,
 {
     let before = last - 1;
-    // The shifts are the eigenvalues of [[p, …], […, q]] whose off-diagonal entries multiply to `off`.
+    // The shifts are the eigenvalues of [[p, …], […, q]] whose off-diagonal entries multiply to
+    // `off`.
     let (mut p, mut q) = (h.at(before, before), h.at(last, last));
     let mut off = h.at(before, last) * h.at(last, before);
     if step.is_multiple_of(10) {
@@ -279,7 +282,8 @@ where
     }
     let (h00, h01) = (h.at(start, start), h.at(start, start + 1));
     let (h10, h11) = (h.at(start + 1, start), h.at(start + 1, start + 1));
-    // By differences, which stay exact where all eigenvalues lie near each other, as near the identity.
+    // By differences, which stay exact where all eigenvalues lie near each other, as near the
+    // identity.
     let mut x = [
         (h00 - p) * (h00 - q) - off + h01 * h10,
         h10 * ((h00 - p) + (h11 - q)),

@@ -115,9 +115,9 @@ where
         }
     }
 
-    /// Runs it: at the inner optimum the hypergradient by Cholesky, conjugate gradient (3), Neumann (10),
-    /// ten unrolled steps and Nyström (rank 3, ρ = ½), then `steps` outer steps along the exact one, which `observe`
-    /// sees.
+    /// Runs it: at the inner optimum the hypergradient by Cholesky, conjugate gradient (3), Neumann
+    /// (10), ten unrolled steps and Nyström (rank 3, ρ = ½), then `steps` outer steps along the
+    /// exact one, which `observe` sees.
     ///
     /// # Errors
     /// When a number leaves the finite range.

@@ -1,7 +1,7 @@
 //! Jacobians of the joint dynamics of both players on a quadratic.
 //!
-//! The inner player descends ½(w − Aλ)ᵀH(w − Aλ) at rate a. The outer player descends its hypergradient
-//! at rate b; on this problem that is g(w) = Aᵀ·G·(w − w*) plus a constant, taken
+//! The inner player descends ½(w − Aλ)ᵀH(w − Aλ) at rate a. The outer player descends its
+//! hypergradient at rate b; on this problem that is g(w) = Aᵀ·G·(w − w*) plus a constant, taken
 //!
 //! - at the present w (*simultaneous*): w⁺ = w − aH(w − Aλ), λ⁺ = λ − b·g(w);
 //! - at the new w (*alternating*): the same w⁺, λ⁺ = λ − b·g(w⁺);

@@ -5,12 +5,12 @@ use super::linear::{Operator, add_scaled, dot};
 use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
 
-/// `x` = a·Σ_{j≤K} (I − aH)^j·`v`, K + 1 terms with K products; `term` and `product` are work space of d
-/// entries.
+/// `x` = a·Σ_{j≤K} (I − aH)^j·`v`, K + 1 terms with K products; `term` and `product` are work space
+/// of d entries.
 ///
-/// In a direction of curvature h this is (1 − (1 − ah)^{K+1})/h: its relative error is (1 − ah)^{K+1}, so
-/// directions with h ≪ 1/(aK) are as good as unseen, and with ah > 2 it diverges. K = 0 is a·v, the
-/// identity in place of H⁻¹.
+/// In a direction of curvature h this is (1 − (1 − ah)^{K+1})/h: its relative error is (1 −
+/// ah)^{K+1}, so directions with h ≪ 1/(aK) are as good as unseen, and with ah > 2 it diverges. K =
+/// 0 is a·v, the identity in place of H⁻¹.
 pub fn neumann<T: Real>(
     h: &impl Operator<T>,
     v: &[T],
@@ -54,7 +54,8 @@ pub struct Solved<T> {
     pub residual: T,
 }
 
-/// A direction p with pᵀHp ≤ 0: H is not positive definite, and conjugate gradient has no next step.
+/// A direction p with pᵀHp ≤ 0: H is not positive definite, and conjugate gradient has no next
+/// step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Indefinite<T> {
     /// Products with H before it was met, itself among them.
@@ -118,12 +119,12 @@ where
     Ok(Solved { products, residual })
 }
 
-/// `x` = (Ĥ + ρI)⁻¹`v` with Ĥ = C·W⁻¹·Cᵀ the Nyström approximation of H by k of its columns: C those
-/// columns, W the k·k block of H where they meet. By Woodbury's identity
-/// x = v/ρ − C·(W + CᵀC/ρ)⁻¹·Cᵀv/ρ².
+/// `x` = (Ĥ + ρI)⁻¹`v` with Ĥ = C·W⁻¹·Cᵀ the Nyström approximation of H by k of its columns: C
+/// those columns, W the k·k block of H where they meet. By Woodbury's identity x = v/ρ − C·(W +
+/// CᵀC/ρ)⁻¹·Cᵀv/ρ².
 ///
-/// `columns` holds C transposed: k rows of d entries, filled by the caller with k products; `places` says
-/// which columns they are. `block` is work space of k·k entries, `small` of k.
+/// `columns` holds C transposed: k rows of d entries, filled by the caller with k products;
+/// `places` says which columns they are. `block` is work space of k·k entries, `small` of k.
 ///
 /// # Errors
 /// When W + CᵀC/ρ is not positive definite, which it is for a positive definite H.

@@ -97,8 +97,8 @@ pub fn multiply_transposed<T: Real>(a: &[T], x: &[T], y: &mut [T]) {
     }
 }
 
-/// C = A·B, row-major, with `inner` columns of A and `columns` columns of B; each entry is a sequential
-/// sum over ascending inner indices.
+/// C = A·B, row-major, with `inner` columns of A and `columns` columns of B; each entry is a
+/// sequential sum over ascending inner indices.
 pub fn product<T: Real>(a: &[T], b: &[T], inner: usize, columns: usize, c: &mut [T]) {
     c.fill(T::ZERO);
     if inner == 0 || columns == 0 {
@@ -111,8 +111,8 @@ pub fn product<T: Real>(a: &[T], b: &[T], inner: usize, columns: usize, c: &mut 
     }
 }
 
-/// A square matrix whose entries are read and written by row and column; outside it everything is zero
-/// and nothing is kept.
+/// A square matrix whose entries are read and written by row and column; outside it everything is
+/// zero and nothing is kept.
 #[derive(Debug)]
 pub struct Grid<'a, T> {
     entries: &'a mut [T],

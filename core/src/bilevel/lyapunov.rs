@@ -17,11 +17,12 @@ impl core::fmt::Display for Unstable {
 
 impl core::error::Error for Unstable {}
 
-/// Doublings after which 2^48 steps have been summed; a spectral radius of 1 − 10⁻¹³ has died out by then.
+/// Doublings after which 2^48 steps have been summed; a spectral radius of 1 − 10⁻¹³ has died out
+/// by then.
 const DOUBLINGS: u32 = 48;
 
-/// Replaces the `size`·`size` matrix `sigma`, N on entry, by the solution; `jacobian` ends as a high power
-/// of itself. Σ_{i<2m} J^i·N·(J^i)ᵀ is made from Σ_{i<m} by one step of doubling.
+/// Replaces the `size`·`size` matrix `sigma`, N on entry, by the solution; `jacobian` ends as a
+/// high power of itself. Σ_{i<2m} J^i·N·(J^i)ᵀ is made from Σ_{i<m} by one step of doubling.
 ///
 /// `work` is twice as large as either matrix.
 ///

@@ -93,7 +93,8 @@ fn conjugate_gradient_ends_after_as_many_products_as_there_are_curvatures() {
     assert!(refused.curvature < 0.0 && refused.products == 1, "{refused:?}");
 }
 
-/// Relative error (1 − ah)^{K+1} in a direction of curvature h, and T = K + 1 unrolled steps are the same.
+/// Relative error (1 − ah)^{K+1} in a direction of curvature h, and T = K + 1 unrolled steps are
+/// the same.
 #[test]
 fn a_neumann_series_is_an_unrolled_descent_and_errs_by_its_power() {
     let h = [2.0, 1.0, 0.3, 0.01];
@@ -156,7 +157,8 @@ fn eigenvalues(matrix: &[f64], d: usize) -> Vec<[f64; 2]> {
     values
 }
 
-/// `numpy.linalg.eigvals(np.sin(np.arange(36).reshape(6, 6)**2 / 7))`, sorted by real and imaginary part.
+/// `numpy.linalg.eigvals(np.sin(np.arange(36).reshape(6, 6)**2 / 7))`, sorted by real and imaginary
+/// part.
 #[test]
 fn eigenvalues_of_any_matrix_are_those_of_numpy() {
     let matrix: Vec<f64> = (0..36).map(|i| libm::sin(f64::from(i * i) / 7.0)).collect();
@@ -176,7 +178,8 @@ const NUMPY_EIGENVALUES: [[f64; 2]; 6] = [
     [1.3235139028899812, 0.5079805273821683],
 ];
 
-/// A companion matrix whose polynomial is (x² + 1)(x − 3)(x² − 2x + 5), a permutation, and one of zeros.
+/// A companion matrix whose polynomial is (x² + 1)(x − 3)(x² − 2x + 5), a permutation, and one of
+/// zeros.
 #[test]
 fn eigenvalues_of_companions_permutations_and_zeros_are_known() {
     let near = |found: Vec<[f64; 2]>, told: &[[f64; 2]]| {
@@ -230,8 +233,8 @@ fn eigenvalues_of_larger_matrices_add_up_to_traces() {
     }
 }
 
-/// I − ε·BBᵀ with B of fewer columns than rows: most eigenvalues are 1, all are near it, and shifts of that
-/// size would cancel.
+/// I − ε·BBᵀ with B of fewer columns than rows: most eigenvalues are 1, all are near it, and shifts
+/// of that size would cancel.
 #[test]
 fn eigenvalues_near_the_identity_split_off_too() {
     for d in [5, 9, 24] {

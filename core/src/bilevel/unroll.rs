@@ -3,7 +3,8 @@
 use super::linear::{Operator, add_scaled};
 use crate::real::Real;
 
-/// `w` after `steps` steps w ← w − a·H(w − c); `difference` and `product` are work space of d entries.
+/// `w` after `steps` steps w ← w − a·H(w − c); `difference` and `product` are work space of d
+/// entries.
 pub fn descend<T: Real>(
     h: &impl Operator<T>,
     centre: &[T],
@@ -21,11 +22,11 @@ pub fn descend<T: Real>(
     }
 }
 
-/// `pulled` = Σ_{t<T} (I − aH)^{T−1−t}·`v`·a: what of the gradient `v` at w_T reaches the T steps, each of
-/// which saw c through a·H·c. Then (∂w_T/∂c)ᵀv = H·pulled.
+/// `pulled` = Σ_{t<T} (I − aH)^{T−1−t}·`v`·a: what of the gradient `v` at w_T reaches the T steps,
+/// each of which saw c through a·H·c. Then (∂w_T/∂c)ᵀv = H·pulled.
 ///
-/// `adjoint` and `product` are work space of d entries. T − 1 products: the step at w_0, which depends on
-/// nothing, is not gone through.
+/// `adjoint` and `product` are work space of d entries. T − 1 products: the step at w_0, which
+/// depends on nothing, is not gone through.
 pub fn adjoint<T: Real>(
     h: &impl Operator<T>,
     v: &[T],

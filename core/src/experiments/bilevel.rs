@@ -12,8 +12,8 @@ impl From<experiment::Failed> for Failed {
     }
 }
 
-/// Every approximation of the hypergradient, then outer descent along the exact one: one record for each outer step.
-/// The report's tangents are the hypergradients, its derivatives the last of them.
+/// Every approximation of the hypergradient, then outer descent along the exact one: one record for
+/// each outer step. The report's tangents are the hypergradients, its derivatives the last of them.
 #[inline(never)]
 pub fn descent(
     problem: &mut Bilevel<f32>,

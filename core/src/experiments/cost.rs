@@ -10,6 +10,7 @@ use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::glyphs::{CLASSES, PIXELS};
 use crate::mlp::{Batch, Dataset, Network, NonFinite};
+use crate::optimizer::Sgd;
 use crate::rng::Pcg32;
 use crate::schedule::{InverseTime, Parameter};
 use crate::vector::{F32x4, Vector};
@@ -55,7 +56,8 @@ pub fn train<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const
     let schedule = schedule.with_tangents(directions);
     let mut last = Dual::constant(0.0);
     for k in 0..STEPS {
-        last = network.step(batch, schedule.learning_rate::<E>(k), 0.9)?;
+        last = network
+            .step(batch, Sgd { learning_rate: schedule.learning_rate::<E>(k), momentum: 0.9 })?;
     }
     Ok(last.value)
 }

@@ -26,7 +26,9 @@ mod workspace;
 
 pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
-pub use workspace::{EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace};
+pub use workspace::{
+    AdamNet, EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace,
+};
 
 use crate::bilevel::experiment::{HYPERPARAMETERS, WEIGHTS};
 use crate::schedule::InverseTime;
@@ -41,8 +43,8 @@ pub struct Settings {
     pub sizes: &'static [usize],
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
-    /// Steps of meta-descent on α₀, K and β together; without any, there is one record for each
-    /// step of training.
+    /// Steps of meta-descent on α₀, K and β together, with Adam on α₀, ε and β₂; without any, there
+    /// is one record for each step of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,
@@ -57,6 +59,7 @@ enum Kind {
     Training,
     Descent,
     DescentMicromath,
+    Adam,
     Bilevel,
 }
 
@@ -75,7 +78,7 @@ pub struct Experiment {
 impl Experiment {
     /// Whether [`Reduced`] has room for it.
     pub fn is_reduced(&self) -> bool {
-        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Bilevel)
+        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Adam | Kind::Bilevel)
     }
 
     /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
@@ -104,6 +107,7 @@ impl Experiment {
             Kind::DescentMicromath => {
                 perceptron::descent(workspace.descent_micromath()?, settings, record)
             }
+            Kind::Adam => perceptron::adam(workspace.adam()?, settings, record),
             Kind::Bilevel => bilevel::descent(workspace.bilevel()?, settings, record),
         }
     }
@@ -193,6 +197,18 @@ pub static EXPERIMENTS: &[Experiment] = &[
         },
         golden: golden::MLP_META_DESCENT_MICROMATH,
         kind: Kind::DescentMicromath,
+    },
+    Experiment {
+        name: "mlp-adam",
+        settings: Settings {
+            seed: 5,
+            sizes: workspace::AdamNet::SIZES,
+            horizon: 30,
+            meta_steps: 12,
+            schedule: NETWORK,
+        },
+        golden: golden::MLP_ADAM,
+        kind: Kind::Adam,
     },
     Experiment {
         name: "bilevel-descent",

@@ -6,12 +6,13 @@ use super::workspace::Learner;
 use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
-use crate::glyphs::Glyphs;
-use crate::meta::{MetaDescent, Rule};
-use crate::mlp::{Batch, InvalidNetwork, Network};
+use crate::glyphs::{Glyphs, SIDE};
+use crate::meta::{Coordinate, Limits, MetaDescent, Rule};
+use crate::mlp::{Batch, Dataset, InvalidNetwork, Network, Update};
+use crate::optimizer::{Decay, Hyperparameters, Method, Momentum, Optimizer};
 use crate::rng::Pcg32;
 use crate::sampler::Sampler;
-use crate::schedule::{InverseTime, PARAMETERS};
+use crate::schedule::{InverseTime, PARAMETERS, Parameter};
 use crate::unroll::{Diverged, InnerLoop, objective};
 use crate::vector::Vector;
 
@@ -32,6 +33,12 @@ impl From<Diverged> for Failed {
     }
 }
 
+/// What every look-ahead of an experiment shares.
+struct LookAhead<'a, D> {
+    settings: &'a Settings,
+    examples: D,
+}
+
 /// Trains once: one record for each step, whose loss is that of its batch. The report's loss is the
 /// objective.
 pub fn training<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
@@ -41,11 +48,11 @@ pub fn training<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
 ) -> Result<Report, Failed> {
     let mut ledger = Ledger::default();
     let schedule = settings.schedule;
-    let objective = look_ahead(
+    let look_ahead = LookAhead { settings, examples: Glyphs { seed: settings.seed } };
+    let objective = look_ahead.run(
         (&mut network, &mut batch),
         order,
-        settings,
-        schedule.with_tangents([]),
+        (schedule.with_tangents([]), Momentum(MOMENTUM)),
         |network, k, loss| {
             ledger.network(network)?;
             record(&ledger.record(k, schedule, Dual::<f32, 0>::constant(loss))?);
@@ -56,48 +63,112 @@ pub fn training<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
     Ok(ledger.report(objective))
 }
 
-/// Meta-descent on the objective after the horizon: one record for each schedule.
+/// Meta-descent on α₀, K and β by the objective after the horizon: one record for each schedule.
 pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
-    (mut network, mut batch, order): Learner<'_, G, 3, E>,
+    learner: Learner<'_, G, 3, E>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {
-    let mut ledger = Ledger::default();
-    let mut schedule = settings.schedule;
-    let mut outer = MetaDescent::new(Rule::adam(), 0.1, MetaDescent::default_limits());
-    let mut meta_step = 0;
-    loop {
-        let parts = (&mut network, &mut batch);
-        let tangents = schedule.with_tangents(PARAMETERS);
-        let loss = look_ahead(parts, order, settings, tangents, |_, _, _| Ok(()))?;
-        ledger.network(&network)?;
-        record(&ledger.record(meta_step, schedule, loss)?);
-        if meta_step >= settings.meta_steps {
-            return Ok(ledger.report(loss));
-        }
-        schedule = outer.step::<E>(schedule, loss.tangents);
-        meta_step += 1;
+    let look_ahead = LookAhead { settings, examples: Glyphs { seed: settings.seed } };
+    let start = (settings.schedule.parameters(), MetaDescent::default_limits());
+    let training = |[alpha0, time_constant, beta]: [f32; 3]| {
+        let schedule = InverseTime { alpha0, time_constant, beta };
+        (schedule, PARAMETERS, Momentum(MOMENTUM))
+    };
+    look_ahead.descend(learner, start, training, record)
+}
+
+/// The hyperparameters that the experiment with Adam tunes.
+const TUNED: [Parameter; 3] = [Parameter::Alpha0, Parameter::Epsilon, Parameter::Beta2];
+
+/// Meta-descent on α₀, ε and β₂ of Adam: one record for each of them.
+pub fn adam<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
+    learner: Learner<'_, G, 3, E, 2>,
+    settings: &Settings,
+    record: &mut impl FnMut(&Record),
+) -> Result<Report, Failed> {
+    let look_ahead = LookAhead { settings, examples: Rows(Glyphs { seed: settings.seed }) };
+    let [alpha0, ..] = MetaDescent::default_limits();
+    let epsilon = Limits { least: 1e-6, greatest: 10.0, ..alpha0 };
+    let beta2 = Limits { coordinate: Coordinate::Logit, least: 1e-4, greatest: 0.9999, ..alpha0 };
+    let start = ([settings.schedule.alpha0, 1e-3, 0.99], [alpha0, epsilon, beta2]);
+    let training = |[alpha0, epsilon, beta2]: [f32; 3]| {
+        let schedule = InverseTime { alpha0, ..settings.schedule };
+        let method = Method::Adam { beta1: 0.9, beta2, epsilon, epsilon_root: 0.0 };
+        let optimizer = Hyperparameters { method, decay: Decay::None };
+        (schedule, TUNED, optimizer.with_tangents(TUNED))
+    };
+    look_ahead.descend(learner, start, training, record)
+}
+
+/// Glyphs of eight numbers: the mean of each row of pixels.
+struct Rows(Glyphs);
+
+impl Dataset<f32> for Rows {
+    fn append(&self, index: u32, batch: &mut Batch<'_, f32>) {
+        let (pixels, label) = self.0.draw(index);
+        let mean = |row: &[f32]| row.iter().fold(0.0, |sum, pixel| sum + pixel) / SIDE as f32;
+        batch.push(label, (0..).zip(pixels.chunks(SIDE).map(mean)));
     }
 }
 
-/// Training from fresh weights to the horizon, then the objective. `observe` sees each step and
-/// its batch's loss.
-fn look_ahead<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>, const P: usize>(
-    (network, batch): (&mut Network<'_, G, P, E>, &mut Batch<'_, f32>),
-    order: &mut [u32],
-    settings: &Settings,
-    schedule: InverseTime<Dual<f32, P>>,
-    mut observe: impl FnMut(&Network<'_, G, P, E>, u32, f32) -> Result<(), Failed>,
-) -> Result<Dual<f32, P>, Failed> {
-    network.initialise(&mut Pcg32::new(settings.seed, 0));
-    let mut sampler = Sampler::new(order, Pcg32::new(settings.seed, 1));
-    let training = InnerLoop { schedule, momentum: MOMENTUM, batch: batch.capacity() };
-    let examples = Glyphs { seed: settings.seed };
-    for k in 0..settings.horizon {
-        let mut found = 0.0;
-        let see = |_, _, loss| found = loss;
-        training.run::<E, _>(network, batch, &mut sampler, &examples, k..k + 1, see)?;
-        observe(network, k, found)?;
+impl<D: Dataset<f32>> LookAhead<'_, D> {
+    /// Meta-descent from three hyperparameters and within their limits; `training` makes of them
+    /// the schedule, what its tangents are by, and the optimiser.
+    fn descend<G, E, O, const S: usize>(
+        &self,
+        (mut network, mut batch, order): Learner<'_, G, 3, E, S>,
+        (mut tuned, limits): ([f32; 3], [Limits<f32>; 3]),
+        training: impl Fn([f32; 3]) -> (InverseTime<f32>, [Parameter; 3], O),
+        record: &mut impl FnMut(&Record),
+    ) -> Result<Report, Failed>
+    where
+        G: Backend<Vector: Vector<Scalar = f32>>,
+        E: Elementary<f32>,
+        O: Optimizer<f32, 3, Update: Update<G::Vector, 3, S, E>>,
+    {
+        let mut ledger = Ledger::default();
+        let mut outer = MetaDescent::new(Rule::adam(), 0.1, limits);
+        let mut meta_step = 0;
+        loop {
+            let (schedule, directions, optimizer) = training(tuned);
+            let parts = (&mut network, &mut batch);
+            let rule = (schedule.with_tangents(directions), optimizer);
+            let loss = self.run(parts, order, rule, |_, _, _| Ok(()))?;
+            ledger.network(&network)?;
+            record(&ledger.record(meta_step, schedule, loss)?);
+            if meta_step >= self.settings.meta_steps {
+                return Ok(ledger.report(loss));
+            }
+            tuned = outer.update::<E>(tuned, loss.tangents);
+            meta_step += 1;
+        }
     }
-    Ok(objective(network, batch, &examples, &JUDGED)?.loss)
+
+    /// Training from fresh weights to the horizon, then the objective. `observe` sees each step and
+    /// its batch's loss.
+    fn run<G, E, O, const P: usize, const S: usize>(
+        &self,
+        (network, batch): (&mut Network<'_, G, P, E, S>, &mut Batch<'_, f32>),
+        order: &mut [u32],
+        (schedule, optimizer): (InverseTime<Dual<f32, P>>, O),
+        mut observe: impl FnMut(&Network<'_, G, P, E, S>, u32, f32) -> Result<(), Failed>,
+    ) -> Result<Dual<f32, P>, Failed>
+    where
+        G: Backend<Vector: Vector<Scalar = f32>>,
+        E: Elementary<f32>,
+        O: Optimizer<f32, P, Update: Update<G::Vector, P, S, E>>,
+    {
+        let Self { settings, examples } = self;
+        network.initialise(&mut Pcg32::new(settings.seed, 0));
+        let mut sampler = Sampler::new(order, Pcg32::new(settings.seed, 1));
+        let training = InnerLoop { schedule, optimizer, batch: batch.capacity() };
+        for k in 0..settings.horizon {
+            let mut found = 0.0;
+            let see = |_, _, loss| found = loss;
+            training.run::<E, _>(network, batch, &mut sampler, examples, k..k + 1, see)?;
+            observe(network, k, found)?;
+        }
+        Ok(objective(network, batch, examples, &JUDGED)?.loss)
+    }
 }

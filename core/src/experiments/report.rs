@@ -31,8 +31,8 @@ pub struct Report {
     pub tangents: u64,
     /// The bits of the last loss.
     pub loss: u64,
-    /// The bits of its derivatives with respect to α₀, K and β, or to a bilevel problem's
-    /// hyperparameters; zero where there are none.
+    /// The bits of its derivatives with respect to α₀, K and β, to α₀, ε and β₂ of Adam, or to a
+    /// bilevel problem's hyperparameters; zero where there are none.
     pub derivatives: [u64; 3],
 }
 
@@ -106,9 +106,9 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn network<G: Backend, E: Elementary<Scalar<G>>, const P: usize>(
+    pub fn network<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize>(
         &mut self,
-        network: &Network<'_, G, P, E>,
+        network: &Network<'_, G, P, E, S>,
     ) -> Result<(), Failed> {
         add_word(&mut self.values, network.digest_values()?.value());
         add_word(&mut self.tangents, network.digest_tangents()?.value());

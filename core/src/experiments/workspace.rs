@@ -4,8 +4,8 @@ use super::quadratic::Quadratic;
 use super::report::Failed;
 use crate::backend::{Backend, Portable};
 use crate::bilevel::experiment::Bilevel;
-use crate::elementary::{Libm, Micromath};
-use crate::glyphs::{CLASSES, PIXELS};
+use crate::elementary::{Elementary, Libm, Micromath};
+use crate::glyphs::{CLASSES, PIXELS, SIDE};
 use crate::mlp::{Batch, Network};
 use crate::vector::{F32x4, F32x8, F64x8, Vector};
 
@@ -36,9 +36,23 @@ impl MetaDescentNet {
     pub const BATCH: usize = 4;
 }
 
+crate::fixed_network! {
+    /// The network whose training by Adam is differentiated with respect to α₀, ε and β₂; with one
+    /// lane, whose code is short.
+    #[derive(Debug)]
+    pub struct AdamNet {
+        sizes: [SIDE, 3, CLASSES], batch: AdamNet::BATCH, vector: f32, tangents: 3, slots: 2
+    }
+}
+
+impl AdamNet {
+    /// Examples in a batch.
+    pub const BATCH: usize = 2;
+}
+
 /// A network, a batch for it, and the order of its examples.
-pub type Learner<'a, G, const P: usize, E = Libm> =
-    (Network<'a, G, P, E>, Batch<'a, f32>, &'a mut [u32]);
+pub type Learner<'a, G, const P: usize, E = Libm, const S: usize = 1> =
+    (Network<'a, G, P, E, S>, Batch<'a, f32>, &'a mut [u32]);
 
 /// What the experiments run on and in. Two workspaces give the same reports, whatever their
 /// backends.
@@ -51,6 +65,10 @@ pub trait Workspace {
     type QuadraticF64: Backend<Vector = F64x8>;
     /// Runs the networks.
     type Network: Backend<Vector: Vector<Scalar = f32>>;
+    /// Runs the network that is trained by Adam.
+    type Adam: Backend<Vector: Vector<Scalar = f32>>;
+    /// Takes the roots of Adam, rounded correctly as those of [`Libm`] are.
+    type Root: Elementary<f32>;
 
     /// The quadratic in `f32`.
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>);
@@ -64,6 +82,9 @@ pub trait Workspace {
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed>;
+    /// The network that is trained by Adam: layers of [`AdamNet::SIZES`], batches of
+    /// [`AdamNet::BATCH`].
+    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Self::Root, 2>, Failed>;
     /// The bilevel problem.
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed>;
 }
@@ -95,6 +116,8 @@ impl Workspace for Reduced {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
+    type Adam = Portable<f32>;
+    type Root = Libm;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         (Portable::new(), &mut self.quadratic_f32)
@@ -117,6 +140,10 @@ impl Workspace for Reduced {
         Err(Failed::Workspace)
     }
 
+    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2>, Failed> {
+        Err(Failed::Workspace)
+    }
+
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {
         Err(Failed::Workspace)
     }
@@ -127,6 +154,7 @@ impl Workspace for Reduced {
 pub struct Full {
     reduced: Reduced,
     descent: MetaDescentNet,
+    adam: AdamNet,
     bilevel: Bilevel<f32>,
 }
 
@@ -134,7 +162,12 @@ impl Full {
     /// The storage; what it holds does not matter.
     #[expect(clippy::new_without_default, reason = "a default would be built on the stack")]
     pub const fn new() -> Self {
-        Self { reduced: Reduced::new(), descent: MetaDescentNet::new(), bilevel: Bilevel::new() }
+        Self {
+            reduced: Reduced::new(),
+            descent: MetaDescentNet::new(),
+            adam: AdamNet::new(),
+            bilevel: Bilevel::new(),
+        }
     }
 }
 
@@ -143,6 +176,8 @@ impl Workspace for Full {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
+    type Adam = Portable<f32>;
+    type Root = Libm;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         self.reduced.quadratic_f32()
@@ -163,6 +198,11 @@ impl Workspace for Full {
 
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed> {
         let (network, batch) = self.descent.network_with(Portable::new())?;
+        Ok((network, batch, &mut self.reduced.order))
+    }
+
+    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2>, Failed> {
+        let (network, batch) = self.adam.network(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 

@@ -12,6 +12,9 @@ use crate::dual::Dual;
 
 /// Rows of a register tile of a dense product. A sparse product has one: its rows have different k.
 pub const MR: usize = 4;
+/// Most column panels NR of a register tile. On bare metal flash is short: wider ones are not
+/// compiled there.
+pub const WIDEST: usize = if cfg!(target_os = "none") { 4 } else { 8 };
 /// Size of the L1 data cache, in bytes.
 pub const L1_BYTES: usize = 48 << 10;
 /// Outputs from which on the gradient with respect to the inputs is blocked over k: so many rows of

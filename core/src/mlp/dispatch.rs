@@ -5,7 +5,6 @@
 
 use super::batch::Batch;
 use super::blocking::{BLOCKED_OUTPUTS, MR};
-use super::factor::Factor;
 use super::gemm::{both, run_panels};
 use super::input_layer::{SparseForward, SparseWeightGradient};
 use super::lane_packing::LanePacking;
@@ -13,8 +12,8 @@ use super::lhs::{Dense, Inputs, Masked, Transposed};
 use super::matrix::Matrix;
 use super::products::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
 use super::relu::{ActiveUnits, Relu};
-use super::sgd::{Rates, SgdMomentum};
 use super::transpose::Transpose;
+use super::update::{LayerUpdate, UpdateRule};
 use super::view::View;
 use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
@@ -39,10 +38,10 @@ impl<G: Backend> Dispatch<G> {
     }
 
     /// Pre-activations of the first layer, `view`, from `batch`.
-    pub fn input_forward<const P: usize>(
+    pub fn input_forward<const P: usize, const S: usize>(
         self,
         batch: &Batch<'_, Scalar<G>>,
-        view: &mut View<'_, G::Vector, P>,
+        view: &mut View<'_, G::Vector, P, S>,
     ) {
         let Self { backend, threads, examples, .. } = self;
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
@@ -62,27 +61,27 @@ impl<G: Backend> Dispatch<G> {
     }
 
     /// Updates the first layer, `view`, by its weight gradient. Returns the finite probe.
-    pub fn input_weight_gradient<M: Factor<G::Vector, P>, const P: usize>(
+    pub fn input_weight_gradient<R: UpdateRule<G::Vector, P, S>, const P: usize, const S: usize>(
         self,
         batch: &Batch<'_, Scalar<G>>,
-        view: View<'_, G::Vector, P>,
-        rates: Rates<G::Vector, M, P>,
+        view: View<'_, G::Vector, P, S>,
+        rule: R,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, panels, parameters, velocity, .. } = view;
+        let View { layer, panels, parameters, state, .. } = view;
         let errors = Matrix { elements: view.activations, rows: view.batch };
-        let sgd = SgdMomentum { rates, rows: layer.inputs + 1, parameters, velocity };
+        let update = LayerUpdate { backend, rule, rows: layer.inputs + 1, parameters, state };
         let (by_pair, inputs) = (batch.by_pair(), layer.inputs);
-        let pass = SparseWeightGradient { by_pair, inputs, examples, errors, sgd };
+        let pass = SparseWeightGradient { by_pair, inputs, examples, errors, update };
         run_panels(backend, threads, panels, pass)
     }
 
     /// Pre-activations of the layer `view` from the activations of the one `below`; beside them the
     /// transposed weights that the backward pass needs.
-    pub fn forward<const P: usize>(
+    pub fn forward<const P: usize, const S: usize>(
         self,
-        below: &View<'_, G::Vector, P>,
-        view: &mut View<'_, G::Vector, P>,
+        below: &View<'_, G::Vector, P, S>,
+        view: &mut View<'_, G::Vector, P, S>,
     ) {
         let Self { backend, threads, examples, backward } = self;
         let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
@@ -109,7 +108,7 @@ impl<G: Backend> Dispatch<G> {
 
     /// Prepares the activations of the hidden layer `view` as left operand: zeros in place (dense),
     /// or which are not zero.
-    pub fn relu<const P: usize>(self, view: &mut View<'_, G::Vector, P>) {
+    pub fn relu<const P: usize, const S: usize>(self, view: &mut View<'_, G::Vector, P, S>) {
         let Self { backend, threads, examples, backward } = self;
         if const { Self::dense::<P>() } {
             return backend.run(Relu { values: view.activations });
@@ -125,24 +124,24 @@ impl<G: Backend> Dispatch<G> {
 
     /// Updates the layer `view` by its weight gradient and computes the errors of the layer
     /// `below`. Returns the finite probe.
-    pub fn backward<M: Factor<G::Vector, P>, const P: usize>(
+    pub fn backward<R: UpdateRule<G::Vector, P, S>, const P: usize, const S: usize>(
         self,
-        view: View<'_, G::Vector, P>,
-        below: &mut View<'_, G::Vector, P>,
-        rates: Rates<G::Vector, M, P>,
+        view: View<'_, G::Vector, P, S>,
+        below: &mut View<'_, G::Vector, P, S>,
+        rule: R,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, panels, parameters, velocity, .. } = view;
+        let View { layer, panels, parameters, state, .. } = view;
         let inputs = layer.inputs;
         let errors = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
-        let sgd = SgdMomentum { rates, rows: inputs + 1, parameters, velocity };
+        let update = LayerUpdate { backend, rule, rows: inputs + 1, parameters, state };
         let rows = below.batch;
         if const { Self::dense::<P>() } {
             // One after the other: the errors take the place of the activations, which the gradient
             // needs.
             let a = Transposed { examples, values: below.values() };
-            let pass = WeightGradient::<_, _, _, P, MR> { inputs, examples, a, errors, sgd };
+            let pass = WeightGradient::<_, _, _, P, S, MR> { inputs, examples, a, errors, update };
             let finite_probe = run_panels(backend, threads, panels, pass);
             let a = Dense { columns: layer.outputs, values: errors };
             let activations = &mut *below.activations;
@@ -152,8 +151,8 @@ impl<G: Backend> Dispatch<G> {
         }
         // At the same time: the gradient takes the activations from `by_unit`.
         let a = &below.by_unit;
-        let pass = WeightGradient::<_, _, _, P, 1> { inputs, examples, a, errors, sgd };
-        let update = || run_panels(backend, threads.div_ceil(2), panels, pass);
+        let pass = WeightGradient::<_, _, _, P, S, 1> { inputs, examples, a, errors, update };
+        let gradient = || run_panels(backend, threads.div_ceil(2), panels, pass);
         let (activations, active) = (&mut *below.activations, &below.by_example);
         let (a, panels) = (Masked { mask: &view.by_example, values: errors }, below.panels);
         let propagate = || {
@@ -174,6 +173,6 @@ impl<G: Backend> Dispatch<G> {
                 run_panels(backend, threads / 2, panels, pass)
             }
         };
-        both(backend, threads, update, propagate).0
+        both(backend, threads, gradient, propagate).0
     }
 }

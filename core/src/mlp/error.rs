@@ -40,6 +40,8 @@ pub enum Quantity {
     Value,
     /// The derivative along this direction.
     Tangent(u8),
+    /// An adjoint: the derivative of the objective by a parameter or its state.
+    Adjoint,
 }
 
 /// Error of a step that left the finite range (contract 7): the first plane of a loss or of a
@@ -52,6 +54,7 @@ impl core::fmt::Display for NonFinite {
         match self.0 {
             Quantity::Value => f.write_str("the loss or a weight left the finite range"),
             Quantity::Tangent(p) => write!(f, "a derivative (tangent {p}) left the finite range"),
+            Quantity::Adjoint => f.write_str("a derivative on the way back left the finite range"),
         }
     }
 }

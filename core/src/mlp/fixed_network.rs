@@ -1,6 +1,7 @@
 //! `fixed_network!`: declares a network and its batch in arrays of fixed size.
 
-/// Declares a type that owns the storage of a network and its batch in arrays of fixed size.
+/// Declares a type that owns the storage of a network and its batch in arrays of fixed size. After
+/// the tangents `slots: 2` may follow, for optimisers other than SGD with momentum.
 ///
 /// ```
 /// use myopia_core::{backend::Portable, rng::Pcg32, vector::F32x4};
@@ -24,11 +25,29 @@ macro_rules! fixed_network {
             tangents: $tangents:expr $(,)?
         }
     ) => {
+        $crate::fixed_network! {
+            $(#[$doc])*
+            $visibility struct $name {
+                sizes: [$($size),+], batch: $batch, vector: $vector, tangents: $tangents, slots: 1
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])*
+        $visibility:vis struct $name:ident {
+            sizes: [$($size:expr),+ $(,)?],
+            batch: $batch:expr,
+            vector: $vector:ty,
+            tangents: $tangents:expr,
+            slots: $slots:expr $(,)?
+        }
+    ) => {
         $crate::network_buffers! {
             $crate::declare_fixed_network,
-            ($(#[$doc])* $visibility struct $name, [$($size),+], $batch, $vector, $tangents),
+            ($(#[$doc])* $visibility struct $name, [$($size),+], $batch, $vector, $tangents, $slots),
             $vector,
-            { $tangents }
+            { $tangents },
+            { $slots }
         }
     };
 }
@@ -40,7 +59,7 @@ macro_rules! fixed_network {
 macro_rules! declare_fixed_network {
     (
         ($(#[$doc:meta])* $visibility:vis struct $name:ident,
-            [$($size:expr),+], $batch:expr, $vector:ty, $tangents:expr)
+            [$($size:expr),+], $batch:expr, $vector:ty, $tangents:expr, $slots:expr)
         $($(#[$buffer_doc:meta])* $buffer:ident: $element:ty = $length:ident;)*
     ) => {
         $(#[$doc])*
@@ -81,7 +100,7 @@ macro_rules! declare_fixed_network {
                 backend: G,
             ) -> Result<
                 (
-                    $crate::mlp::Network<'_, G, { $tangents }>,
+                    $crate::mlp::Network<'_, G, { $tangents }, $crate::elementary::Libm, { $slots }>,
                     $crate::mlp::Batch<'_, <$vector as $crate::vector::Vector>::Scalar>,
                 ),
                 $crate::mlp::InvalidNetwork,
@@ -95,7 +114,7 @@ macro_rules! declare_fixed_network {
                 backend: G,
             ) -> Result<
                 (
-                    $crate::mlp::Network<'_, G, { $tangents }, E>,
+                    $crate::mlp::Network<'_, G, { $tangents }, E, { $slots }>,
                     $crate::mlp::Batch<'_, <$vector as $crate::vector::Vector>::Scalar>,
                 ),
                 $crate::mlp::InvalidNetwork,

@@ -7,7 +7,7 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::blocking::panels_in_l1;
+use super::blocking::{WIDEST, panels_in_l1};
 use super::lhs::Lhs;
 use super::matrix::row_of;
 use crate::backend::{Backend, Kernel};
@@ -139,8 +139,11 @@ struct PanelKernel<W, E, const P: usize> {
 }
 
 impl<W: PanelPass<E::Vector, P>, E: Backend, const P: usize> PanelKernel<W, E, P> {
-    /// Most panels whose accumulators the backend has registers for.
-    const NR: usize = E::ACCUMULATORS / W::ACCUMULATORS;
+    /// Most panels whose accumulators the backend has registers for, and which are compiled.
+    const NR: usize = {
+        let panels = E::ACCUMULATORS / W::ACCUMULATORS;
+        if panels < WIDEST { panels } else { WIDEST }
+    };
 }
 
 impl<W: PanelPass<E::Vector, P>, E: Backend, const P: usize> Kernel for PanelKernel<W, E, P> {

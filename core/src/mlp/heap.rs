@@ -42,18 +42,18 @@ impl<T: Real> HeapBatch<T> {
 
 macro_rules! declare_heap_network {
     (() $($(#[$doc:meta])* $name:ident: $element:ty = $length:ident;)*) => {
-        /// Storage of a network of P tangents, allocated once.
+        /// Storage of a network of P tangents and S slots of state, allocated once.
         ///
-        /// For `n` parameters it takes about 2·(P + 1)·n numbers for parameters and velocity,
+        /// For `n` parameters it takes about (1 + S)·(P + 1)·n numbers for parameters and state,
         /// besides one batch of activations; the horizon does not enter. On a device see
         /// [`fixed_network!`](crate::fixed_network).
-        pub struct HeapNetwork<V: Vector, const P: usize> {
+        pub struct HeapNetwork<V: Vector, const P: usize, const S: usize = 1> {
             sizes: Vec<usize>,
             batch: usize,
             $($name: Vec<$element>,)*
         }
 
-        impl<V: Vector, const P: usize> HeapNetwork<V, P> {
+        impl<V: Vector, const P: usize, const S: usize> HeapNetwork<V, P, S> {
             /// Storage for layers of `sizes` units and batches of at most `batch` examples.
             ///
             /// # Errors
@@ -72,7 +72,10 @@ macro_rules! declare_heap_network {
             }
 
             /// The network over this storage.
-            pub fn network<G: Backend<Vector = V>>(&mut self, backend: G) -> Network<'_, G, P>
+            pub fn network<G: Backend<Vector = V>>(
+                &mut self,
+                backend: G,
+            ) -> Network<'_, G, P, Libm, S>
             where
                 Libm: Elementary<V::Scalar>,
             {
@@ -83,7 +86,7 @@ macro_rules! declare_heap_network {
             pub fn network_with<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
                 &mut self,
                 backend: G,
-            ) -> Network<'_, G, P, E> {
+            ) -> Network<'_, G, P, E, S> {
                 let shape = Shape::checked(&self.sizes);
                 let buffers = Buffers { $($name: &mut self.$name,)* };
                 Network::over(backend, shape, self.batch, buffers)
@@ -92,4 +95,4 @@ macro_rules! declare_heap_network {
     };
 }
 
-network_buffers!(declare_heap_network, (), V, P);
+network_buffers!(declare_heap_network, (), V, P, S);

@@ -1,12 +1,12 @@
-//! First layer, sparse X [examples × inputs]: Z = X·W + b, and dW = Xᵀ·dZ with the SGD update.
+//! First layer, sparse X [examples × inputs]: Z = X·W + b, and dW = Xᵀ·dZ with the update.
 //! X is stored as pairs of inputs that are not both zero.
 
 use super::csr::Csr;
-use super::factor::Factor;
 use super::gemm::{PanelPass, zeros};
 use super::lane_packing::LanePacking;
 use super::matrix::{Matrix, panels_mut, row_of, split_mut};
-use super::sgd::SgdMomentum;
+use super::update::{LayerUpdate, UpdateRule};
+use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -125,19 +125,22 @@ fn flops<V: Vector>(by_pair: &Csr<'_, [V::Scalar; 2]>, planes: usize) -> u64 {
     by_pair.entries(by_pair.len()) * 4 * (planes * V::LANES) as u64
 }
 
-/// dW = Xᵀ·dZ for a sparse X; the epilogue is the step of SGD.
-pub struct SparseWeightGradient<'a, V: Vector, M, const P: usize> {
+/// dW = Xᵀ·dZ for a sparse X; the epilogue is the step of the optimiser.
+pub struct SparseWeightGradient<'a, G: Backend, R, const P: usize, const S: usize> {
     /// Rows of Xᵀ, two at a time: for each pair of inputs the examples in which it is not zero.
-    pub by_pair: &'a Csr<'a, [V::Scalar; 2]>,
+    pub by_pair: &'a Csr<'a, [Scalar<G>; 2]>,
     pub inputs: usize,
     pub examples: usize,
     /// dZ.
-    pub errors: Matrix<'a, V, P>,
-    pub sgd: SgdMomentum<'a, V, M, P>,
+    pub errors: Matrix<'a, G::Vector, P>,
+    pub update: LayerUpdate<'a, G, R, P, S>,
 }
 
-impl<V: Vector, M: Factor<V, P>, const P: usize> PanelPass<V, P>
-    for SparseWeightGradient<'_, V, M, P>
+impl<G, R, const P: usize, const S: usize> PanelPass<G::Vector, P>
+    for SparseWeightGradient<'_, G, R, P, S>
+where
+    G: Backend,
+    R: UpdateRule<G::Vector, P, S>,
 {
     const ACCUMULATORS: usize = P + 1;
 
@@ -146,41 +149,41 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> PanelPass<V, P>
     }
 
     fn flops(&self, panels: usize) -> u64 {
-        flops::<V>(self.by_pair, panels * (P + 1)) + self.sgd.flops(self.examples, panels)
+        flops::<G::Vector>(self.by_pair, panels * (P + 1))
+            + self.update.flops(self.examples, panels)
     }
 
     fn split(self, panels: usize) -> (Self, Self) {
         let (errors, others) = self.errors.split(panels);
-        let (first, second) = self.sgd.split(panels);
-        (Self { errors, sgd: first, ..self }, Self { errors: others, sgd: second, ..self })
+        let (first, second) = self.update.split(panels);
+        (Self { errors, update: first, ..self }, Self { errors: others, update: second, ..self })
     }
 
     #[inline(always)]
     fn resident_bytes(&self) -> usize {
-        self.examples * size_of::<Dual<V, P>>()
+        self.examples * size_of::<Dual<G::Vector, P>>()
     }
 
     #[inline(always)]
-    fn compute<const NR: usize>(&mut self, panel: usize) -> Dual<V, P> {
+    fn compute<const NR: usize>(&mut self, panel: usize) -> Dual<G::Vector, P> {
         let mut finite_probe = Dual::default();
         let Some(b) = self.errors.panels::<NR>(panel) else { return finite_probe };
         for pair in 0..self.by_pair.len() {
-            let (mut first, mut second) = (zeros::<V, P, NR>(), zeros::<V, P, NR>());
+            let (mut first, mut second) =
+                (zeros::<G::Vector, P, NR>(), zeros::<G::Vector, P, NR>());
             for entry in self.by_pair.row(pair) {
                 let [x, y] = &entry.factor;
-                let (x, y) = (V::splat(*x), V::splat(*y));
+                let (x, y) = (G::Vector::splat(*x), G::Vector::splat(*y));
                 let Some(errors) = row_of(&b, entry.position.into()) else { break };
                 for ((first, second), error) in first.iter_mut().zip(&mut second).zip(errors) {
                     *first = *first + error.scaled(x);
                     *second = *second + error.scaled(y);
                 }
             }
-            self.sgd.update(2 * pair, panel, first, &mut finite_probe);
-            if 2 * pair + 1 < self.inputs {
-                self.sgd.update(2 * pair + 1, panel, second, &mut finite_probe);
-            }
+            let (rows, is_pair) = ([first, second], 2 * pair + 1 < self.inputs);
+            self.update.update_pair(2 * pair, panel, rows, is_pair, &mut finite_probe);
         }
-        self.sgd.update_biases(panel, &b, self.examples, &mut finite_probe);
+        self.update.update_biases(panel, &b, self.examples, &mut finite_probe);
         finite_probe
     }
 }

@@ -13,18 +13,18 @@ use super::shape::{Layer, pairs};
 use crate::dual::Dual;
 use crate::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 
-/// The list of buffers: calls `$then!` with `$arguments` and each buffer, for vectors `$V` and `$P`
-/// tangents.
+/// The list of buffers: calls `$then!` with `$arguments` and each buffer, for vectors `$V`, `$P`
+/// tangents and `$S` slots of state.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! network_buffers {
-    ($then:path, $arguments:tt, $V:ty, $P:tt) => {
+    ($then:path, $arguments:tt, $V:ty, $P:tt, $S:tt) => {
         $then! {
             $arguments
             /// Weights and, as last row, biases.
             parameters: $crate::dual::Dual<$V, $P> = weights;
-            /// Velocity of each parameter.
-            velocity: $crate::dual::Dual<$V, $P> = weights;
+            /// State of each parameter: the slots of the optimiser, of SGD the velocity.
+            state: $crate::mlp::Slots<$crate::dual::Dual<$V, $P>, $S> = weights;
             /// For each example and unit its pre-activation, then activation, then error.
             activations: $crate::dual::Dual<$V, $P> = activations;
             /// Transposed weights of each layer above the first.
@@ -98,7 +98,7 @@ macro_rules! declare_layout {
         /// Storage of a network, each slice as long as [`Lengths`] says; its contents at first do
         /// not matter.
         #[derive(Debug)]
-        pub struct Buffers<'a, V: Vector, const P: usize> {
+        pub struct Buffers<'a, V: Vector, const P: usize, const S: usize = 1> {
             $($(#[$doc])* pub $name: &'a mut [$element],)*
         }
 
@@ -131,14 +131,14 @@ macro_rules! declare_layout {
             }
         }
 
-        impl<'a, V: Vector, const P: usize> Buffers<'a, V, P> {
+        impl<'a, V: Vector, const P: usize, const S: usize> Buffers<'a, V, P, S> {
             /// True if every buffer has the length that `lengths` says.
             pub(super) fn fit(&self, lengths: &Lengths) -> bool {
                 $(self.$name.len() == lengths.$name)&&*
             }
 
             /// The same buffers, borrowed for a shorter time.
-            pub(super) fn reborrow(&mut self) -> Buffers<'_, V, P> {
+            pub(super) fn reborrow(&mut self) -> Buffers<'_, V, P, S> {
                 Buffers { $($name: self.$name,)* }
             }
 
@@ -150,7 +150,22 @@ macro_rules! declare_layout {
     };
 }
 
-network_buffers!(declare_layout, (), V, P);
+network_buffers!(declare_layout, (), V, P, S);
+
+/// S slots of state of one parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(transparent)]
+pub struct Slots<N, const S: usize>(pub [N; S]);
+
+impl<N: Copy + Default, const S: usize> Default for Slots<N, S> {
+    fn default() -> Self {
+        Self([N::default(); S])
+    }
+}
+
+impl<N: Element, const S: usize> Element for Slots<N, S> {
+    const EMPTY: Self = Self([N::EMPTY; S]);
+}
 
 /// The end of a buffer at which a layer's part lies.
 #[derive(Clone, Copy)]

@@ -40,11 +40,7 @@ impl<'a, V: Vector, const P: usize> Matrix<'a, V, P> {
 }
 
 /// The first `panels` panels of a matrix of `rows` rows, and the others.
-pub fn split_mut<V, const P: usize>(
-    elements: &mut [Dual<V, P>],
-    rows: usize,
-    panels: usize,
-) -> (&mut [Dual<V, P>], &mut [Dual<V, P>]) {
+pub fn split_mut<B>(elements: &mut [B], rows: usize, panels: usize) -> (&mut [B], &mut [B]) {
     elements.split_at_mut_checked(panels * rows).unwrap_or_default()
 }
 

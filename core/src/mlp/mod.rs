@@ -43,11 +43,14 @@ mod model;
 mod network;
 mod products;
 mod relu;
+mod rule;
 mod serial;
-mod sgd;
 mod shape;
 mod softmax;
+mod step_back;
 mod transpose;
+mod transposed;
+mod update;
 mod view;
 
 pub use batch::{Batch, Dataset, Pair, paired};
@@ -59,8 +62,11 @@ pub use heap::{HeapBatch, HeapNetwork};
 pub use init::he_normal;
 #[doc(hidden)]
 pub use layout::Element;
-pub use layout::{Buffers, Lengths};
+pub use layout::{Buffers, Lengths, Slots};
 pub use model::{Evaluate, Model};
 pub use network::Network;
 pub use shape::{InvalidShape, Layer, Shape};
 pub use softmax::Evaluation;
+pub use step_back::{Adjoints, KeepGradient, Values};
+pub use transposed::{Point, Transpose, TransposedRule};
+pub use update::{Update, UpdateRule};

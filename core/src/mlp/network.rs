@@ -5,13 +5,12 @@ use core::marker::PhantomData;
 use super::batch::Batch;
 use super::dispatch::Dispatch;
 use super::error::{InvalidNetwork, NonFinite, finite};
-use super::factor::Coefficient;
 use super::init::he_normal;
-use super::layout::{Buffers, Lengths};
-use super::serial::{numbers, store};
-use super::sgd::Rates;
+use super::layout::{Buffers, Lengths, Slots};
+use super::serial::{numbers, state, store, store_state};
 use super::shape::{Shape, WIDEST};
 use super::softmax::{Evaluation, Softmax};
+use super::update::{Update, UpdateRule};
 use super::view::{View, Views};
 use crate::backend::{Backend, Scalar};
 use crate::digest::{Digest, NotANumber};
@@ -21,23 +20,26 @@ use crate::real::Real;
 use crate::rng::Pcg32;
 use crate::vector::Vector;
 
-/// A multilayer perceptron of P tangents on backend `G`, with the elementary functions of `E`.
+/// A multilayer perceptron of P tangents and S slots of state on backend `G`, with the elementary
+/// functions of `E`.
 #[derive(Debug)]
-pub struct Network<'a, G: Backend, const P: usize, E = Libm> {
+pub struct Network<'a, G: Backend, const P: usize, E = Libm, const S: usize = 1> {
     backend: G,
     elementary: PhantomData<E>,
     shape: Shape<'a>,
     batch: usize,
-    buffers: Buffers<'a, G::Vector, P>,
+    buffers: Buffers<'a, G::Vector, P, S>,
 }
 
-impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P, E> {
+impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
+    Network<'a, G, P, E, S>
+{
     /// The network over these buffers, for batches of at most `batch` examples (at most 65,535).
     pub fn new(
         backend: G,
         shape: Shape<'a>,
         batch: usize,
-        buffers: Buffers<'a, G::Vector, P>,
+        buffers: Buffers<'a, G::Vector, P, S>,
     ) -> Result<Self, InvalidNetwork> {
         if batch > WIDEST {
             return Err(InvalidNetwork::Batch);
@@ -56,7 +58,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         backend: G,
         shape: Shape<'a>,
         batch: usize,
-        buffers: Buffers<'a, G::Vector, P>,
+        buffers: Buffers<'a, G::Vector, P, S>,
     ) -> Self {
         Self { backend, elementary: PhantomData, shape, batch, buffers }
     }
@@ -72,19 +74,19 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
     }
 
     /// Puts numbers into place: for each layer its weights, input by input, then its biases;
-    /// `parameters` and then `velocity`, [`Shape::parameters`] of each. What an iterator does not
-    /// provide becomes zero.
+    /// `parameters`, [`Shape::parameters`] of them, and then `state`, for each of them its S slots.
+    /// What an iterator does not provide becomes zero.
     pub fn load(
         &mut self,
         parameters: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
-        velocity: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
+        state: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
     ) {
         store(self.shape, self.buffers.parameters, parameters.into_iter());
-        store(self.shape, self.buffers.velocity, velocity.into_iter());
+        store_state(self.shape, self.buffers.state, state.into_iter());
     }
 
     /// Weights drawn from N(0, 2/inputs) (He et al. 2015) in `f32` and then widened, biases and
-    /// velocity zero.
+    /// state zero.
     pub fn initialise(&mut self, rng: &mut Pcg32) {
         let weights = he_normal(self.shape, rng);
         self.load(weights.map(|w| Dual::constant(Scalar::<G>::from_f32(w))), []);
@@ -95,26 +97,26 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         numbers(self.shape, self.buffers.parameters)
     }
 
-    /// The velocity in the order of [`load`](Self::load).
-    pub fn velocity(&self) -> impl Iterator<Item = Dual<Scalar<G>, P>> + '_ {
-        numbers(self.shape, self.buffers.velocity)
+    /// The state in the order of [`load`](Self::load): of SGD the velocity.
+    pub fn state(&self) -> impl Iterator<Item = Dual<Scalar<G>, P>> + '_ {
+        state(self.shape, self.buffers.state)
     }
 
-    /// The digest of the values: parameters, then velocity.
+    /// The digest of the values: parameters, then state.
     pub fn digest_values(&self) -> Result<Digest, NotANumber> {
         let mut digest = Digest::default();
-        for x in self.parameters().chain(self.velocity()) {
+        for x in self.parameters().chain(self.state()) {
             digest.add(x.value)?;
         }
         Ok(digest)
     }
 
     /// The digest of the tangents: for each direction those of the parameters, then those of the
-    /// velocity.
+    /// state.
     pub fn digest_tangents(&self) -> Result<Digest, NotANumber> {
         let mut digest = Digest::default();
         for direction in 0..P {
-            for x in self.parameters().chain(self.velocity()) {
+            for x in self.parameters().chain(self.state()) {
                 for tangent in x.tangents.iter().skip(direction).take(1) {
                     digest.add(*tangent)?;
                 }
@@ -123,22 +125,21 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         Ok(digest)
     }
 
-    /// One step of SGD with momentum on `batch`; returns the batch's mean loss before the step, in
-    /// nats.
+    /// One step of an optimiser on `batch`; returns the batch's mean loss before the step, in nats.
     ///
-    /// `momentum` is a float, or a [`Dual`] whose tangents are carried like the learning rate's.
+    /// `update` is a [`Sgd`](crate::optimizer::Sgd) for a network of one slot, a
+    /// [`Step`](crate::optimizer::Step) for one of two.
     ///
     /// On an error the parameters may be partly updated and are of no further use.
     pub fn step(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        learning_rate: Dual<Scalar<G>, P>,
-        momentum: impl Coefficient<G::Vector, P>,
+        update: impl Update<G::Vector, P, S, E>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
         let found = self.forward(batch, true);
         let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
         finite(loss)?;
-        finite(self.backward(batch, learning_rate, momentum))?;
+        finite(self.backward(batch, update.in_lanes()))?;
         Ok(loss)
     }
 
@@ -154,7 +155,12 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         self.backend.threads(self.shape.parameters().saturating_mul(examples * (P + 1)))
     }
 
-    fn views(&mut self) -> Views<'_, G::Vector, P> {
+    /// The buffers of parameters and of their state.
+    pub(super) fn storage(&mut self) -> Storage<'_, G::Vector, P, S> {
+        (self.buffers.parameters, self.buffers.state)
+    }
+
+    fn views(&mut self) -> Views<'_, G::Vector, P, S> {
         Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
     }
 
@@ -170,7 +176,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         let threads = self.threads(examples);
         let dispatch = Dispatch { backend, threads, examples, backward };
         let mut views = self.views();
-        let mut below: Option<View<'_, _, P>> = None;
+        let mut below: Option<View<'_, _, P, S>> = None;
         while let Some(mut view) = views.lowest() {
             match &below {
                 Some(below) => dispatch.forward(below, &mut view),
@@ -199,23 +205,20 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
     fn backward(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        learning_rate: Dual<Scalar<G>, P>,
-        momentum: impl Coefficient<G::Vector, P>,
+        rule: impl UpdateRule<G::Vector, P, S>,
     ) -> Dual<Scalar<G>, P> {
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
         let dispatch = Dispatch { backend, threads, examples, backward: true };
-        let learning_rate = Dual::splat(learning_rate);
-        let rates = Rates { learning_rate, momentum: momentum.factor() };
         let mut views = self.views();
         let mut finite_probe = Dual::default();
         let mut above = views.highest();
         while let Some(view) = above {
             let mut below = views.highest();
             let found = match &mut below {
-                Some(below) => dispatch.backward(view, below, rates),
-                None => dispatch.input_weight_gradient(batch, view, rates),
+                Some(below) => dispatch.backward(view, below, rule),
+                None => dispatch.input_weight_gradient(batch, view, rule),
             };
             finite_probe = finite_probe + total(found);
             above = below;
@@ -223,6 +226,10 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> Network<'a, G, P,
         finite_probe
     }
 }
+
+/// The buffers of parameters and of their state.
+type Storage<'a, V, const P: usize, const S: usize> =
+    (&'a mut [Dual<V, P>], &'a mut [Slots<Dual<V, P>, S>]);
 
 /// The sum of the lanes.
 fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {

@@ -4,12 +4,12 @@
 //! takes k in blocks, row by row.
 
 use super::blocking::{k_ranges, resident_bytes};
-use super::factor::Factor;
 use super::gemm::{PanelPass, flops, load, microkernel, store, zeros};
 use super::lhs::Lhs;
 use super::mask::{BITS, Mask};
 use super::matrix::{Matrix, opaque_index, split_mut};
-use super::sgd::SgdMomentum;
+use super::update::{LayerUpdate, UpdateRule};
+use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
@@ -243,38 +243,43 @@ impl<V: Vector, A, const P: usize> BlockedInputGradient<'_, V, A, P> {
     }
 }
 
-/// dW[m × n] = Hᵀ[m × k]·dZ[k × n], with m inputs and k examples; the epilogue is the step of SGD.
-pub struct WeightGradient<'a, V, A, M, const P: usize, const MR: usize> {
+/// dW[m × n] = Hᵀ[m × k]·dZ[k × n], with m inputs and k examples; the epilogue is the step of
+/// the optimiser.
+pub struct WeightGradient<'a, G: Backend, A, R, const P: usize, const S: usize, const MR: usize> {
     pub inputs: usize,
     pub examples: usize,
     /// Hᵀ.
     pub a: A,
     /// dZ.
-    pub errors: Matrix<'a, V, P>,
-    pub sgd: SgdMomentum<'a, V, M, P>,
+    pub errors: Matrix<'a, G::Vector, P>,
+    pub update: LayerUpdate<'a, G, R, P, S>,
 }
 
-impl<V: Vector, A: Lhs<V, P>, M: Factor<V, P>, const P: usize, const MR: usize> PanelPass<V, P>
-    for WeightGradient<'_, V, A, M, P, MR>
+impl<G, A, R, const P: usize, const S: usize, const MR: usize> PanelPass<G::Vector, P>
+    for WeightGradient<'_, G, A, R, P, S, MR>
+where
+    G: Backend,
+    A: Lhs<G::Vector, P>,
+    R: UpdateRule<G::Vector, P, S>,
 {
     const ACCUMULATORS: usize = (P + 1) * MR;
     fn label(&self) -> &'static str {
         "hidden gradient and update"
     }
     fn flops(&self, panels: usize) -> u64 {
-        flops(&self.a, self.inputs, panels) + self.sgd.flops(self.examples, panels)
+        flops(&self.a, self.inputs, panels) + self.update.flops(self.examples, panels)
     }
     fn resident_bytes(&self) -> usize {
-        resident_bytes::<V, P>(self.errors.rows, false)
+        resident_bytes::<G::Vector, P>(self.errors.rows, false)
     }
     fn split(self, panels: usize) -> (Self, Self) {
         let (errors, others) = self.errors.split(panels);
-        let (first, second) = self.sgd.split(panels);
-        (Self { errors, sgd: first, ..self }, Self { errors: others, sgd: second, ..self })
+        let (first, second) = self.update.split(panels);
+        (Self { errors, update: first, ..self }, Self { errors: others, update: second, ..self })
     }
 
     #[inline(always)]
-    fn compute<const NR: usize>(&mut self, panel: usize) -> Dual<V, P> {
+    fn compute<const NR: usize>(&mut self, panel: usize) -> Dual<G::Vector, P> {
         let mut finite_probe = Dual::default();
         let Some(b) = self.errors.panels::<NR>(panel) else { return finite_probe };
         let a = self.a;
@@ -282,16 +287,14 @@ impl<V: Vector, A: Lhs<V, P>, M: Factor<V, P>, const P: usize, const MR: usize> 
         for row in (0..tiled).step_by(MR) {
             let mut tile = [zeros(); MR];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), &b);
-            for (r, gradient) in tile.into_iter().enumerate() {
-                self.sgd.update(row + r, panel, gradient, &mut finite_probe);
-            }
+            self.update.update(row, panel, tile, &mut finite_probe);
         }
         for row in tiled..self.inputs {
             let mut tile = [zeros()];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), &b);
-            self.sgd.update(row, panel, tile[0], &mut finite_probe);
+            self.update.update(row, panel, tile, &mut finite_probe);
         }
-        self.sgd.update_biases(panel, &b, self.examples, &mut finite_probe);
+        self.update.update_biases(panel, &b, self.examples, &mut finite_probe);
         finite_probe
     }
 }

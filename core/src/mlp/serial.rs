@@ -1,50 +1,69 @@
 //! The serial order of a network's numbers: layer by layer the weights, input by input, then the
 //! biases.
 
-use super::layout::split_front;
-use super::matrix::Matrix;
-use super::shape::{Layer, Shape};
+use super::layout::Slots;
+use super::shape::Shape;
 use crate::dual::Dual;
 use crate::vector::Vector;
 
-/// Size of each layer, and the blocks of its parameters.
-fn parts<V: Vector>(shape: Shape<'_>) -> impl Iterator<Item = (Layer, usize)> + '_ {
-    // V::LANES here, not an argument: a divisor known only at run time keeps its check for zero,
-    // and that is a panic.
-    shape.layers().map(|layer| (layer, (layer.inputs + 1) * layer.outputs.div_ceil(V::LANES)))
+/// Block and lane of each parameter, in serial order.
+fn places<V: Vector>(shape: Shape<'_>) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut first = 0;
+    shape.layers().flat_map(move |layer| {
+        let (rows, start) = (layer.inputs + 1, first);
+        // V::LANES here, not an argument: a divisor known only at run time keeps its check for
+        // zero, and that is a panic.
+        first += rows * layer.outputs.div_ceil(V::LANES);
+        (0..rows).flat_map(move |row| {
+            let block = move |column| start + column / V::LANES * rows + row;
+            (0..layer.outputs).map(move |column| (block(column), column % V::LANES))
+        })
+    })
 }
 
 /// The numbers that `elements` hold.
 pub fn numbers<'a, V: Vector, const P: usize>(
     shape: Shape<'a>,
-    mut elements: &'a [Dual<V, P>],
+    elements: &'a [Dual<V, P>],
 ) -> impl Iterator<Item = Dual<V::Scalar, P>> + 'a {
-    parts::<V>(shape).flat_map(move |(layer, length)| {
-        let (part, rest) = elements.split_at_checked(length).unwrap_or_default();
-        elements = rest;
-        let matrix = Matrix { elements: part, rows: layer.inputs + 1 };
-        (0..matrix.rows).flat_map(move |row| {
-            (0..layer.outputs).filter_map(move |column| matrix.at(row, column))
-        })
+    places::<V>(shape).filter_map(|(at, lane)| elements.get(at).map(|block| block.lane(lane)))
+}
+
+/// The numbers that `slots` hold: all slots of a parameter, then those of the next.
+pub fn state<'a, V: Vector, const P: usize, const S: usize>(
+    shape: Shape<'a>,
+    slots: &'a [Slots<Dual<V, P>, S>],
+) -> impl Iterator<Item = Dual<V::Scalar, P>> + 'a {
+    places::<V>(shape).flat_map(|(at, lane)| {
+        let blocks = slots.get(at).into_iter().flat_map(|slots| &slots.0);
+        blocks.map(move |block| block.lane(lane))
     })
 }
 
 /// Stores `numbers` in `elements`, zeros where there are fewer.
 pub fn store<V: Vector, const P: usize>(
     shape: Shape<'_>,
-    mut elements: &mut [Dual<V, P>],
+    elements: &mut [Dual<V, P>],
     mut numbers: impl Iterator<Item = Dual<V::Scalar, P>>,
 ) {
     elements.fill(Dual::default());
-    for (layer, length) in parts::<V>(shape) {
-        let part = split_front(&mut elements, length);
-        for row in 0..layer.inputs + 1 {
-            for column in 0..layer.outputs {
-                let at = column / V::LANES * (layer.inputs + 1) + row;
-                if let Some(block) = part.get_mut(at) {
-                    block.set_lane(column, numbers.next().unwrap_or_default());
-                }
-            }
+    for (at, lane) in places::<V>(shape) {
+        if let Some(block) = elements.get_mut(at) {
+            block.set_lane(lane, numbers.next().unwrap_or_default());
+        }
+    }
+}
+
+/// Stores `numbers` in `slots`, zeros where there are fewer.
+pub fn store_state<V: Vector, const P: usize, const S: usize>(
+    shape: Shape<'_>,
+    slots: &mut [Slots<Dual<V, P>, S>],
+    mut numbers: impl Iterator<Item = Dual<V::Scalar, P>>,
+) {
+    slots.fill(Slots::default());
+    for (at, lane) in places::<V>(shape) {
+        for block in slots.get_mut(at).into_iter().flat_map(|slots| &mut slots.0) {
+            block.set_lane(lane, numbers.next().unwrap_or_default());
         }
     }
 }

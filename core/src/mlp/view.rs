@@ -3,7 +3,7 @@
 use core::mem::take;
 
 use super::ell::Ell;
-use super::layout::{Buffers, End, LayerSizes};
+use super::layout::{Buffers, End, LayerSizes, Slots};
 use super::lhs::{Dense, Masked};
 use super::mask::Mask;
 use super::matrix::Matrix;
@@ -12,14 +12,14 @@ use crate::dual::Dual;
 use crate::vector::Vector;
 
 /// Buffers of one layer.
-pub struct View<'a, V: Vector, const P: usize> {
+pub struct View<'a, V: Vector, const P: usize, const S: usize> {
     pub layer: Layer,
     /// Column panels of the weights and of the activations.
     pub panels: usize,
     /// Rows of the activations: examples of the largest batch.
     pub batch: usize,
     pub parameters: &'a mut [Dual<V, P>],
-    pub velocity: &'a mut [Dual<V, P>],
+    pub state: &'a mut [Slots<Dual<V, P>, S>],
     pub activations: &'a mut [Dual<V, P>],
     /// Transposed weights; empty in the first layer.
     pub transposed: &'a mut [Dual<V, P>],
@@ -29,7 +29,7 @@ pub struct View<'a, V: Vector, const P: usize> {
     pub by_unit: Ell<'a, Dual<V::Scalar, P>>,
 }
 
-impl<V: Vector, const P: usize> View<'_, V, P> {
+impl<V: Vector, const P: usize, const S: usize> View<'_, V, P, S> {
     /// Activations or errors, examples × outputs.
     pub fn values(&self) -> Matrix<'_, V, P> {
         Matrix { elements: &*self.activations, rows: self.batch }
@@ -47,23 +47,23 @@ impl<V: Vector, const P: usize> View<'_, V, P> {
 }
 
 /// The layers of a network, to be taken from either end.
-pub struct Views<'a, V: Vector, const P: usize> {
+pub struct Views<'a, V: Vector, const P: usize, const S: usize> {
     /// Sizes that are left; those of the neighbouring layers, already taken, are their ends.
     sizes: &'a [usize],
     batch: usize,
-    buffers: Buffers<'a, V, P>,
+    buffers: Buffers<'a, V, P, S>,
     has_first: bool,
     has_last: bool,
 }
 
-impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
+impl<'a, V: Vector, const P: usize, const S: usize> Views<'a, V, P, S> {
     /// All layers of a network with these sizes, for batches of at most `batch` examples.
-    pub fn new(sizes: &'a [usize], batch: usize, buffers: Buffers<'a, V, P>) -> Self {
+    pub fn new(sizes: &'a [usize], batch: usize, buffers: Buffers<'a, V, P, S>) -> Self {
         Self { sizes, batch, buffers, has_first: true, has_last: true }
     }
 
     /// The lowest layer that is left.
-    pub fn lowest(&mut self) -> Option<View<'a, V, P>> {
+    pub fn lowest(&mut self) -> Option<View<'a, V, P, S>> {
         let [inputs, rest @ ..] = self.sizes else { return None };
         let [outputs, above @ ..] = rest else { return None };
         self.sizes = rest;
@@ -74,7 +74,7 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
     }
 
     /// The highest layer that is left.
-    pub fn highest(&mut self) -> Option<View<'a, V, P>> {
+    pub fn highest(&mut self) -> Option<View<'a, V, P, S>> {
         let [rest @ .., outputs] = self.sizes else { return None };
         let inputs = rest.last()?;
         self.sizes = rest;
@@ -84,7 +84,13 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
         Some(self.view(layer, is_first, is_hidden, End::Back))
     }
 
-    fn view(&mut self, layer: Layer, is_first: bool, is_hidden: bool, end: End) -> View<'a, V, P> {
+    fn view(
+        &mut self,
+        layer: Layer,
+        is_first: bool,
+        is_hidden: bool,
+        end: End,
+    ) -> View<'a, V, P, S> {
         let batch = self.batch;
         let panels = layer.outputs.div_ceil(V::LANES);
         let input_panels = layer.inputs.div_ceil(V::LANES);
@@ -95,7 +101,7 @@ impl<'a, V: Vector, const P: usize> Views<'a, V, P> {
             panels,
             batch,
             parameters: part.parameters,
-            velocity: part.velocity,
+            state: part.state,
             activations: part.activations,
             transposed: part.transposed,
             by_example: Mask::new(part.active_mask, batch),

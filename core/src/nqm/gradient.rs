@@ -3,6 +3,7 @@
 
 use core::ops::{Add, Mul, Sub};
 
+use super::judge::Judge;
 use super::loss::lanes_total;
 use super::model::{BLOCK, CHUNK, Directions, Step};
 use super::response::Response;
@@ -17,7 +18,7 @@ impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> 
     ///
     /// Each line of [`Response::step`], transposed, from the last to the first.
     #[inline(always)]
-    fn step_vjp(self, alpha_g: N, momentum: N, after: Self) -> (Self, Step<N>) {
+    pub(super) fn step_vjp(self, alpha_g: N, momentum: N, after: Self) -> (Self, Step<N>) {
         let cross = momentum * self.covariance - alpha_g * self.variance;
         let along = momentum * self.velocity_variance - alpha_g * self.covariance;
 
@@ -50,7 +51,10 @@ impl<N: Copy + Add<Output = N> + Sub<Output = N> + Mul<Output = N>> Response<N> 
 impl<V: Vector> Directions<V> {
     /// The derivative of the excess loss with respect to `response`.
     #[inline(always)]
-    fn excess_vjp<const P: usize>(&self, response: &Response<Dual<V, P>>) -> Response<Dual<V, P>> {
+    pub(super) fn excess_vjp<const P: usize>(
+        &self,
+        response: &Response<Dual<V, P>>,
+    ) -> Response<Dual<V, P>> {
         let half = response.position.scaled(self.signal);
         Response {
             position: half + half,
@@ -62,38 +66,41 @@ impl<V: Vector> Directions<V> {
 
 /// Storage for [`gradient`].
 #[derive(Debug)]
-pub struct Tape<'a, V, const P: usize> {
-    /// Responses before each step: for T steps at least T; four times as many serve four blocks at
-    /// a time, which is faster. A response is 40 bytes a direction in `f64` (20 in `f32`) for every
-    /// number, P + 1 of them.
-    pub responses: &'a mut [Response<Dual<V, P>>],
+pub struct Tape<'a, V, S, const P: usize> {
+    /// States before each step: for T steps at least T; four times as many serve four blocks at a
+    /// time, which is faster. A [`Response`] is 40 bytes a direction in `f64` (20 in `f32`) for
+    /// every number, P + 1 of them.
+    pub states: &'a mut [S],
     /// Partial sums of the gradient, one for each step. Overwritten.
     pub partial: &'a mut [Step<Dual<V, P>>],
 }
 
-/// Takes `responses` through the whole `schedule`, returns the excess loss at its end and adds the
-/// derivatives of that loss with respect to each step's learning rate and momentum to `gradient`.
+/// Takes `states` through the whole `schedule`, returns the excess loss at its end as `judge` reads
+/// it and adds the derivatives of that loss with respect to each step's learning rate and momentum
+/// to `gradient`.
 ///
-/// `directions` and `responses` are equally long, and so are `schedule`, `gradient` and
+/// `directions` and `states` are equally long, and so are `schedule`, `gradient` and
 /// `tape.partial`. Nothing is done when the tape is shorter than the schedule. Memory is that of
 /// the tape, whatever the number of directions.
-pub fn gradient<G: Backend, const P: usize>(
+pub fn gradient<G: Backend, J: Judge<G::Vector, P>, const P: usize>(
     backend: G,
+    judge: J,
     directions: &[Directions<G::Vector>],
     schedule: &[Step<Dual<Scalar<G>, P>>],
-    responses: &mut [Response<Dual<G::Vector, P>>],
-    tape: &mut Tape<'_, G::Vector, P>,
+    states: &mut [J::State],
+    tape: &mut Tape<'_, G::Vector, J::State, P>,
     gradient: &mut [Step<Dual<Scalar<G>, P>>],
 ) -> Dual<Scalar<G>, P> {
     let blocks = CHUNK / BLOCK;
     let mut loss = Dual::default();
-    for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
+    for (directions, states) in directions.chunks(blocks).zip(states.chunks_mut(blocks)) {
         tape.partial.fill(Step::default());
         let lanes = backend.run(Gradient {
+            judge,
             directions,
             schedule,
-            responses,
-            tape: &mut *tape.responses,
+            states,
+            tape: &mut *tape.states,
             partial: &mut *tape.partial,
         });
         loss = loss + lanes_total(&lanes);
@@ -107,20 +114,22 @@ pub fn gradient<G: Backend, const P: usize>(
 
 /// Final loss and gradient of one chunk, each left as eight partial sums.
 #[derive(Debug)]
-pub struct Gradient<'a, V: Vector, const P: usize> {
+pub struct Gradient<'a, V: Vector, J: Judge<V, P>, const P: usize> {
+    /// What reads the loss.
+    pub judge: J,
     /// The blocks of the chunk.
     pub directions: &'a [Directions<V>],
     /// T steps.
     pub schedule: &'a [Step<Dual<V::Scalar, P>>],
-    /// The responses of the blocks, before and after.
-    pub responses: &'a mut [Response<Dual<V, P>>],
-    /// At least T responses.
-    pub tape: &'a mut [Response<Dual<V, P>>],
+    /// The states of the blocks, before and after.
+    pub states: &'a mut [J::State],
+    /// At least T states.
+    pub tape: &'a mut [J::State],
     /// T sums, to which the derivatives are added.
     pub partial: &'a mut [Step<Dual<V, P>>],
 }
 
-impl<V: Vector, const P: usize> Kernel for Gradient<'_, V, P> {
+impl<V: Vector, J: Judge<V, P>, const P: usize> Kernel for Gradient<'_, V, J, P> {
     type Output = Dual<V, P>;
 
     #[inline(always)]
@@ -134,7 +143,7 @@ impl<V: Vector, const P: usize> Kernel for Gradient<'_, V, P> {
     }
 }
 
-impl<V: Vector, const P: usize> Gradient<'_, V, P> {
+impl<V: Vector, J: Judge<V, P>, const P: usize> Gradient<'_, V, J, P> {
     /// Takes whole tiles of `W` blocks from the front, until fewer are left.
     #[inline(always)]
     fn tiles<const W: usize>(&mut self, loss: &mut Dual<V, P>) {
@@ -142,24 +151,25 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
         if tape.len() < self.schedule.len() {
             return;
         }
+        let judge = self.judge;
         let (directions, rest) = self.directions.as_chunks::<W>();
-        let (responses, rest_responses) = core::mem::take(&mut self.responses).as_chunks_mut::<W>();
-        for (directions, responses) in directions.iter().zip(responses) {
+        let (states, rest_states) = core::mem::take(&mut self.states).as_chunks_mut::<W>();
+        for (directions, states) in directions.iter().zip(states) {
             for (step, taped) in self.schedule.iter().zip(&mut *tape) {
                 let learning_rate = Dual::<V, P>::splat(step.learning_rate);
                 let momentum = Dual::<V, P>::splat(step.momentum);
-                let lanes = directions.iter().zip(&mut *responses).zip(taped);
-                for ((block, response), taped) in lanes {
-                    *taped = *response;
-                    *response = response
-                        .step(learning_rate.scaled(block.preconditioned_curvature), momentum);
+                let lanes = directions.iter().zip(&mut *states).zip(taped);
+                for ((block, state), taped) in lanes {
+                    *taped = *state;
+                    let alpha_g = learning_rate.scaled(block.preconditioned_curvature);
+                    *state = judge.step(*state, alpha_g, momentum);
                 }
             }
-            let mut derivatives = [Response::default(); W];
-            let lanes = directions.iter().zip(&*responses).zip(&mut derivatives);
-            for ((block, response), derivative) in lanes {
-                *loss = *loss + block.excess(response);
-                *derivative = block.excess_vjp(response);
+            let mut derivatives = [J::State::default(); W];
+            let lanes = directions.iter().zip(&*states).zip(&mut derivatives);
+            for ((block, state), derivative) in lanes {
+                *loss = *loss + judge.excess(block, state);
+                *derivative = judge.excess_vjp(block, state);
             }
             let steps = self.schedule.iter().zip(&*tape).zip(&mut *self.partial);
             for ((step, taped), partial) in steps.rev() {
@@ -170,7 +180,7 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
                     directions.iter().zip(taped).zip(&mut derivatives)
                 {
                     let alpha_g = learning_rate.scaled(block.preconditioned_curvature);
-                    let (earlier, d) = before.step_vjp(alpha_g, momentum, *derivative);
+                    let (earlier, d) = judge.step_vjp(*before, alpha_g, momentum, *derivative);
                     *derivative = earlier;
                     sum.learning_rate =
                         sum.learning_rate + d.learning_rate.scaled(block.preconditioned_curvature);
@@ -180,6 +190,6 @@ impl<V: Vector, const P: usize> Gradient<'_, V, P> {
             }
         }
         self.directions = rest;
-        self.responses = rest_responses;
+        self.states = rest_states;
     }
 }

@@ -20,6 +20,7 @@
 
 mod gradient;
 mod greedy;
+mod judge;
 mod loss;
 mod model;
 mod precondition;
@@ -27,6 +28,7 @@ mod response;
 
 pub use gradient::{Gradient, Tape, gradient};
 pub use greedy::{Advance, NextLoss, advance};
+pub use judge::{Averaged, ExponentialAverage, Judge, LastIterate};
 pub use loss::{Diverged, Losses, first_divergence, floor, losses};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
 pub use precondition::{Block, InvalidPreconditioner, Preconditioned, Preconditioner};

@@ -1,3 +1,5 @@
+mod judge;
+
 use std::vec::Vec;
 
 use super::*;
@@ -243,10 +245,11 @@ fn adjoint(
     let mut out = std::vec![Step::default(); schedule.len()];
     let loss = gradient(
         backend(),
+        LastIterate,
         &blocks,
         &constant::<0>(schedule),
         &mut responses,
-        &mut Tape { responses: &mut tape, partial: &mut partial },
+        &mut Tape { states: &mut tape, partial: &mut partial },
         &mut out,
     );
     let value = |s: &Step<Dual<f64, 0>>| Step {

@@ -1,4 +1,5 @@
-//! What the core's tests share: backends that divide a step among threads, random data, and the trace of a training run.
+//! What the core's tests share: backends that divide a step among threads, random data, and the
+//! trace of a training run.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::marker::PhantomData;
@@ -6,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use myopia_core::backend::{Backend, Kernel};
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork};
+use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork, Update};
+use myopia_core::optimizer::{Momentum, Optimizer};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -16,7 +18,8 @@ use myopia_core::vector::Vector;
 
 /// A backend that divides every step among `threads` threads, however small the step is.
 ///
-/// With `DENSE` a network without tangents multiplies by zeros too, as instruction sets with wide registers do.
+/// With `DENSE` a network without tangents multiplies by zeros too, as instruction sets with wide
+/// registers do.
 #[derive(Clone, Copy, Debug)]
 pub struct Divided<'a, V, const DENSE: bool> {
     threads: usize,
@@ -155,15 +158,32 @@ impl<T: Real> Task<'_, T> {
         G: Backend<Vector: Vector<Scalar = T>>,
         Libm: Elementary<T>,
     {
+        let momentum = Momentum(T::from_f64(0.9));
+        self.trace_by::<G, _, P, 1>(backend, directions, cuts, momentum)
+    }
+
+    /// The same with this optimiser, which has S slots of state.
+    pub fn trace_by<G, O, const P: usize, const S: usize>(
+        &self,
+        backend: G,
+        directions: [Parameter; P],
+        cuts: &[u32],
+        optimizer: O,
+    ) -> Trace
+    where
+        G: Backend<Vector: Vector<Scalar = T>>,
+        O: Optimizer<T, P, Update: Update<G::Vector, P, S, Libm>>,
+        Libm: Elementary<T>,
+    {
         let sizes = self.data.sizes(self.hidden);
-        let mut storage = HeapNetwork::<G::Vector, P>::new(&sizes, self.batch).unwrap();
+        let mut storage = HeapNetwork::<G::Vector, P, S>::new(&sizes, self.batch).unwrap();
         let mut examples = HeapBatch::new(&sizes, self.batch);
         let (mut network, mut batch) = (storage.network(backend), examples.batch());
         network.initialise(&mut Pcg32::new(self.seed, 0));
         let order = vec![0; self.data.len()];
         let mut sampler = Sampler::new(order, Pcg32::new(self.seed, 2));
         let schedule = self.schedule.with_tangents(directions);
-        let inner = InnerLoop { schedule, momentum: T::from_f64(0.9), batch: self.batch };
+        let inner = InnerLoop { schedule, optimizer, batch: self.batch };
         let all: Vec<u32> = (0..self.data.len() as u32).collect();
         let (mut losses, mut last) = (Vec::new(), None);
         for cut in cuts.windows(2) {
@@ -175,7 +195,7 @@ impl<T: Real> Task<'_, T> {
             last = Some(objective(&mut network, &mut batch, self.data, &all).unwrap());
         }
         let loss = last.unwrap().loss;
-        let numbers: Vec<_> = network.parameters().chain(network.velocity()).collect();
+        let numbers: Vec<_> = network.parameters().chain(network.state()).collect();
         let plane = |p: usize| numbers.iter().map(|x| x.tangents[p].bits()).collect();
         let values = numbers.iter().map(|x| x.value.bits()).collect();
         Trace {
@@ -186,7 +206,8 @@ impl<T: Real> Task<'_, T> {
     }
 }
 
-/// Runs `run` with a counter of divisions and asserts that a step was divided if there is more than one thread.
+/// Runs `run` with a counter of divisions and asserts that a step was divided if there is more than
+/// one thread.
 pub fn divided<R>(threads: usize, run: impl FnOnce(&AtomicUsize) -> R) -> R {
     let joins = AtomicUsize::new(0);
     let result = run(&joins);

@@ -1,0 +1,210 @@
+//! The step back against forward tangents, and its bits at every vector width and on threads.
+
+mod support;
+
+use myopia_core::backend::{Backend, Portable};
+use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
+use myopia_core::mlp::{
+    Adjoints, HeapBatch, HeapNetwork, KeepGradient, Slots, Transpose, Update, Values,
+};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum, Optimizer, Reverse};
+use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
+use myopia_core::sampler::Sampler;
+use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::unroll::{InnerLoop, objective};
+use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8};
+use support::{Clusters, Divided, divided};
+
+const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.04, time_constant: 9.0, beta: 1.1 };
+const STEPS: u32 = 6;
+const BATCH: usize = 5;
+const HIDDEN: [usize; 2] = [18, 5];
+
+/// For each step the derivatives by its hyperparameters, α_k the first; the adjoints at step 0.
+#[derive(Debug, PartialEq)]
+struct Found<T> {
+    steps: Vec<Vec<T>>,
+    adjoints: Vec<T>,
+}
+
+fn clusters<T: Real>() -> Clusters<T> {
+    Clusters::new(5, 24, 7, 4, Some(3))
+}
+
+/// The derivatives of the mean loss over all examples after training, every step being stored.
+fn back<G, O, const S: usize, const D: usize>(backend: G, optimizer: O) -> Found<Scalar<G>>
+where
+    G: Backend,
+    O: Reverse<Scalar<G>, Update: Update<G::Vector, 0, S, Libm>>,
+    O::Back: Transpose<G::Vector, S, D, Libm>,
+    Libm: myopia_core::elementary::Elementary<Scalar<G>>,
+{
+    let data = clusters::<Scalar<G>>();
+    let sizes = data.sizes(&HIDDEN);
+    let mut storage = HeapNetwork::<G::Vector, 0, S>::new(&sizes, BATCH).unwrap();
+    let mut plain = HeapNetwork::<G::Vector, 0, 1>::new(&sizes, BATCH).unwrap();
+    let mut tangent = HeapNetwork::<G::Vector, 1, 1>::new(&sizes, BATCH).unwrap();
+    let mut examples = HeapBatch::new(&sizes, BATCH);
+    let (mut network, mut batch) = (storage.network(backend), examples.batch());
+    let (mut plain, mut tangent) = (plain.network(backend), tangent.network(backend));
+    network.initialise(&mut Pcg32::new(1, 0));
+    let schedule = rounded::<Scalar<G>>().with_tangents([]);
+    let inner = InnerLoop { schedule, optimizer, batch: BATCH };
+    let mut sampler = Sampler::new(vec![0; data.len()], Pcg32::new(1, 2));
+    let mut tape = Vec::new();
+    for k in 0..STEPS {
+        let indices = sampler.next_batch(BATCH).to_vec();
+        let values = network.values();
+        tape.push((indices.clone(), values.parameters.to_vec(), values.state.to_vec()));
+        batch.fill(&data, &indices);
+        inner.step::<Libm, _>(&mut network, &batch, k, |_, _, _| {}).unwrap();
+    }
+    let end = network.values();
+    let mut parameters = vec![Dual::default(); end.parameters.len()];
+    let mut state = vec![Slots::default(); end.state.len()];
+    let units = Adjoints::<G::Vector, S, D>::units(&sizes);
+    let mut sums = vec![[G::Vector::default(); D]; units];
+    let mut adjoints = Adjoints { parameters: &mut parameters, state: &mut state, sums: &mut sums };
+    plain.load_parameters(end.parameters);
+    let all: Vec<u32> = (0..data.len() as u32).collect();
+    for chunk in all.chunks(BATCH) {
+        batch.fill(&data, chunk);
+        plain.step(&batch, KeepGradient).unwrap();
+        let share = chunk.len() as f64 / all.len() as f64;
+        adjoints.add_gradient(&mut plain, Scalar::<G>::from_f64(share));
+    }
+    let mut steps = Vec::new();
+    for (k, (indices, parameters, state)) in tape.iter().enumerate().rev() {
+        batch.fill(&data, indices);
+        let at = Values { parameters, state };
+        let rate = schedule.learning_rate::<Libm>(k as u32).value;
+        let coefficients = optimizer.back::<Libm>(k as u32, rate);
+        let by = tangent.step_back(&mut plain, &batch, coefficients, at, &mut adjoints).unwrap();
+        steps.push(by.to_vec());
+    }
+    steps.reverse();
+    let at = Values { parameters: &parameters, state: &state };
+    network.load_values(at);
+    let values = network.parameters().chain(network.state()).map(|x| x.value);
+    Found { steps, adjoints: values.collect() }
+}
+
+type Scalar<G> = myopia_core::backend::Scalar<G>;
+
+fn rounded<T: Real>() -> InverseTime<T> {
+    let [alpha0, time_constant, beta] = SCHEDULE.parameters().map(T::from_f64);
+    InverseTime { alpha0, time_constant, beta }
+}
+
+/// The tangents of the same objective, by one parameter at a time.
+fn forward<O, const S: usize>(
+    directions: &[Parameter],
+    optimizer: impl Fn(Parameter) -> O,
+) -> Vec<f64>
+where
+    O: Optimizer<f64, 1, Update: Update<F64x4, 1, S, Libm>>,
+{
+    let data = clusters::<f64>();
+    let sizes = data.sizes(&HIDDEN);
+    let all: Vec<u32> = (0..data.len() as u32).collect();
+    let along = |direction: &Parameter| {
+        let mut storage = HeapNetwork::<F64x4, 1, S>::new(&sizes, BATCH).unwrap();
+        let mut examples = HeapBatch::new(&sizes, BATCH);
+        let mut network = storage.network(Portable::<F64x4>::new());
+        let mut batch = examples.batch();
+        network.initialise(&mut Pcg32::new(1, 0));
+        let schedule = SCHEDULE.with_tangents([*direction]);
+        let inner = InnerLoop { schedule, optimizer: optimizer(*direction), batch: BATCH };
+        let mut sampler = Sampler::new(vec![0; data.len()], Pcg32::new(1, 2));
+        let (network, batch) = (&mut network, &mut batch);
+        inner.run::<Libm, _>(network, batch, &mut sampler, &data, 0..STEPS, |_, _, _| {}).unwrap();
+        objective(network, batch, &data, &all).unwrap().loss.tangents[0]
+    };
+    directions.iter().map(along).collect()
+}
+
+/// By α₀, K and β, and by each of `directions`.
+fn collected<O: Reverse<f64>>(found: &Found<f64>, optimizer: O, of: &[Parameter]) -> Vec<f64> {
+    let schedule = SCHEDULE.with_tangents(myopia_core::schedule::PARAMETERS);
+    let total = |along: &dyn Fn(u32, &[f64]) -> f64| {
+        (0..).zip(&found.steps).fold(0.0, |sum, (k, by)| sum + along(k, by))
+    };
+    let of_schedule =
+        (0..3).map(|p| total(&|k, by| by[0] * schedule.learning_rate::<Libm>(k).tangents[p]));
+    let directions = optimizer.directions();
+    let others = of.iter().skip(3).map(|parameter| {
+        let place = directions.iter().position(|d| *d == Some(*parameter)).unwrap();
+        total(&|_, by| by[1 + place])
+    });
+    of_schedule.chain(others).collect()
+}
+
+fn assert_near(found: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(found.len(), expected.len());
+    for (n, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let off = ((found - expected) / expected).abs();
+        assert!(off < 1e-11, "{what}, derivative {n}: {found} back, {expected} forward: {off:e}");
+    }
+}
+
+#[test]
+fn the_way_back_of_sgd_finds_what_forward_tangents_find() {
+    use Parameter::{Alpha0, Beta, TimeConstant};
+    let of = [Alpha0, TimeConstant, Beta, Parameter::Momentum];
+    let optimizer = Momentum(0.8);
+    let found = back::<_, _, 1, 2>(Portable::<F64x4>::new(), optimizer);
+    let expected = forward(&of, |direction| {
+        let tangent = if direction == Parameter::Momentum { 1.0 } else { 0.0 };
+        Momentum(Dual { value: 0.8, tangents: [tangent] })
+    });
+    assert_near(&collected(&found, optimizer, &of), &expected, "sgd");
+}
+
+#[test]
+fn the_way_back_of_every_rule_finds_what_forward_tangents_find() {
+    for (method, decay) in METHODS.iter().flat_map(|m| DECAYS.map(|decay| (*m, decay))) {
+        let all = Hyperparameters { method, decay };
+        let of: Vec<Parameter> = Parameter::ALL
+            .into_iter()
+            .filter(|p| myopia_core::schedule::PARAMETERS.contains(p) || all.value(*p).is_some())
+            .collect();
+        let optimizer = all.with_tangents([]);
+        let found = back::<_, _, 2, 5>(Portable::<F64x4>::new(), optimizer);
+        let expected = forward(&of, |direction| all.with_tangents([direction]));
+        assert_near(&collected(&found, optimizer, &of), &expected, &format!("{all:?}"));
+    }
+}
+
+const METHODS: [Method<f64>; 5] = [
+    Method::Sgd { momentum: 0.8, is_nesterov: true },
+    Method::Sgd { momentum: 0.8, is_nesterov: false },
+    Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-2, is_inside: false },
+    Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-3, is_inside: true },
+    Method::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-3, epsilon_root: 1e-6 },
+];
+
+const DECAYS: [Decay<f64>; 3] = [Decay::None, Decay::Coupled(1e-2), Decay::Decoupled(0.1)];
+
+#[test]
+fn neither_vector_width_nor_threads_enter_a_bit() {
+    let adam = Hyperparameters { method: METHODS[4], decay: DECAYS[1] }.with_tangents([]);
+    let wide = back::<_, _, 2, 5>(Portable::<f64>::new(), adam);
+    assert_eq!(back::<_, _, 2, 5>(Portable::<F64x4>::new(), adam), wide);
+    assert_eq!(back::<_, _, 2, 5>(Portable::<F64x8>::new(), adam), wide);
+    let sgd = Momentum(0.9_f32);
+    let one = back::<_, _, 1, 2>(Portable::<f32>::new(), sgd);
+    assert_eq!(back::<_, _, 1, 2>(Portable::<F32x4>::new(), sgd), one);
+    assert_eq!(back::<_, _, 1, 2>(Portable::<F32x16>::new(), sgd), one);
+    for threads in [1, 2, 3, 8] {
+        divided(threads, |joins| {
+            let backend = Divided::<F32x8, true>::new(threads, joins);
+            assert_eq!(back::<_, _, 1, 2>(backend, sgd), one, "{threads} threads");
+        });
+        divided(threads, |joins| {
+            let backend = Divided::<F64x4, false>::new(threads, joins);
+            assert_eq!(back::<_, _, 2, 5>(backend, adam), wide, "{threads} threads");
+        });
+    }
+}
