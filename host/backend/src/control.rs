@@ -1,6 +1,7 @@
 //! Float control register of the calling thread: round to nearest, subnormals kept (contract 1).
 //!
-//! A library in the same process may have switched flushing to zero on, and a new thread inherits it.
+//! A library in the same process may have switched flushing to zero on, and a new thread inherits
+//! it.
 
 /// What of the float control register differed from the contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +12,8 @@ pub struct FloatControl {
     pub rounded_otherwise: bool,
 }
 
-/// Puts the calling thread's float control register into the contract's state; returns what it departed from.
+/// Puts the calling thread's float control register into the contract's state; returns what it
+/// departed from.
 #[inline]
 pub fn restore() -> FloatControl {
     #[cfg(target_arch = "x86_64")]
@@ -20,7 +22,8 @@ pub fn restore() -> FloatControl {
         const FLUSH_TO_ZERO: u32 = 1 << 15;
         const ROUNDING: u32 = 3 << 13;
         let mut word = 0u32;
-        // SAFETY: every x86-64 processor has MXCSR; the instruction writes four bytes to a local variable.
+        // SAFETY: every x86-64 processor has MXCSR; the instruction writes four bytes to a local
+        // variable.
         unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut word, options(nostack)) };
         let found = FloatControl {
             flushed: word & (DENORMALS_ARE_ZERO | FLUSH_TO_ZERO) != 0,
@@ -28,8 +31,8 @@ pub fn restore() -> FloatControl {
         };
         if found != FloatControl::default() {
             let word = word & !(DENORMALS_ARE_ZERO | FLUSH_TO_ZERO | ROUNDING);
-            // SAFETY: the word was read from MXCSR, so no reserved bit is set; the bits cleared are those that the Rust
-            // abstract machine expects to be clear.
+            // SAFETY: the word was read from MXCSR, so no reserved bit is set; the bits cleared are
+            // those that the Rust abstract machine expects to be clear.
             unsafe {
                 std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack, readonly))
             };
@@ -49,7 +52,8 @@ pub fn restore() -> FloatControl {
         };
         if found != FloatControl::default() {
             let word = word & !(FLUSH_TO_ZERO | ROUNDING);
-            // SAFETY: the word was read from FPCR; only bits that the abstract machine expects to be clear are cleared.
+            // SAFETY: the word was read from FPCR; only bits that the abstract machine expects to
+            // be clear are cleared.
             unsafe { std::arch::asm!("msr fpcr, {}", in(reg) word, options(nomem, nostack)) };
         }
         found

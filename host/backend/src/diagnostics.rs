@@ -6,14 +6,14 @@ use myopia_core::backend::{Backend, Kernel};
 use myopia_core::bilevel::experiment::Bilevel;
 use myopia_core::elementary::Micromath;
 use myopia_core::experiments::{
-    EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report, TrainingNet,
-    Workspace,
+    AdamNet, EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report,
+    TrainingNet, Workspace,
 };
 use myopia_core::mlp::{Batch, HeapBatch, HeapNetwork, Network};
 use myopia_core::vector::{F32x8, F64x8, Vector};
 
 use crate::isa::Isa;
-use crate::model::HostBackend;
+use crate::model::{HostBackend, WithRoot};
 use crate::peak::peak;
 
 /// Runs a golden experiment and shows each record as soon as it is known.
@@ -60,6 +60,11 @@ impl<G: Backend, V: Vector> Backend for WithVector<G, V> {
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         self.0.run(kernel)
     }
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        self.0.call(kernel)
+    }
 }
 
 /// Room for all experiments on the heap, for a backend with vectors of any width.
@@ -69,6 +74,7 @@ struct OnHeap<G: Backend<Vector: Vector<Scalar = f32>>> {
     quadratic_f64: Quadratic<F64x8>,
     training: (HeapNetwork<G::Vector, 0>, HeapBatch<f32>),
     descent: (HeapNetwork<G::Vector, 3>, HeapBatch<f32>),
+    adam: (HeapNetwork<G::Vector, 3, 2>, HeapBatch<f32>),
     bilevel: Bilevel<f32>,
     order: [u32; EXAMPLES],
 }
@@ -88,6 +94,10 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> OnHeap<G> {
                 HeapNetwork::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH).expect(VALID),
                 HeapBatch::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH),
             ),
+            adam: (
+                HeapNetwork::new(AdamNet::SIZES, AdamNet::BATCH).expect(VALID),
+                HeapBatch::new(AdamNet::SIZES, AdamNet::BATCH),
+            ),
             bilevel: Bilevel::new(),
             order: [0; EXAMPLES],
         }
@@ -99,6 +109,8 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
     type QuadraticF32 = WithVector<G, F32x8>;
     type QuadraticF64 = WithVector<G, F64x8>;
     type Network = G;
+    type Adam = G;
+    type Root = WithRoot;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
         (WithVector(self.backend, PhantomData), &mut self.quadratic_f32)
@@ -123,6 +135,11 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
         let network: Network<'_, G, 3, Micromath> = network.network_with(self.backend);
         let batch: Batch<'_, f32> = batch.batch();
         Ok((network, batch, &mut self.order))
+    }
+
+    fn adam(&mut self) -> Result<Learner<'_, G, 3, WithRoot, 2>, Failed> {
+        let (network, batch) = &mut self.adam;
+        Ok((network.network_with(self.backend), batch.batch(), &mut self.order))
     }
 
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {

@@ -1,7 +1,8 @@
 //! Backends of the host: instruction sets found at run time, threads, models on the heap.
 //!
-//! A [`StoredModel`] is the boundary: below it the kernels, compiled for one instruction set, float and number of tangents;
-//! above it everything else, compiled once. [`Models`] makes them; the crates under `host/kernels` each compile one.
+//! A [`StoredModel`] is the boundary: below it the kernels, compiled for one instruction set, float
+//! and number of tangents; above it everything else, compiled once. [`Models`] makes them; the
+//! crates under `host/kernels` each compile one.
 
 mod control;
 mod diagnostics;
@@ -9,6 +10,7 @@ mod isa;
 mod model;
 mod peak;
 pub mod profile;
+mod reverse;
 mod threads;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
@@ -18,4 +20,5 @@ pub use diagnostics::{Diagnostics, RunExperiment};
 pub use isa::Isa;
 pub use model::{HostBackend, MakeModel, Models, StoredModel};
 pub use myopia_core::mlp::{HeapBatch, HeapNetwork};
-pub use threads::{Threaded, awake, divide_all_work};
+pub use reverse::{MakeReversible, ReversibleModel};
+pub use threads::{Threaded, awake, divide_all_work, pool_size};

@@ -5,30 +5,37 @@ use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{
-    Batch, Coefficient, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, Model, Network,
-    NonFinite,
+    Batch, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, KeepGradient, Model, Network,
+    NonFinite, Update,
 };
+use myopia_core::optimizer::{BACK, DERIVATIVES, Sgd, Step};
 use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
 use crate::isa::Isa;
+use crate::reverse::{MakeReversible, Reversible};
 
-/// A model of P tangents that owns its parameters and their velocity; its momentum is a `M`.
+/// A model of P tangents that owns its parameters and their state; the coefficients of a step are a
+/// `U`, of SGD with constant momentum unless said otherwise.
 ///
 /// A call at this boundary costs a few nanoseconds of a step of a hundred microseconds.
-pub trait StoredModel<T: Real, const P: usize, M = T>: Model<T, P, M> + Send {
-    /// Puts numbers into place, layer by layer weights (input by input) and biases; what is missing becomes zero.
-    fn load(&mut self, parameters: &[Dual<T, P>], velocity: &[Dual<T, P>]);
+pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
+    Model<T, P, U> + Send
+{
+    /// Puts numbers into place, layer by layer weights (input by input) and biases, each with the
+    /// slots of its state; what is missing becomes zero.
+    fn load(&mut self, parameters: &[Dual<T, P>], state: &[Dual<T, P>]);
     /// Weights and biases in the order of [`load`](Self::load).
     fn parameters(&mut self) -> Vec<Dual<T, P>>;
-    /// Their velocity in the same order.
-    fn velocity(&mut self) -> Vec<Dual<T, P>>;
-    /// The digest of the values: parameters, then velocity.
+    /// Their state in the same order, all slots of a parameter together: of SGD the velocity.
+    fn state(&mut self) -> Vec<Dual<T, P>>;
+    /// The digest of the values: parameters, then state.
     ///
     /// # Errors
     /// When one of them is not a number.
     fn digest_values(&mut self) -> Result<Digest, NotANumber>;
-    /// The digest of the tangents: for each direction those of the parameters, then those of the velocity.
+    /// The digest of the tangents: for each direction those of the parameters, then those of the
+    /// state.
     ///
     /// # Errors
     /// When one of them is not a number.
@@ -47,65 +54,105 @@ impl<V: Vector> HostBackend for Portable<V> {
     }
 }
 
-/// A network in heap storage, on one backend.
-struct OnHeap<G: Backend, const P: usize> {
-    backend: G,
-    storage: HeapNetwork<G::Vector, P>,
+/// The elementary functions of `Libm`, with the processor's square root.
+///
+/// IEEE 754 rounds square roots correctly: the bits are those of `libm`, in one instruction for all
+/// lanes of a vector.
+#[derive(Clone, Copy, Debug)]
+pub enum WithRoot {}
+
+macro_rules! with_root {
+    ($t:ident) => {
+        impl Elementary<$t> for WithRoot {
+            const NAME: &'static str = <Libm as Elementary<$t>>::NAME;
+            #[inline(always)]
+            fn exp(x: $t) -> $t {
+                <Libm as Elementary<$t>>::exp(x)
+            }
+            #[inline(always)]
+            fn ln(x: $t) -> $t {
+                <Libm as Elementary<$t>>::ln(x)
+            }
+            #[inline(always)]
+            fn pow(base: $t, exponent: $t) -> $t {
+                <Libm as Elementary<$t>>::pow(base, exponent)
+            }
+            #[inline(always)]
+            #[expect(clippy::disallowed_methods, reason = "the same bits as libm's, see the type")]
+            fn sqrt(x: $t) -> $t {
+                x.sqrt()
+            }
+        }
+    };
 }
 
-impl<G: HostBackend, const P: usize> OnHeap<G, P>
+with_root!(f32);
+with_root!(f64);
+
+/// A network in heap storage, on one backend.
+pub(crate) struct OnHeap<G: Backend, const P: usize, const S: usize> {
+    backend: G,
+    storage: HeapNetwork<G::Vector, P, S>,
+}
+
+impl<G: HostBackend, const P: usize, const S: usize> OnHeap<G, P, S>
 where
-    Libm: Elementary<Scalar<G>>,
+    WithRoot: Elementary<Scalar<G>>,
 {
-    fn new(sizes: &[usize], batch: usize) -> Result<Box<Self>, InvalidNetwork> {
+    pub(crate) fn new(sizes: &[usize], batch: usize) -> Result<Box<Self>, InvalidNetwork> {
         let backend = G::detect().expect("models are asked of an instruction set that is there");
         Ok(Box::new(Self { backend, storage: HeapNetwork::new(sizes, batch)? }))
     }
 
-    fn network(&mut self) -> Network<'_, G, P> {
-        self.storage.network(self.backend)
+    pub(crate) fn backend(&self) -> G {
+        self.backend
+    }
+
+    pub(crate) fn network(&mut self) -> Network<'_, G, P, WithRoot, S> {
+        self.storage.network_with(self.backend)
     }
 }
 
-impl<G: HostBackend, const P: usize> Evaluate<Scalar<G>, P> for OnHeap<G, P>
+impl<G: HostBackend, const P: usize, const S: usize> Evaluate<Scalar<G>, P> for OnHeap<G, P, S>
 where
-    Libm: Elementary<Scalar<G>>,
+    WithRoot: Elementary<Scalar<G>>,
 {
     fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
         self.network().evaluate(batch)
     }
 }
 
-impl<G: HostBackend, M: Coefficient<G::Vector, P>, const P: usize> Model<Scalar<G>, P, M>
-    for OnHeap<G, P>
+impl<G, U, const P: usize, const S: usize> Model<Scalar<G>, P, U> for OnHeap<G, P, S>
 where
-    Libm: Elementary<Scalar<G>>,
+    G: HostBackend,
+    U: Update<G::Vector, P, S, WithRoot>,
+    WithRoot: Elementary<Scalar<G>>,
 {
     fn step(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        learning_rate: Dual<Scalar<G>, P>,
-        momentum: M,
+        update: U,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        self.network().step(batch, learning_rate, momentum)
+        self.network().step(batch, update)
     }
 }
 
-impl<G: HostBackend, M: Coefficient<G::Vector, P>, const P: usize> StoredModel<Scalar<G>, P, M>
-    for OnHeap<G, P>
+impl<G, U, const P: usize, const S: usize> StoredModel<Scalar<G>, P, U> for OnHeap<G, P, S>
 where
-    Libm: Elementary<Scalar<G>>,
+    G: HostBackend,
+    U: Update<G::Vector, P, S, WithRoot>,
+    WithRoot: Elementary<Scalar<G>>,
 {
-    fn load(&mut self, parameters: &[Dual<Scalar<G>, P>], velocity: &[Dual<Scalar<G>, P>]) {
-        self.network().load(parameters.iter().copied(), velocity.iter().copied());
+    fn load(&mut self, parameters: &[Dual<Scalar<G>, P>], state: &[Dual<Scalar<G>, P>]) {
+        self.network().load(parameters.iter().copied(), state.iter().copied());
     }
 
     fn parameters(&mut self) -> Vec<Dual<Scalar<G>, P>> {
         self.network().parameters().collect()
     }
 
-    fn velocity(&mut self) -> Vec<Dual<Scalar<G>, P>> {
-        self.network().velocity().collect()
+    fn state(&mut self) -> Vec<Dual<Scalar<G>, P>> {
+        self.network().state().collect()
     }
 
     fn digest_values(&mut self) -> Result<Digest, NotANumber> {
@@ -117,9 +164,10 @@ where
     }
 }
 
-/// A function that makes a model with layers of these sizes, for batches of at most so many examples.
-pub type MakeModel<T, const P: usize, M = T> =
-    fn(&[usize], usize) -> Result<Box<dyn StoredModel<T, P, M>>, InvalidNetwork>;
+/// A function that makes a model with layers of these sizes, for batches of at most so many
+/// examples.
+pub type MakeModel<T, const P: usize, U = Sgd<Dual<T, P>, T>> =
+    fn(&[usize], usize) -> Result<Box<dyn StoredModel<T, P, U>>, InvalidNetwork>;
 
 /// Makes models of one float on one instruction set, which the processor must have.
 #[derive(Clone, Copy, Debug)]
@@ -131,20 +179,38 @@ pub struct Models<T: Real> {
     /// With the tangents of α₀, K and β.
     pub schedule: MakeModel<T, 3>,
     /// With three tangents, in the learning rate and in the momentum.
-    pub momentum: MakeModel<T, 3, Dual<T, 3>>,
+    pub momentum: MakeModel<T, 3, Sgd<Dual<T, 3>, Dual<T, 3>>>,
+    /// Without tangents, for any optimiser.
+    pub any: MakeModel<T, 0, Step<Dual<T, 0>>>,
+    /// With three tangents, for any optimiser.
+    pub any_tangents: MakeModel<T, 3, Step<Dual<T, 3>>>,
+    /// That steps back.
+    pub reverse: MakeReversible<T, Sgd<Dual<T, 0>, T>, Sgd<T, T>>,
+    /// That steps back, for any optimiser.
+    pub any_reverse: MakeReversible<T, Step<Dual<T, 0>>, Step<Dual<T, BACK>>>,
+    /// With one tangent, for any optimiser.
+    pub any_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
+    /// With one tangent, whose state is the gradient and the product with the Hessian.
+    pub curvature: MakeModel<T, 1, KeepGradient>,
 }
 
 impl<T: Real> Models<T> {
     /// The models of backend `G`.
     pub const fn on<G: HostBackend<Vector: Vector<Scalar = T>> + 'static>(isa: Isa) -> Self
     where
-        Libm: Elementary<T>,
+        WithRoot: Elementary<T>,
     {
         Self {
             isa,
-            plain: |sizes, batch| Ok(OnHeap::<G, 0>::new(sizes, batch)?),
-            schedule: |sizes, batch| Ok(OnHeap::<G, 3>::new(sizes, batch)?),
-            momentum: |sizes, batch| Ok(OnHeap::<G, 3>::new(sizes, batch)?),
+            plain: |sizes, batch| Ok(OnHeap::<G, 0, 1>::new(sizes, batch)?),
+            schedule: |sizes, batch| Ok(OnHeap::<G, 3, 1>::new(sizes, batch)?),
+            momentum: |sizes, batch| Ok(OnHeap::<G, 3, 1>::new(sizes, batch)?),
+            any: |sizes, batch| Ok(OnHeap::<G, 0, 2>::new(sizes, batch)?),
+            any_tangents: |sizes, batch| Ok(OnHeap::<G, 3, 2>::new(sizes, batch)?),
+            reverse: |sizes, batch| Ok(Reversible::<G, 1, 2>::new(sizes, batch)?),
+            any_reverse: |sizes, batch| Ok(Reversible::<G, 2, DERIVATIVES>::new(sizes, batch)?),
+            any_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2>::new(sizes, batch)?),
+            curvature: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
         }
     }
 }

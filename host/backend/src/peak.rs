@@ -37,8 +37,8 @@ impl<V: Vector> Kernel for Products<'_, V> {
     }
 }
 
-/// Peak of one core in 10⁹ multiplications and additions a second, not fused: eight independent sums of products, one factor
-/// in a register and the other in L1.
+/// Peak of one core in 10⁹ multiplications and additions a second, not fused: eight independent
+/// sums of products, one factor in a register and the other in L1.
 pub fn peak<G: Backend>(backend: G) -> f64 {
     let one = Dual::constant(G::Vector::splat(black_box(Scalar::<G>::ONE)));
     let (terms, mut out) = ([one; TERMS], vec![[one; 2]; SUMS]);

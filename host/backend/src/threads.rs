@@ -1,7 +1,8 @@
 //! `Threaded`: backend that splits one step over rayon's threads by work stealing.
 //!
-//! Where all threads have runs of their own, nobody steals and a step stays where it is; where there is one run, its halves are
-//! taken by whoever is idle. Outside rayon's threads there is one thread: waking others up from there costs more than it brings.
+//! Where all threads have runs of their own, nobody steals and a step stays where it is; where
+//! there is one run, its halves are taken by whoever is idle. Outside rayon's threads there is one
+//! thread: waking others up from there costs more than it brings.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,7 @@ use crate::model::HostBackend;
 use crate::profile;
 
 /// Threads of the pool that the calling thread belongs to; 1 outside a pool.
-fn pool_size() -> usize {
+pub fn pool_size() -> usize {
     match rayon::current_thread_index() {
         Some(_) => rayon::current_num_threads(),
         None => 1,
@@ -26,8 +27,8 @@ const PARALLEL_THRESHOLD: usize = 4_000_000;
 /// Whether also work below the threshold is divided.
 static DIVIDE_ALL: AtomicBool = AtomicBool::new(false);
 
-/// Divides also work below the threshold among threads while `work` runs, on every thread: slower, and a proof that the
-/// number of threads enters no bit.
+/// Divides also work below the threshold among threads while `work` runs, on every thread: slower,
+/// and a proof that the number of threads enters no bit.
 pub fn divide_all_work<R>(work: impl FnOnce() -> R) -> R {
     DIVIDE_ALL.store(true, Ordering::Relaxed);
     let result = work();
@@ -38,8 +39,9 @@ pub fn divide_all_work<R>(work: impl FnOnce() -> R) -> R {
 /// More threads than this find nothing to do in a step.
 const MOST_THREADS: usize = 8;
 
-/// Does `work` on one of rayon's threads and keeps others awake while it lasts: one that has gone to sleep between two pieces
-/// of a step takes longer to wake up than most pieces take. No more of them than there are cores: they wait busily.
+/// Does `work` on one of rayon's threads and keeps others awake while it lasts: one that has gone
+/// to sleep between two pieces of a step takes longer to wake up than most pieces take. No more of
+/// them than there are cores: they wait busily.
 pub fn awake<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let awake = if cores < MOST_THREADS { cores } else { MOST_THREADS };
@@ -96,6 +98,11 @@ impl<G: Backend> Backend for Threaded<G> {
         output
     }
 
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        self.0.call(kernel)
+    }
+
     fn threads(self, multiply_adds: usize) -> usize {
         if multiply_adds >= PARALLEL_THRESHOLD || DIVIDE_ALL.load(Ordering::Relaxed) {
             pool_size()
@@ -112,7 +119,8 @@ impl<G: Backend> Backend for Threaded<G> {
         if pool_size() == 1 {
             return (a(), b());
         }
-        // One instance of rayon's join serves all: its code would otherwise be compiled anew for each pair of closures.
+        // One instance of rayon's join serves all: its code would otherwise be compiled anew for
+        // each pair of closures.
         let (mut a, mut b) = (Ready(Some(a), None), Ready(Some(b), None));
         join(&mut || a.run(), &mut || b.run());
         (a.finished(), b.finished())

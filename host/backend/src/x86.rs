@@ -1,9 +1,9 @@
 //! AVX2 and AVX-512 backends. Unsafe code: one call of a function compiled for instructions that
 //! the processor was found to have.
 //!
-//! No intrinsic is called. The kernels are the core's own plain loops; a function with `#[target_feature]`
-//! lets the compiler use wider registers for them, and since their lanes are independent and nothing is fused, the bits
-//! stay what they are.
+//! No intrinsic is called. The kernels are the core's own plain loops; a function with
+//! `#[target_feature]` lets the compiler use wider registers for them, and since their lanes are
+//! independent and nothing is fused, the bits stay what they are.
 
 use std::marker::PhantomData;
 
@@ -45,7 +45,19 @@ macro_rules! backend {
                 fn compiled<K: Kernel>(kernel: K) -> K::Output {
                     kernel.run()
                 }
-                // SAFETY: `self` was made by `detect`, so the processor has the instructions that `compiled` may use.
+                // SAFETY: `self` was made by `detect`, so the processor has the instructions that
+                // `compiled` may use.
+                unsafe { compiled(kernel) }
+            }
+
+            #[inline]
+            fn call<K: Kernel>(self, kernel: K) -> K::Output {
+                #[inline(never)]
+                #[target_feature(enable = $feature)]
+                fn compiled<K: Kernel>(kernel: K) -> K::Output {
+                    kernel.run()
+                }
+                // SAFETY: as above.
                 unsafe { compiled(kernel) }
             }
         }

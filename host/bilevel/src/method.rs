@@ -122,8 +122,8 @@ pub struct Estimate {
     /// True where the step times the highest curvature exceeds 2, so that longer is worse.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub diverges: bool,
-    /// The error of what stands for H⁻¹∂_wE, from low curvatures to high; empty where the spectrum is
-    /// out of reach.
+    /// The error of what stands for H⁻¹∂_wE, from low curvatures to high; empty where the spectrum
+    /// is out of reach.
     pub bands: Vec<BandError>,
     /// Central differences of the loss that this method differentiates.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,8 +161,8 @@ impl From<Vec<f64>> for Solution {
 /// The hypergradient of `problem` by each of `methods`.
 ///
 /// # Errors
-/// H singular or indefinite, a step or ρ that is not positive, conjugate gradient that does not converge,
-/// numbers that leave the finite range.
+/// H singular or indefinite, a step or ρ that is not positive, conjugate gradient that does not
+/// converge, numbers that leave the finite range.
 pub fn compare(
     problem: &dyn Bilevel,
     methods: &[Method],

@@ -1,8 +1,9 @@
 //! A multilayer perceptron written once, over plain numbers and numbers with one tangent.
 //!
-//! With plain weights [`Network::gradient`] is backpropagation. With weights that carry a tangent u it is
-//! the derivative of backpropagation along u: what comes out in place of the gradients with respect to
-//! weights, inputs and targets are, exactly, Hu and the mixed derivatives ∂(uᵀ∇_wL)/∂x and /∂t.
+//! With plain weights [`Network::gradient`] is backpropagation. With weights that carry a tangent u
+//! it is the derivative of backpropagation along u: what comes out in place of the gradients with
+//! respect to weights, inputs and targets are, exactly, Hu and the mixed derivatives ∂(uᵀ∇_wL)/∂x
+//! and /∂t.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -22,7 +23,8 @@ pub trait Number:
     fn ln(self) -> Self;
     /// The number without its tangent.
     fn value(self) -> f64;
-    /// Whether it and its tangent are zero, so that what it multiplies may be left out (contract 6).
+    /// Whether it and its tangent are zero, so that what it multiplies may be left out (contract
+    /// 6).
     fn is_zero(self) -> bool;
 }
 
@@ -81,7 +83,8 @@ fn tanh<N: Number>(x: N) -> N {
     one - N::constant(2.0) / ((x + x).exp() + one)
 }
 
-/// Layers of tanh units, the last of softmax units; each layer's weights, input by input, then its biases.
+/// Layers of tanh units, the last of softmax units; each layer's weights, input by input, then its
+/// biases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     sizes: Vec<usize>,
@@ -238,7 +241,8 @@ impl Network {
         pass
     }
 
-    /// Adds one row's gradient; `errors` of the last layer are given, those of the others are filled in.
+    /// Adds one row's gradient; `errors` of the last layer are given, those of the others are
+    /// filled in.
     fn backward<N: Number>(
         &self,
         weights: &[N],
@@ -316,8 +320,8 @@ impl Network {
         gradient.iter().map(|g| g.tangents[0]).collect()
     }
 
-    /// The gradient at `weights` of the mean cross-entropy of *linearised* predictions, logits plus their
-    /// tangent along `change`: Jᵀ(softmax(z + J·change) − t)/n.
+    /// The gradient at `weights` of the mean cross-entropy of *linearised* predictions, logits plus
+    /// their tangent along `change`: Jᵀ(softmax(z + J·change) − t)/n.
     pub fn linearised_gradient(
         &self,
         weights: &[f64],
@@ -333,7 +337,8 @@ impl Network {
         })
     }
 
-    /// Gu, where G = JᵀSJ/n is the Gauss–Newton matrix of the mean cross-entropy, S = diag(p) − ppᵀ.
+    /// Gu, where G = JᵀSJ/n is the Gauss–Newton matrix of the mean cross-entropy, S = diag(p) −
+    /// ppᵀ.
     pub fn gauss_newton_product(
         &self,
         weights: &[f64],
@@ -354,7 +359,8 @@ impl Network {
         })
     }
 
-    /// Σ Jᵀe/n, with e what `errors` makes of each example's logits, their tangents along `change`, and targets.
+    /// Σ Jᵀe/n, with e what `errors` makes of each example's logits, their tangents along `change`,
+    /// and targets.
     fn through_tangents(
         &self,
         weights: &[f64],
@@ -506,8 +512,8 @@ mod tests {
         let found = network.linearised_gradient(&weights, &examples, &zero);
         let told = network.loss_gradient(&weights, &examples).1;
         found.iter().zip(told).for_each(|(found, told)| near(*found, told));
-        // Along a small change the linearised loss has the gradient of a Gauss–Newton model: its own first
-        // difference along u is uᵀGu ≥ 0.
+        // Along a small change the linearised loss has the gradient of a Gauss–Newton model: its
+        // own first difference along u is uᵀGu ≥ 0.
         let along = |c: f64| {
             let change = moved(&zero, c, &u);
             let gradient = network.linearised_gradient(&weights, &examples, &change);

@@ -1,6 +1,8 @@
-//! Draws a sample of every kind of figure from made-up data: `cargo run --example figures -- FOLDER`.
+//! Draws a sample of every kind of figure from made-up data: `cargo run --example figures --
+//! FOLDER`.
 //!
-//! For looking at: after a change in `figure`, open these and see whether they can be read in five seconds.
+//! For looking at: after a change in `figure`, open these and see whether they can be read in five
+//! seconds.
 
 use std::path::Path;
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::{ObjectiveSet, Problem, Set, TrainingRun};
 
-/// A training run at one step: losses are means in nats, errors the shares of examples classified wrongly.
+/// A training run at one step: losses are means in nats, errors the shares of examples classified
+/// wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// How many steps were trained.
@@ -60,7 +61,8 @@ impl Point {
         crate::output::csv::write(to, &header, rows)
     }
 
-    /// The validation loss, or the training loss where nothing is held out: what a schedule is judged by.
+    /// The validation loss, or the training loss where nothing is held out: what a schedule is
+    /// judged by.
     pub fn objective(&self) -> f64 {
         self.validation_loss.unwrap_or(self.training_loss)
     }
@@ -74,8 +76,8 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// That of a problem: as many of the examples trained on as may be held out, the held-out ones if the objective
-    /// holds them out, all test examples.
+    /// That of a problem: as many of the examples trained on as may be held out, the held-out ones
+    /// if the objective holds them out, all test examples.
     pub fn new(problem: &Problem<'_>) -> Self {
         let data = problem.data;
         let shown = problem.trained_on().min(data.held_out.max(1));
@@ -120,7 +122,8 @@ impl Evaluator {
 /// Loss and error on the examples of `set` numbered `indices`.
 fn on(run: &mut dyn TrainingRun, set: Set, indices: &[u32]) -> Result<(f64, f64), Diverged> {
     let found = run.evaluate(set, indices)?;
-    // Counted again, so that 270 errors among 10,000 are 0.027 and not a single-precision neighbour.
+    // Counted again, so that 270 errors among 10,000 are 0.027 and not a single-precision
+    // neighbour.
     let count = indices.len() as f64;
     let correct = (found.accuracy * count).round();
     Ok((found.loss.value, (count - correct) / count))

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::input::NotAFile;
 use crate::shown;
 
-/// A failure a user can cause. `Display` is the whole sentence on one line, without a trailing stop; whatever names and
-/// values stand in it are shown escaped and at no great length.
+/// A failure a user can cause. `Display` is the whole sentence on one line, without a trailing
+/// stop; whatever names and values stand in it are shown escaped and at no great length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The request itself makes no sense: a flag, a value, a combination of them.
@@ -38,7 +38,8 @@ impl Failure {
         Self::Run(sentence.into())
     }
 
-    /// A failure of the run because the system refused to `action` (an infinitive: "read", "write") `path`.
+    /// A failure of the run because the system refused to `action` (an infinitive: "read", "write")
+    /// `path`.
     pub fn io(action: &str, path: &Path, error: &io::Error) -> Self {
         let name = path.display();
         if let Some(reason) = out_of_reach(path) {
@@ -81,7 +82,8 @@ impl Failure {
         matches!(self, Self::Interrupted(_))
     }
 
-    /// The exit status of the program: 0 when all was done before, 2 for usage, 3 for what was not run, 1 for anything else.
+    /// The exit status of the program: 0 when all was done before, 2 for usage, 3 for what was not
+    /// run, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Done(_) => 0,
@@ -97,8 +99,8 @@ fn is_own(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
 }
 
-/// What on the way to `path` keeps it from being reached, where the system's own word for it would mislead: a link to
-/// nothing, or a folder that may not be searched.
+/// What on the way to `path` keeps it from being reached, where the system's own word for it would
+/// mislead: a link to nothing, or a folder that may not be searched.
 fn out_of_reach(path: &Path) -> Option<String> {
     // From the outermost: what lies behind the first obstacle cannot be looked at.
     let mut places: Vec<&Path> = path.ancestors().filter(|p| !p.as_os_str().is_empty()).collect();

@@ -1,4 +1,5 @@
-//! Files that are read: only regular ones, so that no pipe is waited for and no device read for ever.
+//! Files that are read: only regular ones, so that no pipe is waited for and no device read for
+//! ever.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -18,8 +19,8 @@ pub enum NotAFile {
 /// The regular file at `path`, open for reading. A link is followed.
 ///
 /// # Errors
-/// Those of the system; for a folder [`io::ErrorKind::IsADirectory`], for anything else that is no regular file
-/// [`NotAFile::Special`] inside.
+/// Those of the system; for a folder [`io::ErrorKind::IsADirectory`], for anything else that is no
+/// regular file [`NotAFile::Special`] inside.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -75,8 +76,9 @@ pub(crate) fn check(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// What stands in the way at `path`, when it is neither a file nor a folder: a socket cannot even be opened.
-fn special(path: &Path) -> Option<io::Error> {
+/// What stands in the way at `path`, when it is neither a file nor a folder: a socket cannot even
+/// be opened.
+pub(crate) fn special(path: &Path) -> Option<io::Error> {
     let metadata = path.metadata().ok()?;
     if metadata.is_file() || metadata.is_dir() { None } else { check(&metadata).err() }
 }

@@ -1,14 +1,27 @@
 //! Signals that ask the program to stop: it does so at the next place where that loses nothing.
 //!
-//! Ctrl-C and SIGTERM ask once, and end it at once when they come again. SIGHUP (the terminal is gone), SIGXCPU (a limit of
-//! processor time), SIGUSR1 and SIGUSR2 (what batch systems send before they end a job) only ask: some of them come again and again.
-//! What whoever started the program had told it to ignore (`nohup`, a job in the background of a script) stays ignored.
+//! Ctrl-C and SIGTERM ask once, and end it at once when they come again. SIGHUP (the terminal is
+//! gone), SIGXCPU (a limit of processor time), SIGUSR1 and SIGUSR2 (what batch systems send before
+//! they end a job) only ask: some of them come again and again. What whoever started the program
+//! had told it to ignore (`nohup`, a job in the background of a script) stays ignored.
 
+#[cfg(unix)]
+use std::ffi::{CStr, CString, c_char};
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt;
+#[cfg(unix)]
+use std::path::Path;
+#[cfg(unix)]
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+#[cfg(unix)]
+use std::sync::{Once, atomic::AtomicPtr};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+#[cfg(unix)]
+use signal_hook::low_level;
 
 use crate::failure::Failure;
 
@@ -44,7 +57,8 @@ pub fn listen() -> Result<(), Failure> {
     let listen = || {
         let ignored = ignored();
         let heard = |signal: &i32| ignored & bit(*signal) == 0;
-        // Set by those of them alone that end the program when they come again: a batch system's warning is not the first.
+        // Set by those of them alone that end the program when they come again: a batch system's
+        // warning is not the first.
         let insisted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM].into_iter().filter(heard) {
             // In this order: the second time, the flag is found set.
@@ -56,12 +70,58 @@ pub fn listen() -> Result<(), Failure> {
         for signal in BATCH.into_iter().filter(heard) {
             flag::register(signal, asked().clone()).map_err(|e| refused(signal, &e))?;
         }
+        LISTENS.store(true, Ordering::SeqCst);
         Ok(())
     };
     LISTENING.get_or_init(listen).clone()
 }
 
-/// From now on a file that may not grow (`ulimit -f`) is a failure of writing it, as a full disk is, and does not end the program.
+/// Whether signals are listened to, and whoever hears them tidies up.
+static LISTENS: AtomicBool = AtomicBool::new(false);
+
+/// The name of the file that goes with the process when a signal ends it; null when there is none.
+#[cfg(unix)]
+static REMOVED: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// From now on a signal that ends the program while it does not listen removes the file at `path`
+/// first, or none: a lock that nobody holds would be litter. The last such file counts.
+#[cfg(unix)]
+pub fn remove_when_ended(path: Option<&Path>) {
+    static HANDLERS: Once = Once::new();
+    let name = path.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
+    let is_named = name.is_some();
+    // Whatever name was there before stays allocated: a handler may be reading it.
+    REMOVED.store(name.map_or(ptr::null_mut(), CString::into_raw), Ordering::SeqCst);
+    if !is_named {
+        return;
+    }
+    HANDLERS.call_once(|| {
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM].into_iter().chain(BATCH) {
+            if ignored & bit(signal) != 0 {
+                continue;
+            }
+            let end = move || {
+                if LISTENS.load(Ordering::SeqCst) {
+                    return;
+                }
+                let name = REMOVED.load(Ordering::SeqCst);
+                if !name.is_null() {
+                    // SAFETY: it came from `CString::into_raw` and is never freed.
+                    let name = unsafe { CStr::from_ptr(name) };
+                    let _ = rustix::fs::unlink(name);
+                }
+                let _ = low_level::emulate_default_handler(signal);
+            };
+            // SAFETY: atomics, two system calls and what `signal-hook` provides for handlers. Where
+            // the system refuses, the lock is left behind, and a later run takes it.
+            let _ = unsafe { low_level::register(signal, end) };
+        }
+    });
+}
+
+/// From now on a file that may not grow (`ulimit -f`) is a failure of writing it, as a full disk
+/// is, and does not end the program.
 ///
 /// # Errors
 /// When the system refuses.
@@ -79,7 +139,8 @@ fn refused(signal: i32, error: &std::io::Error) -> Failure {
     Failure::run(format!("could not listen for signal {signal}: {error}"))
 }
 
-/// The signals that the program was started to ignore, as a mask; none where the system does not say.
+/// The signals that the program was started to ignore, as a mask; none where the system does not
+/// say.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     mask(&status)

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod curve;
 pub mod data;
 pub mod descent;
+pub mod edge;
 pub mod failure;
 pub mod figure;
 pub mod horizons;

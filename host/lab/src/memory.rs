@@ -1,16 +1,18 @@
 //! How much memory there is, before too much is asked for.
 //!
-//! What is free is the least of what the system, each control group that this process is in, and the process's own limits leave.
-//! Memory that only holds what can be read again from a disk is free: the system takes it back when it is asked for. What a
-//! system does not tell is not counted, and where none of it is told nothing is refused.
+//! What is free is the least of what the system, each control group that this process is in, and
+//! the process's own limits leave. Memory that only holds what can be read again from a disk is
+//! free: the system takes it back when it is asked for. What a system does not tell is not counted,
+//! and where none of it is told nothing is refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// Refuses what the system could only answer by ending the process: `what` takes so many bytes; `advice` says what to
-/// do about it. Where the system does not say what is free nothing is refused.
+/// Refuses what the system could only answer by ending the process: `what` takes so many bytes;
+/// `advice` says what to do about it. Where the system does not say what is free nothing is
+/// refused.
 ///
 /// # Errors
 /// One sentence when more is asked for than is free.
@@ -28,7 +30,7 @@ pub fn afford(what: &str, bytes: u128, advice: &str) -> Result<(), Failure> {
 }
 
 /// A size as people read it.
-fn told(bytes: u128) -> String {
+pub fn told(bytes: u128) -> String {
     let (unit, name) = if bytes < 1 << 30 { (1 << 20, "MiB") } else { (1 << 30, "GiB") };
     format!("{:.1} {name}", bytes as f64 / f64::from(unit))
 }
@@ -76,6 +78,21 @@ pub fn free() -> Option<Free> {
     .min()
 }
 
+/// Bytes of addresses below which threads share one heap.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const SCARCE: u64 = 4 << 30;
+
+/// Lets all threads share one heap where a limit leaves few addresses; to be called before there
+/// are threads. glibc else reserves 64 MiB of them for each thread's own, whether it fits or not
+/// being chance, and what is then asked for ends the process.
+pub fn share_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if Tree(PathBuf::from("/")).by_limit().is_some_and(|free| free < SCARCE) {
+        // SAFETY: it sets a number of the allocator, and no other thread is there yet.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
+}
+
 /// Where the system tells about itself; tests make their own.
 struct Tree(PathBuf);
 
@@ -102,8 +119,9 @@ impl Tree {
         Some(system.available_memory()).filter(|&bytes| bytes > 0)
     }
 
-    /// The least that the process's control groups leave. A container may show its own group as the root, and the process's
-    /// path in it or on the host: every folder along the path counts, and those that are not there are passed over.
+    /// The least that the process's control groups leave. A container may show its own group as the
+    /// root, and the process's path in it or on the host: every folder along the path counts, and
+    /// those that are not there are passed over.
     fn in_groups(&self) -> Option<u64> {
         let membership = self.read("proc/self/cgroup").unwrap_or_default();
         let mut second = vec![""];
@@ -142,7 +160,8 @@ impl Tree {
         second.chain(first).min()
     }
 
-    /// What of `limit` is left when `used` are used, of which what the group's `memory.stat` calls `names` can be taken back.
+    /// What of `limit` is left when `used` are used, of which what the group's `memory.stat` calls
+    /// `names` can be taken back.
     fn left(&self, limit: u64, used: u64, group: &Path, names: &[&str]) -> u64 {
         let stat = self.read(group.join("memory.stat")).unwrap_or_default();
         let back = names.iter().filter_map(|name| field(&stat, name)).fold(0, u64::saturating_add);

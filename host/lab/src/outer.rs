@@ -1,9 +1,9 @@
 //! The outer optimizer of a meta-descent, in the float of its runs.
 
 use myopia_core::elementary::Libm;
-use myopia_core::meta::{Limits, MetaDescent, Rule};
+use myopia_core::meta::{Coordinate, Limits, MetaDescent, Rule};
 use myopia_core::real::Real;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, Parameter};
 
 use crate::precision::{Precision, in_precision};
 
@@ -16,9 +16,33 @@ pub enum OuterRule {
     Momentum,
 }
 
+/// How many hyperparameters a meta-descent can tune: those of [`Parameter::ALL`].
+pub const TUNABLE: usize = Parameter::ALL.len();
+
+/// The limits of [`Parameter::ALL`], in their order, with those of `tuned` learned: of the
+/// schedule's those of the core, momentum and the decays of means along their logits, the others
+/// along their logarithms.
+pub fn limits(tuned: &[Parameter]) -> [Limits<f64>; TUNABLE] {
+    let [alpha0, time_constant, beta] = MetaDescent::<f64>::default_limits();
+    let logarithm = |least, greatest| Limits { least, greatest, ..alpha0 };
+    let logit =
+        |greatest| Limits { coordinate: Coordinate::Logit, least: 1e-4, greatest, ..alpha0 };
+    let limits = |parameter| match parameter {
+        Parameter::Alpha0 => alpha0,
+        Parameter::TimeConstant => time_constant,
+        Parameter::Beta => beta,
+        Parameter::Epsilon => logarithm(1e-12, 1e3),
+        Parameter::WeightDecay => logarithm(1e-8, 10.0),
+        Parameter::Momentum | Parameter::Rho | Parameter::Beta1 => logit(0.9999),
+        Parameter::Beta2 => logit(0.99999),
+    };
+    Parameter::ALL
+        .map(|parameter| Limits { learned: tuned.contains(&parameter), ..limits(parameter) })
+}
+
 /// The outer optimizer of N positive hyperparameters and its state. Numbers are widened to `f64`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OuterOptimizer<const N: usize = 3> {
+pub enum OuterOptimizer<const N: usize = TUNABLE> {
     /// In single precision.
     F32(MetaDescent<f32, N>),
     /// In double precision.
@@ -37,6 +61,7 @@ fn narrow<T: Real, const N: usize>(
     };
     let limits = limits.map(|limits| Limits {
         learned: limits.learned,
+        coordinate: limits.coordinate,
         clip: T::from_f64(limits.clip),
         least: T::from_f64(limits.least),
         greatest: T::from_f64(limits.greatest),
@@ -58,7 +83,8 @@ impl<const N: usize> OuterOptimizer<N> {
         }
     }
 
-    /// The parameters after one meta-step along `gradient`, the derivatives by each of them, all finite.
+    /// The parameters after one meta-step along `gradient`, the derivatives by each of them, all
+    /// finite.
     pub fn update(&mut self, parameters: [f64; N], gradient: [f64; N]) -> [f64; N] {
         match self {
             Self::F32(outer) => {
@@ -67,14 +93,6 @@ impl<const N: usize> OuterOptimizer<N> {
             }
             Self::F64(outer) => outer.update::<Libm>(parameters, gradient),
         }
-    }
-}
-
-impl OuterOptimizer {
-    /// The schedule after one meta-step along `gradient` (∂L/∂α₀, ∂L/∂K, ∂L/∂β), all finite.
-    pub fn step(&mut self, schedule: InverseTime<f64>, gradient: [f64; 3]) -> InverseTime<f64> {
-        let [alpha0, time_constant, beta] = self.update(schedule.parameters(), gradient);
-        InverseTime { alpha0, time_constant, beta }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The float in which a network is trained, `f32` or `f64`, chosen at run time.
 //!
-//! Everything above a model is compiled once, over `f64`: it holds every `f32` exactly. Arithmetic whose bits count is
-//! done in the float of the run, by `in_precision!`.
+//! Everything above a model is compiled once, over `f64`: it holds every `f32` exactly. Arithmetic
+//! whose bits count is done in the float of the run, by `in_precision!`.
 
 use myopia_backend::{Isa, Models};
 use myopia_core::real::Real;
+use myopia_core::schedule::{InvalidSchedule, InverseTime};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Data, Sets};
@@ -40,6 +41,23 @@ impl Precision {
     /// `x` rounded to this float.
     pub fn round(self, x: f64) -> f64 {
         in_precision!(self, T => T::from_f64(x).to_f64())
+    }
+
+    /// The schedule α₀/(1 + k/K)^β with its parameters rounded to this float.
+    ///
+    /// # Errors
+    /// Which of them is outside what this float can hold or the schedule takes.
+    pub fn schedule(
+        self,
+        alpha0: f64,
+        time_constant: f64,
+        beta: f64,
+    ) -> Result<InverseTime<f64>, InvalidSchedule> {
+        in_precision!(self, T => {
+            let [a, k, b] = [alpha0, time_constant, beta].map(T::from_f64);
+            let [alpha0, time_constant, beta] = InverseTime::new(a, k, b)?.parameters().map(T::to_f64);
+            Ok(InverseTime { alpha0, time_constant, beta })
+        })
     }
 
     /// `a·b`, computed in this float.
@@ -92,7 +110,8 @@ impl Numbers {
 
 /// A float with models, data and numbers.
 pub trait Float: Real {
-    /// The models of the widest instruction set up to `isa` for which there are kernels in this float.
+    /// The models of the widest instruction set up to `isa` for which there are kernels in this
+    /// float.
     fn models(isa: Isa) -> Models<Self>;
     /// `values` as numbers.
     fn numbers(values: Vec<Self>) -> Numbers;

@@ -1,8 +1,11 @@
 //! The command that this process carries out, as a shell would be given it again.
 //!
-//! Where results go, whether earlier ones are replaced, and how fast it is done are no part of it: they do not change the results.
+//! Where results go, whether earlier ones are replaced, and how fast it is done are no part of it:
+//! they do not change the results.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 static COMMAND: Mutex<Option<String>> = Mutex::new(None);
@@ -25,6 +28,19 @@ pub fn set_line(line: String) {
 /// What is carried out, if that was said: `myopia train --steps 5`, on one line.
 pub fn command() -> Option<String> {
     COMMAND.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The commit of the checkout that `folder` lies in: twelve digits, and ` with changes` where files
+/// differ from it; none where git cannot tell.
+pub fn commit(folder: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() { commit } else { format!("{commit} with changes") })
 }
 
 fn line(arguments: impl IntoIterator<Item = OsString>) -> String {
@@ -111,8 +127,7 @@ mod tests {
         for bytes in [&b"plain"[..], b"a b'c\\d", b"\xff\xfe'\n\\x", "漢字 $HOME `x`".as_bytes()]
         {
             let command = format!("printf %s {}", quoted(OsStr::from_bytes(bytes)));
-            let Ok(said) = std::process::Command::new("bash").args(["-c", &command]).output()
-            else {
+            let Ok(said) = Command::new("bash").args(["-c", &command]).output() else {
                 return;
             };
             assert_eq!(said.stdout, bytes, "{command}");

@@ -1,4 +1,5 @@
-//! Published results: folders of files as a command wrote them, each with a manifest that says which command.
+//! Published results: folders of files as a command wrote them, each with a manifest that says
+//! which command.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,10 +9,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::input::read_regular;
 use crate::output::record::sha256;
 
 /// The file that makes a folder a published result.
 const MANIFEST: &str = "manifest.json";
+
+/// More bytes than any published file has.
+const LARGEST: u64 = 1 << 30;
 
 /// What a result is and where it came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,13 +61,23 @@ pub fn folder() -> Result<PathBuf, Failure> {
 /// All published results in `results`, by name.
 ///
 /// # Errors
-/// When the folder cannot be read or a manifest is damaged.
+/// When the folder cannot be read or holds none, or a manifest is damaged.
 pub fn all(results: &Path) -> Result<Vec<Manifest>, Failure> {
     let mut manifests = Vec::new();
     for name in names(results)? {
         manifests.push(Manifest::read(results, &name)?);
     }
+    if manifests.is_empty() {
+        return Err(none(results));
+    }
     Ok(manifests)
+}
+
+fn none(results: &Path) -> Failure {
+    Failure::run(format!(
+        "{} holds no published results; name the folder results of a copy of the repository",
+        results.display()
+    ))
 }
 
 fn names(results: &Path) -> Result<Vec<String>, Failure> {
@@ -82,6 +97,9 @@ impl Manifest {
     /// When there is no such result, or its manifest is damaged.
     pub fn read(results: &Path, name: &str) -> Result<Self, Failure> {
         let known = names(results)?;
+        if known.is_empty() {
+            return Err(none(results));
+        }
         if !known.iter().any(|one| one == name) {
             return Err(Failure::usage(format!(
                 "there is no published result {name} in {}; there are {}",
@@ -90,9 +108,17 @@ impl Manifest {
             )));
         }
         let path = results.join(name).join(MANIFEST);
-        let bytes = fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
-        serde_json::from_slice(&bytes)
+        let bytes = read_regular(&path, LARGEST).map_err(|e| Failure::io("read", &path, &e))?;
+        Self::parse(&bytes)
             .map_err(|e| Failure::run(format!("{} is not a manifest: {e}", path.display())))
+    }
+
+    /// The manifest in these bytes.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
     }
 
     /// The command's arguments, published results found in `results`.
@@ -112,7 +138,7 @@ impl Manifest {
         for (name, digest) in &self.files {
             let read = |folder: &Path| {
                 let path = folder.join(name);
-                fs::read(&path).map_err(|e| Failure::io("read", &path, &e))
+                read_regular(&path, LARGEST).map_err(|e| Failure::io("read", &path, &e))
             };
             let (old, new) = (read(published)?, read(made)?);
             if sha256(&old) != *digest {

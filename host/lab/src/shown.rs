@@ -1,4 +1,5 @@
-//! Names and values as messages show them: on one line, nothing that a terminal obeys, and not at length.
+//! Names and values as messages show them: on one line, nothing that a terminal obeys, and not at
+//! length.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,7 +13,8 @@ const WORD: usize = 400;
 /// The most characters of a sentence.
 const SENTENCE: usize = 2_000;
 
-/// `text` on one line, with every control character, line end and mark that turns the direction of writing as an escape.
+/// `text` on one line, with every control character, line end and mark that turns the direction of
+/// writing as an escape.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(obeyed) {
         return Cow::Borrowed(text);
@@ -54,8 +56,8 @@ pub fn sentence(text: &str) -> String {
     shortened(&words.join(" "), SENTENCE)
 }
 
-/// A number with so many decimals; in scientific notation where these would leave less than two of its digits, or where it is
-/// long.
+/// A number with so many decimals; in scientific notation where these would leave less than two of
+/// its digits, or where it is long.
 pub fn number(x: f64, decimals: usize) -> String {
     let size = x.abs();
     let fixed = format!("{x:.decimals$}");

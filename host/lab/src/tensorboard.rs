@@ -1,8 +1,9 @@
 //! Curves as TensorBoard event files: each run a folder, each column of a table a scalar.
 //!
-//! An event file is a sequence of records, each its length (64 bits, little-endian), the masked CRC-32C of those eight bytes, a
-//! protocol buffer `Event`, and the masked CRC-32C of that. No time of day enters: an event's time is its step in seconds,
-//! so that the same curves give the same bytes.
+//! An event file is a sequence of records, each its length (64 bits, little-endian), the masked
+//! CRC-32C of those eight bytes, a protocol buffer `Event`, and the masked CRC-32C of that. No time
+//! of day enters: an event's time is its step in seconds, so that the same curves give the same
+//! bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,14 +50,27 @@ struct Scalar {
 }
 
 /// Columns that say which curve a row belongs to, and not what was measured.
-const KEYS: [&str; 9] =
-    ["study", "schedule", "horizon", "start", "trial", "policy", "lowest", "highest", "directions"];
+const KEYS: [&str; 12] = [
+    "study",
+    "schedule",
+    "method",
+    "dynamics",
+    "horizon",
+    "start",
+    "trial",
+    "policy",
+    "seed",
+    "lowest",
+    "highest",
+    "directions",
+];
 
 /// Columns that count along a curve.
 const STEPS: [&str; 2] = ["step", "meta_step"];
 
-/// The curves in `contents`: for each run, its events in order. Runs whose names would be the same folder are told apart by a
-/// number.
+/// The curves in `contents`: for each run, its events in order, whose steps ascend. Runs whose
+/// names would be the same folder are told apart by a number, and so are curves that no column
+/// tells apart.
 fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
     let mut runs: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     // In small letters, as some file systems compare names, with what each is the name of.
@@ -67,8 +81,23 @@ fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
             continue;
         };
         let keys: Vec<&str> = KEYS.into_iter().filter(|key| table.column(key).is_some()).collect();
-        for (key, rows) in table.groups(&keys) {
-            let full = run(&keys, &key);
+        let step = |row: &Vec<String>| table.number(row, counting).unwrap_or(f64::NEG_INFINITY);
+        // Of each key: how many curves there were, and the last step.
+        let mut curves: BTreeMap<String, (u32, f64)> = BTreeMap::new();
+        let groups = table.groups(&keys).into_iter().flat_map(|(key, rows)| {
+            let curves = rows.chunk_by(|a, b| step(a) < step(b));
+            curves.map(move |rows| (key.clone(), rows))
+        });
+        for (key, rows) in groups {
+            let mut full = run(&keys, &key);
+            let (number, last) = curves.entry(full.clone()).or_insert((0, f64::INFINITY));
+            if rows.first().is_some_and(|row| step(row) <= *last) {
+                *number += 1;
+            }
+            *last = rows.last().map_or(*last, step);
+            if *number > 1 {
+                full = format!("{full}, curve {number}");
+            }
             let plain = folder_name(&full);
             let mut name = plain.clone();
             for number in 2.. {
@@ -89,7 +118,7 @@ fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
 /// What a run is called: `horizon 100, start 1`, and `run` where a table holds one curve.
 fn run(keys: &[&str], values: &[String]) -> String {
     let named = keys.iter().zip(values).map(|(key, value)| match *key {
-        "trial" | "study" | "policy" | "schedule" => value.clone(),
+        "trial" | "study" | "policy" | "schedule" | "method" | "dynamics" => value.clone(),
         _ => format!("{key} {value}"),
     });
     let name = named.collect::<Vec<_>>().join(", ");
@@ -99,7 +128,8 @@ fn run(keys: &[&str], values: &[String]) -> String {
 /// The most characters of a folder's name.
 const LONGEST: usize = 60;
 
-/// The name as that of one folder on any system: no separator, no control character, no name that means another place.
+/// The name as that of one folder on any system: no separator, no control character, no name that
+/// means another place.
 fn folder_name(name: &str) -> String {
     let plain = |c: char| match c {
         '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' => '_',
@@ -107,7 +137,8 @@ fn folder_name(name: &str) -> String {
         c => c,
     };
     let short: String = shown::escaped(name).chars().map(plain).take(LONGEST).collect();
-    // Dots alone are this folder and the one above, and dots or spaces at an end are hidden or dropped.
+    // Dots alone are this folder and the one above, and dots or spaces at an end are hidden or
+    // dropped.
     let inner = short.trim_matches(['.', ' ']);
     let dots = |part: &str| "_".repeat(part.chars().count());
     let begin = short.len() - short.trim_start_matches(['.', ' ']).len();
@@ -119,13 +150,13 @@ fn folder_name(name: &str) -> String {
 
 fn event(stem: &str, table: &Table, counting: &str, row: &[String]) -> Option<Event> {
     let step = table.number(row, counting)?;
-    let measured = table
-        .header
-        .iter()
-        .filter(|column| !KEYS.contains(&column.as_str()) && !STEPS.contains(&column.as_str()));
+    // By place: to look each name up would take the square of the number of columns.
+    let measured = table.header.iter().zip(row).filter(|(column, _)| {
+        !KEYS.contains(&column.as_str()) && !STEPS.contains(&column.as_str())
+    });
     let value = measured
-        .filter_map(|column| {
-            let value = table.number(row, column)? as f32;
+        .filter_map(|(column, cell)| {
+            let value = cell.parse::<f64>().ok()? as f32;
             Some(Scalar { tag: format!("{stem}/{column}"), simple_value: value })
         })
         .collect();
@@ -157,7 +188,8 @@ fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Writes the curves of the tables in `contents` as event files, to [`FOLDER`] in the folder `to`; returns how many runs there are.
+/// Writes the curves of the tables in `contents` as event files, to [`FOLDER`] in the folder `to`;
+/// returns how many runs there are.
 ///
 /// # Errors
 /// When there are no curves, or the folder cannot be written to.
@@ -168,6 +200,12 @@ pub fn write(contents: &Contents, to: &Path) -> Result<usize, Failure> {
             "there are no curves for TensorBoard; name a folder with a table over steps or meta-steps",
         ));
     }
+    // Those of an earlier page whose curves are no more, or are called otherwise.
+    let file_of = |name: &str| format!("{FOLDER}/{name}/{FILE}");
+    let now: Vec<String> = runs.keys().map(|name| file_of(name)).collect();
+    let below = format!("{FOLDER}/");
+    record::forget(to, |name| name.starts_with(&below) && !now.iter().any(|own| own == name))
+        .map_err(|e| Failure::io("write", &to.join(record::RECORD), &e))?;
     for (name, events) in &runs {
         let place = to.join(FOLDER).join(name);
         let path = place.join(FILE);
@@ -175,7 +213,7 @@ pub fn write(contents: &Contents, to: &Path) -> Result<usize, Failure> {
         let written = fs::create_dir_all(&place)
             .and_then(|()| atomic::write(&path, |w| w.write_all(&bytes)))
             // They go with the results that they are of.
-            .and_then(|()| record::add(to, &format!("{FOLDER}/{name}/{FILE}"), &sha256(&bytes)));
+            .and_then(|()| record::add(to, &file_of(name), &sha256(&bytes)));
         written.map_err(|e| Failure::io("write", &path, &e))?;
     }
     Ok(runs.len())
@@ -185,7 +223,8 @@ pub fn write(contents: &Contents, to: &Path) -> Result<usize, Failure> {
 mod tests {
     use super::*;
 
-    /// The check value of the CRC-32C in the catalogue of parametrised algorithms, and TensorFlow's mask.
+    /// The check value of the CRC-32C in the catalogue of parametrised algorithms, and TensorFlow's
+    /// mask.
     #[test]
     fn records_are_checked_as_the_format_asks() {
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
@@ -219,6 +258,54 @@ mod tests {
         let loss = "training/loss".to_owned();
         assert_eq!(scalars("horizon 5"), [(0, loss.clone(), 2.5), (10, loss, 1.5)]);
         assert_eq!(scalars("run"), [(0, "trajectory/beta".to_owned(), 1.0)]);
+    }
+
+    #[test]
+    fn curves_that_no_column_tells_apart_are_runs_of_their_own() {
+        let fits = "method,step,error\nstn,0,1\nstn,1,2\ndelta-stn,0,3\n";
+        let twice = "schedule,step,loss\ngreedy,0,1\ngreedy,1,2\ngreedy,0,3\nx,0,9\ngreedy,1,4\n\
+                     greedy,1,5\n";
+        let table = |name: &str, text: &str| {
+            (name.to_owned(), Table::read(text.as_bytes()).unwrap(), Vec::new())
+        };
+        let tables = vec![table("fits.csv", fits), table("twice.csv", twice)];
+        let runs = runs(&Contents { tables, ..Contents::default() });
+        let counts: Vec<_> =
+            runs.iter().map(|(name, events)| (name.as_str(), events.len())).collect();
+        assert_eq!(
+            counts,
+            [
+                ("delta-stn", 1),
+                ("greedy", 2),
+                ("greedy, curve 2", 2),
+                ("greedy, curve 3", 1),
+                ("stn", 2),
+                ("x", 1),
+            ]
+        );
+        for (name, events) in &runs {
+            assert!(events.is_sorted_by(|a, b| a.step < b.step), "{name}");
+        }
+    }
+
+    #[test]
+    fn curves_that_are_no_more_go_with_their_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let write_out = |text: &str| {
+            let table = Table::read(text.as_bytes()).unwrap();
+            let tables = vec![("curves.csv".to_owned(), table, Vec::new())];
+            write(&Contents { tables, ..Contents::default() }, root.path()).unwrap();
+            let entries = fs::read_dir(root.path().join(FOLDER)).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(write_out("trial,step,loss\na,0,1\nb,0,2\n"), ["a", "b"]);
+        fs::write(root.path().join(FOLDER).join("mine"), "").unwrap();
+        assert_eq!(write_out("trial,step,loss\na,0,1\nc,0,2\n"), ["a", "c", "mine"]);
+        let record = record::Record::read(root.path());
+        assert_eq!(record.files.len(), 2, "{record:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Band {
 }
 
 /// Bands into which curvatures are divided, at most.
-const BANDS: usize = 3;
+pub const BANDS: usize = 3;
 
 /// Bands of equal ratios of curvature from the highest to the lowest above zero, those without
 /// directions left out; directions of curvature zero, in which nothing happens, are in none.

@@ -2,6 +2,11 @@
 
 use myopia_core::nqm::{Diverged, InvalidDirection};
 
+use crate::judge::Judge;
+use crate::request::PARTS;
+use crate::tuning::Parameter;
+use crate::{judge, policy, spectrum};
+
 /// The search was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the search was interrupted")]
@@ -58,9 +63,29 @@ pub struct TuningDiverged {
     pub source: Diverged,
 }
 
+/// A start that the first meta-step would move into the bounds, whatever its gradient.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("{parameter:?} starts at {start}, outside of {least} to {greatest}")]
+pub struct StartOutOfBounds {
+    /// Which parameter.
+    pub parameter: Parameter,
+    /// Where it starts.
+    pub start: f64,
+    /// Its least value.
+    pub least: f64,
+    /// Its greatest value.
+    pub greatest: f64,
+}
+
 /// A meta-descent without a result.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TuneError {
+    /// It cannot begin.
+    #[error(transparent)]
+    StartOutOfBounds(#[from] StartOutOfBounds),
+    /// Damping is to be learned by what a judge reads, by which it is not differentiated.
+    #[error("damping is learned by the plain loss alone")]
+    JudgedDamping,
     /// It diverged.
     #[error(transparent)]
     Diverged(#[from] TuningDiverged),
@@ -79,9 +104,9 @@ pub enum RunError {
     /// The floor ½ Σ hσ² is not finite.
     #[error("the floor ½ Σ hσ² is not finite")]
     Floor,
-    /// The meta-descent of [`Policy::Tuned`](crate::policy::Policy::Tuned) diverged.
+    /// The meta-descent of [`Policy::Tuned`](crate::policy::Policy::Tuned) has no result.
     #[error(transparent)]
-    Tuning(#[from] TuningDiverged),
+    Tuning(TuneError),
     /// It was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -90,8 +115,8 @@ pub enum RunError {
 impl From<TuneError> for RunError {
     fn from(error: TuneError) -> Self {
         match error {
-            TuneError::Diverged(diverged) => Self::Tuning(diverged),
             TuneError::Interrupted(interrupted) => Self::Interrupted(interrupted),
+            error => Self::Tuning(error),
         }
     }
 }
@@ -100,3 +125,74 @@ impl From<TuneError> for RunError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(pub(crate) String);
+
+/// A number of a run that makes no sense, or is out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutOfRange {
+    /// No directions.
+    #[error("a quadratic needs at least one direction")]
+    NoDirections,
+    /// No steps.
+    #[error("give at least one step")]
+    NoSteps,
+    /// More than can be waited for or held.
+    #[error("{number} is too many; give at most {most}")]
+    TooMany {
+        /// How many.
+        number: usize,
+        /// The most that are accepted.
+        most: usize,
+    },
+    /// A constant momentum with which velocities grow or gradients are followed backwards.
+    #[error("{0}; give a number from 0 up to but not including 1")]
+    Momentum(f64),
+}
+
+/// A run in words that is none.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// A word that names nothing of a run.
+    #[error("{0:?} is not a part of a run; its parts are {parts}", parts = PARTS)]
+    Unknown(String),
+    /// A text that is not what its name says.
+    #[error("{name} is {text:?}: {reason}")]
+    Text {
+        /// The part.
+        name: String,
+        /// What it was given as.
+        text: String,
+        /// What it should be.
+        reason: String,
+    },
+    /// No schedule is named.
+    #[error("name a schedule")]
+    NoSchedule,
+    /// A number out of range.
+    #[error("{name}: {source}")]
+    Range {
+        /// The part.
+        name: &'static str,
+        /// What is wrong with it.
+        source: OutOfRange,
+    },
+    /// A judge of look-aheads for a schedule without any.
+    #[error("judge is {judge}, but {policy} does not look ahead; name replan:H or tuned:H")]
+    Judge {
+        /// The judge.
+        judge: Judge,
+        /// The schedule.
+        policy: String,
+    },
+    /// An impossible preconditioner.
+    #[error("power and damping: {0}")]
+    Preconditioner(String),
+}
+
+impl ParseError {
+    /// Whether it lists all forms that there are: the text has none of them.
+    pub fn forms(&self) -> bool {
+        [policy::FORMS, spectrum::FORMS, judge::FORMS].contains(&self.0.as_str())
+    }
+}

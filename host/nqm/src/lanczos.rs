@@ -4,14 +4,16 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
 use myopia_core::sum::sum;
 
+use crate::error::Interrupted;
 use crate::quadratic::{Quadratic, Schedule, State};
+use crate::tolerances::Control;
 
 /// The matrix of Lanczos's recurrence on the preconditioned curvatures, started with the root mean
 /// square of the gradient in a state.
 ///
-/// Each new vector is made orthogonal to all before it, twice: without that conjugate gradient loses
-/// its way in rounding, and after twenty steps on a hundred curvatures 1/i it has three times the
-/// loss that it should have.
+/// Each new vector is made orthogonal to all before it, twice: without that conjugate gradient
+/// loses its way in rounding, and after twenty steps on a hundred curvatures 1/i it has three times
+/// the loss that it should have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tridiagonal {
     /// The diagonal.
@@ -22,7 +24,15 @@ pub struct Tridiagonal {
 
 impl Tridiagonal {
     /// After `steps` steps, or as many as there are different curvatures.
-    pub fn new(quadratic: &Quadratic, state: &State, steps: usize) -> Self {
+    ///
+    /// # Errors
+    /// When it is interrupted.
+    pub fn new(
+        quadratic: &Quadratic,
+        state: &State,
+        steps: usize,
+        control: &Control<'_>,
+    ) -> Result<Self, Interrupted> {
         let curvatures: Vec<f64> = quadratic.preconditioned_curvatures().collect();
         let shares = quadratic.shares(state).zip(&curvatures);
         let mut next: Vec<f64> =
@@ -50,12 +60,13 @@ impl Tridiagonal {
             basis.push(unit);
             for _ in 0..2 {
                 for before in &basis {
+                    control.check()?;
                     let share = dot(before, &next);
                     next.iter_mut().zip(before).for_each(|(x, b)| *x -= share * b);
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// The matrix of Chebyshev's iteration on curvatures from `least` to `largest`: with c their

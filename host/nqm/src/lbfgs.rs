@@ -6,25 +6,30 @@ use argmin::core::{CostFunction, Error, Executor, Gradient};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 
+use crate::cholesky::Cholesky;
+use crate::gradient::Scratch;
 use crate::objective::{Evaluation, Objective};
-use crate::quadratic::Scratch;
 use crate::tolerances::{Control, Tolerances};
 
 /// The lowest point of a descent from `start`, for which at most `evaluations` are made, and how
-/// many were.
+/// many were; in the coordinates of `map` around `start`, if there is one.
 pub fn descend(
     objective: &Objective<'_>,
     start: Evaluation,
+    map: Option<&Cholesky>,
     evaluations: u64,
     control: &Control<'_>,
 ) -> (Evaluation, u64) {
-    let point = start.point.clone();
+    let point = if map.is_some() { vec![0.0; start.point.len()] } else { start.point.clone() };
     let problem = Problem {
         objective,
+        map,
         control,
         evaluations,
         progress: RefCell::new(Progress {
             scratch: Scratch::default(),
+            asked: Vec::new(),
+            gradient: Vec::new(),
             latest: Evaluation::default(),
             lowest: start,
             spent: 0,
@@ -40,6 +45,7 @@ pub fn descend(
 /// The objective as argmin sees it.
 struct Problem<'a> {
     objective: &'a Objective<'a>,
+    map: Option<&'a Cholesky>,
     control: &'a Control<'a>,
     evaluations: u64,
     progress: RefCell<Progress>,
@@ -48,7 +54,10 @@ struct Problem<'a> {
 /// How far a descent has got.
 struct Progress {
     scratch: Scratch,
-    /// A line search asks for cost and gradient in turn.
+    /// Where cost and gradient were asked for, which a line search does in turn.
+    asked: Vec<f64>,
+    /// The gradient by the coordinates of the descent.
+    gradient: Vec<f64>,
     latest: Evaluation,
     lowest: Evaluation,
     spent: u64,
@@ -77,9 +86,9 @@ impl Problem<'_> {
     }
 
     /// What `read` makes of the evaluation at `point`; an error ends the descent.
-    fn at<R>(&self, point: &[f64], read: impl FnOnce(&Evaluation) -> R) -> Result<R, Error> {
+    fn at<R>(&self, asked: &[f64], read: impl FnOnce(&Progress) -> R) -> Result<R, Error> {
         let progress = &mut *self.progress.borrow_mut();
-        if progress.latest.point != point {
+        if progress.asked != asked {
             let tolerances = &self.control.tolerances;
             let enough = progress.spent >= self.evaluations
                 || progress.stalled >= tolerances.stalled_evaluations
@@ -88,8 +97,14 @@ impl Problem<'_> {
             if enough {
                 return Err(Error::msg("the descent has ended"));
             }
-            progress.latest = self.objective.at(point, &mut progress.scratch);
+            let point = self.map.map_or_else(|| asked.to_vec(), |map| map.point(asked));
+            progress.latest = self.objective.at(&point, &mut progress.scratch);
+            let gradient = &progress.latest.gradient;
+            progress.gradient =
+                self.map.map_or_else(|| gradient.clone(), |map| map.gradient(gradient));
+            progress.asked = asked.to_vec();
             progress.spent += 1;
+            (self.control.spent)(1);
             progress.stalled += 1;
             if better(&progress.latest, &progress.lowest, tolerances)
                 && self.objective.robust(&progress.latest)
@@ -98,7 +113,7 @@ impl Problem<'_> {
                 progress.stalled = 0;
             }
         }
-        Ok(read(&progress.latest))
+        Ok(read(progress))
     }
 }
 
@@ -107,7 +122,7 @@ impl CostFunction for &Problem<'_> {
     type Output = f64;
 
     fn cost(&self, point: &Vec<f64>) -> Result<f64, Error> {
-        self.at(point, |here| here.cost)
+        self.at(point, |progress| progress.latest.cost)
     }
 }
 
@@ -116,6 +131,6 @@ impl Gradient for &Problem<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, point: &Vec<f64>) -> Result<Vec<f64>, Error> {
-        self.at(point, |here| here.gradient.clone())
+        self.at(point, |progress| progress.gradient.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! The noisy quadratic laboratory: schedules on a model whose expected loss is exact.
 //!
 //! ```
+//! use myopia_nqm::judge::Judge;
 //! use myopia_nqm::policy::Policy;
 //! use myopia_nqm::run::{Settings, run};
 //! use myopia_nqm::spectrum::{Noise, Setting, Spectrum, quadratic};
@@ -15,7 +16,7 @@
 //!     variance: 1.0,
 //! };
 //! let quadratic = quadratic(setting.directions(), Preconditioner::identity())?;
-//! let settings = Settings { steps: 12, momentum: 0.0, cooling: 10 };
+//! let settings = Settings { steps: 12, momentum: 0.0, cooling: 10, judge: Judge::Plain };
 //! let greedy = run(&quadratic, &Policy::Greedy, settings, &Control::default())?;
 //! let optimal = run(&quadratic, &Policy::Optimal, settings, &Control::default())?;
 //! assert!(optimal.excess_loss < greedy.excess_loss);
@@ -26,12 +27,15 @@
 //! `rayon`; without it everything runs where it is called, to the same bits.
 
 pub mod bands;
+pub mod bias;
+mod cholesky;
 pub mod error;
+pub mod gradient;
 pub mod greedy;
+pub mod judge;
 mod lanczos;
 mod lbfgs;
 mod native;
-mod newton;
 pub mod objective;
 pub mod optimum;
 mod parallel;
@@ -39,6 +43,7 @@ pub mod policy;
 pub mod quadratic;
 pub mod receding_horizon;
 pub mod reparametrization;
+pub mod request;
 mod ritz;
 pub mod run;
 pub mod spectrum;
@@ -46,7 +51,8 @@ mod starts;
 pub mod tolerances;
 pub mod tuning;
 
-pub use quadratic::{Losses, Quadratic, Schedule, Scratch, State};
+pub use gradient::Scratch;
+pub use quadratic::{Losses, Quadratic, Schedule, State};
 
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,25 @@
 //! The cost function of a search: ln(excess loss + ε) by a schedule's coordinates.
 //!
-//! ε is 10⁻²⁰ of the initial excess loss. Below it the loss is rounding, and the gradient is as small
-//! as what is left to gain.
+//! ε is 10⁻²⁰ of the initial excess loss. Below it the loss is rounding, and the gradient is as
+//! small as what is left to gain.
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
+use myopia_core::real::Real;
 
-use crate::quadratic::{Quadratic, Schedule, Scratch, State};
+use crate::error::Interrupted;
+use crate::gradient::Scratch;
+use crate::judge::Judge;
+use crate::quadratic::{Quadratic, Schedule, State};
 use crate::reparametrization::{Reparametrization, Variables, euclidean_norm};
-use crate::tolerances::Tolerances;
+use crate::tolerances::{Control, Tolerances};
 
 /// The cost of schedules that lead on from a state.
 #[derive(Clone, Copy, Debug)]
 pub struct Objective<'a> {
     quadratic: &'a Quadratic,
     state: &'a State,
+    judge: Judge,
     map: Reparametrization,
     /// ε.
     rounding: f64,
@@ -36,7 +41,8 @@ pub struct Evaluation {
     pub by_schedule: Schedule,
     /// The cost's derivatives by the coordinates.
     pub gradient: Vec<f64>,
-    /// The Euclidean norm of the cost's [projected gradient](Reparametrization::projected_gradient).
+    /// The Euclidean norm of the cost's [projected
+    /// gradient](Reparametrization::projected_gradient).
     pub gradient_norm: f64,
 }
 
@@ -44,10 +50,11 @@ pub struct Evaluation {
 pub const DIVERGED: f64 = 1e3;
 
 impl<'a> Objective<'a> {
-    /// The cost of schedules from `state` on.
+    /// The cost of schedules from `state` on, to be read by `judge`.
     pub fn new(
         quadratic: &'a Quadratic,
         state: &'a State,
+        judge: Judge,
         variables: Variables,
         tolerances: &'a Tolerances,
     ) -> Self {
@@ -55,7 +62,7 @@ impl<'a> Objective<'a> {
         let share = tolerances.rounding_share_of_initial_loss;
         let rounding = if initial > 0.0 { share * initial } else { 1.0 };
         let map = Reparametrization::new(variables, quadratic.largest_curvature());
-        Self { quadratic, state, map, rounding, tolerances }
+        Self { quadratic, state, judge, map, rounding, tolerances }
     }
 
     /// The coordinates.
@@ -79,13 +86,12 @@ impl<'a> Objective<'a> {
     }
 
     fn evaluate(&self, point: &[f64], schedule: Schedule, scratch: &mut Scratch) -> Evaluation {
-        let (excess, steps) = self.quadratic.gradient(self.state, &schedule, scratch);
+        let (excess, mut by_schedule) =
+            self.quadratic.judged(self.judge, self.state, &schedule, scratch);
         let inverse = 1.0 / (excess + self.rounding);
-        let by_schedule = steps.map(|d| Step {
-            learning_rate: d.learning_rate * inverse,
-            momentum: d.momentum * inverse,
-        });
-        let by_schedule: Schedule = by_schedule.collect();
+        for d in &mut by_schedule {
+            *d = Step { learning_rate: d.learning_rate * inverse, momentum: d.momentum * inverse };
+        }
         let gradient_norm = euclidean_norm(&self.map.projected_gradient(&schedule, &by_schedule));
         let gradient = self.map.chain(point, &by_schedule);
         let finite =
@@ -108,9 +114,17 @@ impl<'a> Objective<'a> {
     }
 
     /// The cost's second derivatives by the coordinates at `here`, row by row.
-    pub fn hessian(&self, here: &Evaluation) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// When it is interrupted.
+    pub fn hessian(
+        &self,
+        here: &Evaluation,
+        control: &Control<'_>,
+    ) -> Result<Vec<f64>, Interrupted> {
         let n = here.point.len();
-        let mut hessian = self.quadratic.hessian(self.state, &here.schedule, n);
+        let mut hessian =
+            self.quadratic.hessian(self.judge, self.state, &here.schedule, n, control)?;
         let slopes = self.map.slopes(&here.point);
         let bends = self.map.second_derivatives(&here.point, &here.by_schedule);
         let inverse = 1.0 / (here.excess + self.rounding);
@@ -122,7 +136,20 @@ impl<'a> Objective<'a> {
             }
             row[i] += bends[i];
         }
-        hessian
+        Ok(hessian)
+    }
+
+    /// Whether `here` is stationary: the norm of the projected gradient, less in each entry what
+    /// that changes by when every entry of the schedule changes in its last place, is at most
+    /// [`Tolerances::stationary_gradient_norm`].
+    pub fn stationary(&self, here: &Evaluation) -> bool {
+        let nearby = self.of(last_places_changed(&here.schedule), &mut Scratch::default());
+        let projected =
+            |at: &Evaluation| self.map.projected_gradient(&at.schedule, &at.by_schedule);
+        let both = projected(here).into_iter().zip(projected(&nearby));
+        let beyond = |(here, nearby): (f64, f64)| (here.abs() - (here - nearby).abs()).larger(0.0);
+        let beyond: Vec<f64> = both.map(beyond).collect();
+        euclidean_norm(&beyond) <= self.tolerances.stationary_gradient_norm
     }
 
     /// Whether the loss at `here` is more than rounding: it at most doubles, ε aside, when every
@@ -131,13 +158,18 @@ impl<'a> Objective<'a> {
     /// Rates far beyond stability can give a low loss by errors that happen to cancel.
     pub fn robust(&self, here: &Evaluation) -> bool {
         let nearby = last_places_changed(&here.schedule);
-        let nearby = self.quadratic.excess_after(self.state, &nearby);
+        let nearby = match self.judge {
+            Judge::Average(_) | Judge::SameBatch => {
+                self.quadratic.judged(self.judge, self.state, &nearby, &mut Scratch::default()).0
+            }
+            _ => self.quadratic.excess_after(self.state, self.judge.extended(&nearby)),
+        };
         nearby <= 2.0 * (here.excess + self.rounding)
     }
 }
 
 /// The schedule with every entry changed by one unit in the last place, up or down by turns.
-pub fn last_places_changed(schedule: &[Step<f64>]) -> Schedule {
+fn last_places_changed(schedule: &[Step<f64>]) -> Schedule {
     let change = |k: usize, x: f64| {
         if k.count_ones().is_multiple_of(2) { x + x * f64::EPSILON } else { x - x * f64::EPSILON }
     };

@@ -59,7 +59,7 @@ impl fmt::Display for Policy {
     }
 }
 
-const FORMS: &str = "a schedule is greedy, greedy-momentum, optimal, optimal-momentum, replan:H, \
+pub(crate) const FORMS: &str = "a schedule is greedy, greedy-momentum, optimal, optimal-momentum, replan:H, \
                      replan-momentum:H, tuned:H, constant:RATE, decay:RATE,STEPS,EXPONENT";
 
 impl FromStr for Policy {
@@ -104,7 +104,8 @@ impl Policy {
     }
 }
 
-/// The longest schedule: far beyond what can be waited for, and a number that 32 bits and memory hold.
+/// The longest schedule: far beyond what can be waited for, and a number that 32 bits and memory
+/// hold.
 pub const MOST_STEPS: usize = 10_000_000;
 
 /// Steps when neither an option nor a file says how many.
@@ -127,6 +128,11 @@ impl Policy {
             }
             _ => None,
         }
+    }
+
+    /// Whether it judges look-aheads that end before training does, or may.
+    pub fn looks_ahead(&self) -> bool {
+        matches!(self, Self::Replan(_) | Self::ReplanMomentum(_) | Self::Tuned(_))
     }
 
     /// How many steps ahead it searches, and for what; none where it does not.

@@ -4,9 +4,9 @@
 //! α = s sinh²(x/2),  s = 0.01 / (largest preconditioned curvature)      μ = sin² y
 //! ```
 //!
-//! Far above s a step in x is a relative change of α; both bounds are reached at finite coordinates.
-//! There dα/dx and dμ/dy vanish whatever the loss says, so convergence is judged by the gradient
-//! with respect to α and μ, see [`Reparametrization::projected_gradient`].
+//! Far above s a step in x is a relative change of α; both bounds are reached at finite
+//! coordinates. There dα/dx and dμ/dy vanish whatever the loss says, so convergence is judged by
+//! the gradient with respect to α and μ, see [`Reparametrization::projected_gradient`].
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
@@ -48,7 +48,8 @@ impl Variables {
 
 /// The largest number below one.
 const LARGEST_MOMENTUM: f64 = 1.0 - f64::EPSILON / 2.0;
-/// The distance in x and y that a descent's first point keeps from the bounds, where it would not see a slope.
+/// The distance in x and y that a descent's first point keeps from the bounds, where it would not
+/// see a slope.
 const FIRST_DISTANCE_FROM_BOUND: f64 = 0.1;
 
 /// The map between schedules and coordinates: the x of every step, then the y of every step if

@@ -31,6 +31,8 @@ impl fmt::Display for Spectrum {
     }
 }
 
+pub(crate) const FORMS: &str = "a spectrum is inverse, geometric:LO,HI or uniform:LO,HI";
+
 impl FromStr for Spectrum {
     type Err = ParseError;
 
@@ -39,7 +41,7 @@ impl FromStr for Spectrum {
             None if text == "inverse" => Ok(Self::Inverse),
             Some(("geometric", range)) => ends(range).map(|(lo, hi)| Self::Geometric(lo, hi)),
             Some(("uniform", range)) => ends(range).map(|(lo, hi)| Self::Uniform(lo, hi)),
-            _ => Err("a spectrum is inverse, geometric:LO,HI or uniform:LO,HI".into()),
+            _ => Err(FORMS.into()),
         };
         found.map_err(ParseError)
     }

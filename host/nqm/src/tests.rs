@@ -1,6 +1,8 @@
 use myopia_core::elementary::Libm;
 use myopia_core::nqm::{Direction, Preconditioner, Step};
 
+use crate::judge::Judge;
+use crate::tolerances::Control;
 use crate::tuning::{Tuning, look_ahead};
 use crate::{Losses, Quadratic, Schedule, Scratch};
 
@@ -15,40 +17,82 @@ fn inverse(dim: u32) -> Quadratic {
     Quadratic::new((1..=dim).map(direction).collect()).unwrap()
 }
 
+const JUDGES: [Judge; 5] =
+    [Judge::Plain, Judge::Cooldown(4), Judge::Average(0.6), Judge::SameBatch, Judge::NextBatch];
+
+/// First derivatives against differences of the loss, second ones against differences of those.
 #[test]
-fn second_derivatives_agree_with_differences_of_the_gradient() {
+fn derivatives_agree_with_differences_whoever_judges() {
     let quadratic = inverse(11);
     let state = quadratic.start();
     let schedule = vec![Step { learning_rate: 0.3, momentum: 0.4 }; 3];
-    let hessian = quadratic.hessian(&state, &schedule, 6);
-    let gradient = |schedule: &[Step<f64>]| -> Vec<f64> {
-        let mut scratch = Scratch::default();
-        let (_, steps) = quadratic.gradient(&state, schedule, &mut scratch);
-        let steps: Vec<Step<f64>> = steps.collect();
-        let rates = steps.iter().map(|step| step.learning_rate);
-        rates.chain(steps.iter().map(|step| step.momentum)).collect()
-    };
-    for entry in 0..6 {
-        let shifted = |by: f64| {
-            let mut schedule = schedule.clone();
-            let step = &mut schedule[entry % 3];
-            *(if entry < 3 { &mut step.learning_rate } else { &mut step.momentum }) += by;
-            gradient(&schedule)
+    for judge in JUDGES {
+        let hessian = quadratic.hessian(judge, &state, &schedule, 6, &Control::default()).unwrap();
+        let at = |schedule: &[Step<f64>]| -> (f64, Vec<f64>) {
+            let (loss, steps) = quadratic.judged(judge, &state, schedule, &mut Scratch::default());
+            let rates = steps.iter().map(|step| step.learning_rate);
+            (loss, rates.chain(steps.iter().map(|step| step.momentum)).collect())
         };
-        let (up, down) = (shifted(1e-5), shifted(-1e-5));
-        for other in 0..6 {
-            let difference = (up[other] - down[other]) / 2e-5;
-            let found = hessian[entry * 6 + other];
-            assert!(
-                (found - difference).abs() < 1e-6 * (1.0 + found.abs()),
-                "{found} {difference}"
-            );
+        let gradient = at(&schedule).1;
+        for entry in 0..6 {
+            let shifted = |by: f64| {
+                let mut schedule = schedule.clone();
+                let step = &mut schedule[entry % 3];
+                *(if entry < 3 { &mut step.learning_rate } else { &mut step.momentum }) += by;
+                at(&schedule)
+            };
+            let (up, down) = (shifted(1e-5), shifted(-1e-5));
+            let close = |found: f64, up: f64, down: f64| {
+                let difference = (up - down) / 2e-5;
+                let error = (found - difference).abs();
+                assert!(error < 1e-6 * (1.0 + found.abs()), "{judge}: {found} {difference}");
+            };
+            close(gradient[entry], up.0, down.0);
+            for other in 0..6 {
+                close(hessian[entry * 6 + other], up.1[other], down.1[other]);
+            }
         }
     }
 }
 
-/// Derivatives by α₀, K and β carried forward, against the adjoint's by every α_k contracted with differences of the
-/// schedule's formula.
+#[test]
+fn hypergradients_agree_with_differences_whoever_judges() {
+    let quadratic = inverse(30);
+    let parameters = [0.3, 9.0, 1.2, 0.0];
+    for judge in JUDGES {
+        let tuning = Tuning { horizon: 12, momentum: 0.5, judge, ..Tuning::new(&quadratic) };
+        let at = |parameters| look_ahead(&quadratic, &tuning, parameters).unwrap();
+        let found = at(parameters);
+        for p in 0..3 {
+            let shifted = |by: f64| {
+                let mut parameters = parameters;
+                parameters[p] *= 1.0 + by;
+                at(parameters).value
+            };
+            let difference = (shifted(1e-5) - shifted(-1e-5)) / (2e-5 * parameters[p]);
+            assert!((found.tangents[p] / difference - 1.0).abs() < 1e-6, "{judge}, {p}");
+        }
+    }
+}
+
+/// A cool-down is the steps that it adds, and no more than the loss is read after them.
+#[test]
+fn a_cool_down_is_read_after_its_steps() {
+    let quadratic = inverse(20);
+    let judged = |judge, schedule: &[Step<f64>]| {
+        quadratic.judged(judge, &quadratic.start(), schedule, &mut Scratch::default()).0
+    };
+    let step = |learning_rate| Step { learning_rate, momentum: 0.3 };
+    let ahead = [0.5, 0.4].map(step);
+    let with_cool_down = [0.5, 0.4, 0.4, 0.3, 0.2, 0.1].map(step);
+    let found = judged(Judge::Cooldown(4), &ahead);
+    let expected = judged(Judge::Plain, &with_cool_down);
+    assert!((found / expected - 1.0).abs() < 1e-14, "{found} {expected}");
+    assert!((found / judged(Judge::Plain, &ahead) - 1.0).abs() > 0.01);
+}
+
+/// Derivatives by α₀, K and β carried forward, against the adjoint's by every α_k contracted with
+/// differences of the schedule's formula.
 #[test]
 fn hypergradients_agree_with_the_adjoint() {
     use myopia_core::dual::Dual;
@@ -65,8 +109,8 @@ fn hypergradients_agree_with_the_adjoint() {
         let schedule: Schedule =
             rates.iter().map(|r| Step { learning_rate: r.value, momentum: 0.8 }).collect();
         let mut scratch = Scratch::default();
-        let (excess, adjoint) = quadratic.gradient(&quadratic.start(), &schedule, &mut scratch);
-        let adjoint: Schedule = adjoint.collect();
+        let (excess, adjoint) =
+            quadratic.judged(Judge::Plain, &quadratic.start(), &schedule, &mut scratch);
         assert!((excess / found.value - 1.0).abs() < 1e-13);
         for p in 0..3 {
             let terms = adjoint.iter().zip(&rates).map(|(d, r)| d.learning_rate * r.tangents[p]);
@@ -109,7 +153,8 @@ fn the_derivative_by_the_damping_agrees_with_differences() {
     }
 }
 
-/// Beyond [`myopia_core::nqm::CHUNK`] directions chunks are spread over the threads, and their sums are added up in order.
+/// Beyond [`myopia_core::nqm::CHUNK`] directions chunks are spread over the threads, and their sums
+/// are added up in order.
 #[test]
 fn threads_do_not_change_a_bit() {
     let quadratic = inverse(9_001);
@@ -121,15 +166,19 @@ fn threads_do_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let losses = quadratic.losses(&numbers).unwrap();
-            let mut scratch = Scratch::default();
-            let (last, gradient) = quadratic.gradient(&quadratic.start(), &schedule, &mut scratch);
-            let gradient = gradient.flat_map(|step| [step.learning_rate, step.momentum]);
-            let all = losses.iter().map(|loss| loss.value).chain([last]).chain(gradient);
-            all.map(f64::to_bits).collect()
+            let mut all: Vec<f64> = losses.iter().map(|loss| loss.value).collect();
+            for judge in [Judge::Plain, Judge::Average(0.5)] {
+                let mut scratch = Scratch::default();
+                let (last, gradient) =
+                    quadratic.judged(judge, &quadratic.start(), &schedule, &mut scratch);
+                all.push(last);
+                all.extend(gradient.iter().flat_map(|d| [d.learning_rate, d.momentum]));
+            }
+            all.into_iter().map(f64::to_bits).collect()
         })
     };
     let one = bits(1);
-    assert_eq!(one.len(), 10 + 1 + 18);
+    assert_eq!(one.len(), 10 + 2 * (1 + 18));
     assert_eq!(one[9], one[10], "the last loss and the gradient's");
     assert_eq!(one, bits(2));
     assert_eq!(one, bits(3));

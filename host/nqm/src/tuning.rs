@@ -2,8 +2,9 @@
 //!
 //! # Short-horizon bias in preconditioners
 //!
-//! What `myopia nqm meta --dim 100 --beta 0 --horizons 1,10,100,1000` chooses on curvatures 1/i with noise of variance 1/h, learning
-//! rates being constant, and what horizon 1's choice and horizon 1,000's are worth after 1,000 steps (excess loss):
+//! What `myopia nqm meta --dim 100 --beta 0 --horizons 1,10,100,1000` chooses on curvatures 1/i
+//! with noise of variance 1/h, learning rates being constant, and what horizon 1's choice and
+//! horizon 1,000's are worth after 1,000 steps (excess loss):
 //!
 //! | learned | options | 1 | 10 | 100 | 1,000 | worth, 1 | worth, 1,000 |
 //! |---|---|---|---|---|---|---|---|
@@ -14,19 +15,22 @@
 //! | ε of 1/(√h + ε) | `--learn damping --power 0.5 --alpha0 1 --damping 1` | 0.867 | 1.82 | 3.82 | 12.4 | 1.12 | 0.144 |
 //! | λ, and its scale | `--learn alpha0,damping --power 1 --alpha0 0.1 --damping 1 --meta-steps 400` | 1.00 | 0.199 | 0.0338 | 0.0111 | 1.14 | 0.0707 |
 //!
-//! So the bias is there in each, at every horizon, and costs 6 to 21 times the loss. Its direction depends on what else is free.
-//! Where nothing decays, a short horizon does not pay for the noise that a large step leaves in a thousand
-//! directions, and chooses too large a scale, or too little damping, which is the same. Where the scale is free as well, a
-//! short horizon chooses too much damping: a λ above most curvatures makes 1/(h + λ) nearly plain SGD, which is best for
-//! the steep directions, and only a long one leaves it for directions that learn slowly.
+//! So the bias is there in each, at every horizon, and costs 6 to 21 times the loss. Its direction
+//! depends on what else is free. Where nothing decays, a short horizon does not pay for the noise
+//! that a large step leaves in a thousand directions, and chooses too large a scale, or too little
+//! damping, which is the same. Where the scale is free as well, a short horizon chooses too much
+//! damping: a λ above most curvatures makes 1/(h + λ) nearly plain SGD, which is best for the steep
+//! directions, and only a long one leaves it for directions that learn slowly.
 
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
-use myopia_core::meta::{Limits, MetaDescent, Rule};
-use myopia_core::nqm::{Preconditioner, Step};
+use myopia_core::meta::{Coordinate, Limits, MetaDescent, Rule};
+use myopia_core::nqm::{CHUNK, Diverged, Preconditioner, Step, first_divergence};
 use myopia_core::schedule::InverseTime;
 
-use crate::error::{Interrupted, TuneError, TuningDiverged};
+use crate::error::{Interrupted, StartOutOfBounds, TuneError, TuningDiverged};
+use crate::gradient::Scratch;
+use crate::judge::Judge;
 use crate::quadratic::{Losses, Quadratic, Schedule};
 
 /// Parameters that can be learned.
@@ -35,14 +39,28 @@ pub const PARAMETERS: usize = 4;
 /// A parameter that can be learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameter {
-    /// The first learning rate
+    /// α₀, the first learning rate.
     Alpha0,
-    /// The time constant
+    /// K, the time constant.
     TimeConstant,
-    /// The decay exponent
+    /// β, the decay exponent.
     Beta,
-    /// The preconditioner's damping
+    /// λ, the preconditioner's damping.
     Damping,
+}
+
+impl Parameter {
+    const ALL: [Self; PARAMETERS] = [Self::Alpha0, Self::TimeConstant, Self::Beta, Self::Damping];
+
+    /// Its least and greatest value; α₀'s in inverses of the largest preconditioned curvature.
+    fn bounds(self) -> [f64; 2] {
+        match self {
+            Self::Alpha0 => [1e-8, 1e8],
+            Self::TimeConstant => [1.0, 1e6],
+            Self::Beta => [1e-4, 1e3],
+            Self::Damping => [1e-12, 1e12],
+        }
+    }
 }
 
 /// A meta-descent: where it starts, how far it looks, what it learns.
@@ -52,6 +70,8 @@ pub struct Tuning {
     pub horizon: usize,
     /// Momentum of training.
     pub momentum: f64,
+    /// What the end of a look-ahead is judged by.
+    pub judge: Judge,
     /// α_k = α₀ / (1 + k/K)^β to start from.
     pub schedule: InverseTime<f64>,
     /// The factor 1 / (h^p + λ) on gradients to start from.
@@ -65,12 +85,14 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// A hundredth of the inverse of the largest preconditioned curvature, K = 200, β = 1; all three learned in 200 meta-steps of Adam at 0.1.
+    /// A hundredth of the inverse of the largest preconditioned curvature, K = 200, β = 1; all
+    /// three learned in 200 meta-steps of Adam at 0.1.
     pub fn new(quadratic: &Quadratic) -> Self {
         let sharpest = quadratic.largest_curvature();
         Self {
             horizon: 1,
             momentum: 0.0,
+            judge: Judge::Plain,
             schedule: InverseTime {
                 alpha0: if sharpest > 0.0 { 0.01 / sharpest } else { 0.01 },
                 time_constant: 200.0,
@@ -147,40 +169,47 @@ impl Trajectory {
 /// `tick` is called with each record, `stop` asked before each meta-step.
 ///
 /// # Errors
-/// When the loss leaves the finite range, or when it is to stop.
+/// When what is learned starts outside of its bounds, when the loss leaves the finite range, or
+/// when it is to stop.
 pub fn tune(
     quadratic: &Quadratic,
     tuning: Tuning,
     stop: &(dyn Fn() -> bool + Sync),
     tick: impl Fn(&Tuned),
 ) -> Result<Trajectory, TuneError> {
-    let limits = |parameter, least, greatest| Limits {
-        learned: tuning.learned.contains(&parameter),
-        clip: 10.0,
-        least,
-        greatest,
-    };
+    if !tuning.judge.is_plain() && tuning.learned.contains(&Parameter::Damping) {
+        return Err(TuneError::JudgedDamping);
+    }
     let sharpest = quadratic.largest_curvature();
-    let unit = if sharpest > 0.0 { 1.0 / sharpest } else { 1.0 };
-    let mut outer = MetaDescent::new(
-        Rule::adam(),
-        tuning.meta_rate,
-        [
-            limits(Parameter::Alpha0, 1e-8 * unit, 1e8 * unit),
-            limits(Parameter::TimeConstant, 1.0, 1e6),
-            limits(Parameter::Beta, 1e-4, 1e3),
-            limits(Parameter::Damping, 1e-12, 1e12),
-        ],
-    );
+    let alpha0_unit = if sharpest > 0.0 { 1.0 / sharpest } else { 1.0 };
+    let limits = Parameter::ALL.map(|parameter| {
+        let unit = if parameter == Parameter::Alpha0 { alpha0_unit } else { 1.0 };
+        let [least, greatest] = parameter.bounds().map(|bound| bound * unit);
+        Limits {
+            learned: tuning.learned.contains(&parameter),
+            coordinate: Coordinate::Logarithm,
+            clip: 10.0,
+            least,
+            greatest,
+        }
+    });
     let [alpha0, time_constant, beta] = tuning.schedule.parameters();
     let mut parameters = [alpha0, time_constant, beta, tuning.preconditioner.damping];
+    for ((limits, start), parameter) in limits.iter().zip(parameters).zip(Parameter::ALL) {
+        let Limits { learned, least, greatest, .. } = *limits;
+        if learned && !(least..=greatest).contains(&start) {
+            return Err(StartOutOfBounds { parameter, start, least, greatest }.into());
+        }
+    }
+    let mut outer = MetaDescent::new(Rule::adam(), tuning.meta_rate, limits);
     let mut records = Vec::new();
     for meta_step in 0..=tuning.meta_steps {
         if stop() {
             return Err(Interrupted.into());
         }
-        let found = look_ahead(quadratic, &tuning, parameters)
-            .map_err(|source| TuningDiverged { meta_step, parameters, source })?;
+        let found = look_ahead_until(quadratic, &tuning, parameters, stop)
+            .map_err(|source| TuningDiverged { meta_step, parameters, source })?
+            .ok_or(Interrupted)?;
         let [alpha0, time_constant, beta, damping] = parameters;
         let [d_alpha0, d_time_constant, d_beta, d_damping] = found.tangents;
         let record = Tuned {
@@ -203,12 +232,32 @@ pub fn tune(
     Ok(Trajectory { records })
 }
 
-/// The excess loss at the horizon with its derivatives by α₀, K, β and λ.
+/// Bytes that a meta-descent takes: its records, with room to grow, and one look-ahead, the losses
+/// of which are there for every chunk of directions and summed.
+pub fn bytes(directions: usize, horizon: usize, meta_steps: u32) -> u128 {
+    let number = size_of::<Dual<f64, PARAMETERS>>();
+    let step = (2 * number + number * (1 + directions.div_ceil(CHUNK))) as u128;
+    let records = 2 * size_of::<Tuned>() as u128 * (u128::from(meta_steps) + 1);
+    records + step * (horizon as u128 + 1)
+}
+
+/// The excess loss at the horizon, as the judge reads it, with its derivatives by α₀, K, β and λ;
+/// by λ only when it is plain.
 pub fn look_ahead(
     quadratic: &Quadratic,
     tuning: &Tuning,
+    parameters: [f64; PARAMETERS],
+) -> Result<Dual<f64, PARAMETERS>, Diverged> {
+    look_ahead_until(quadratic, tuning, parameters, &|| false).map(Option::unwrap_or_default)
+}
+
+/// The same, or nothing once `stop` says so.
+fn look_ahead_until(
+    quadratic: &Quadratic,
+    tuning: &Tuning,
     [alpha0, time_constant, beta, damping]: [f64; PARAMETERS],
-) -> Result<Dual<f64, PARAMETERS>, myopia_core::nqm::Diverged> {
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Dual<f64, PARAMETERS>>, Diverged> {
     let number = |value, which: usize| {
         let mut tangents = [0.0; PARAMETERS];
         tangents[which] = 1.0;
@@ -227,6 +276,27 @@ pub fn look_ahead(
     let schedule: Vec<_> = (0..tuning.horizon as u32)
         .map(|k| Step { learning_rate: rates.learning_rate::<Libm>(k), momentum })
         .collect();
-    let losses = quadratic.losses_under(&preconditioner, &schedule)?;
-    Ok(losses.last().copied().unwrap_or_default())
+    if tuning.judge.is_plain() {
+        let losses = quadratic.losses_under(&preconditioner, &schedule, stop)?;
+        return Ok(losses.map(|losses| losses.last().copied().unwrap_or_default()));
+    }
+    if stop() {
+        return Ok(None);
+    }
+    let steps: Vec<_> = schedule
+        .iter()
+        .map(|step| Step { learning_rate: step.learning_rate.value, momentum: tuning.momentum })
+        .collect();
+    let mut scratch = Scratch::default();
+    let (loss, by_steps) = quadratic.judged(tuning.judge, &quadratic.start(), &steps, &mut scratch);
+    // dL/dλ = Σ_k dL/dα_k dα_k/dλ.
+    let chained = schedule
+        .iter()
+        .zip(&by_steps)
+        .fold(Dual::constant(0.0), |sum: Dual<f64, PARAMETERS>, (step, by)| {
+            sum + step.learning_rate.scaled(by.learning_rate)
+        });
+    let judged = Dual { value: loss, tangents: chained.tangents };
+    first_divergence(&[judged]).map_err(|_| Diverged { step: schedule.len() })?;
+    Ok(Some(judged))
 }

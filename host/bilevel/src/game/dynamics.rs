@@ -150,8 +150,8 @@ impl Game {
         eigenvalues(self.jacobian(dynamics, a, b), self.size(dynamics))
     }
 
-    /// Eigenvalues of the simultaneous flow ẇ = −H(w − Aλ), λ̇ = −r·(hypergradient at w), by descending
-    /// modulus: it is stable where every real part is negative.
+    /// Eigenvalues of the simultaneous flow ẇ = −H(w − Aλ), λ̇ = −r·(hypergradient at w), by
+    /// descending modulus: it is stable where every real part is negative.
     ///
     /// # Errors
     /// When the ratio is not positive or the eigenvalues do not converge.
@@ -200,8 +200,8 @@ impl Game {
         0.5 * dot(&apart, &image)
     }
 
-    /// The points of `steps` steps from the problem's own w and λ, the first among them; ended early where a
-    /// number leaves the finite range.
+    /// The points of `steps` steps from the problem's own w and λ, the first among them; ended
+    /// early where a number leaves the finite range.
     ///
     /// # Errors
     /// When there is no equilibrium to measure from.

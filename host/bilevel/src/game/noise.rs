@@ -46,10 +46,11 @@ pub struct Stationary {
     pub outer_variance: Vec<f64>,
     /// Variances of w; none where w follows λ exactly.
     pub inner_variance: Vec<f64>,
-    /// The first step after which noise holds more of the expected regret than what is left of the start;
-    /// none within the steps looked at.
+    /// The first step after which noise holds more of the expected regret than what is left of the
+    /// start; none within the steps looked at.
     pub noise_dominated_from: Option<u32>,
-    /// For each step up to there, the parts of the expected regret: left of the start, made by noise.
+    /// For each step up to there, the parts of the expected regret: left of the start, made by
+    /// noise.
     #[serde(skip)]
     pub parts: Vec<(f64, f64)>,
 }
@@ -58,8 +59,8 @@ pub struct Stationary {
 const BATCHES: u32 = 20;
 
 impl Game {
-    /// What noise does to `dynamics`: exactly, and in `steps` simulated steps, as many again before them left
-    /// out; `horizon` steps are followed from the problem's own start.
+    /// What noise does to `dynamics`: exactly, and in `steps` simulated steps, as many again before
+    /// them left out; `horizon` steps are followed from the problem's own start.
     ///
     /// # Errors
     /// When the dynamics are not stable, or there is no equilibrium.
@@ -131,7 +132,8 @@ impl Game {
         if dynamics == Dynamics::Stackelberg {
             return covariance;
         }
-        // Columns of [−aI; abAᵀG]·C·[…]ᵀ; where the outer player sees the old w the lower block is zero.
+        // Columns of [−aI; abAᵀG]·C·[…]ᵀ; where the outer player sees the old w the lower block is
+        // zero.
         let mut inner = vec![0.0; d * d];
         for i in 0..d {
             for j in 0..d {

@@ -110,8 +110,8 @@ fn stationary_variances_are_those_of_scipy_and_of_simulation() {
     }
 }
 
-/// Of one weight and one hyperparameter the flow turns at h/4A²g, simultaneous steps diverge at b = 1/A²g,
-/// alternating ones at b = (4 − 2ah)/ahA²g, Stackelberg ones, which never turn, at 2/A²g.
+/// Of one weight and one hyperparameter the flow turns at h/4A²g, simultaneous steps diverge at b =
+/// 1/A²g, alternating ones at b = (4 − 2ah)/ahA²g, Stackelberg ones, which never turn, at 2/A²g.
 #[test]
 fn a_game_of_two_numbers_turns_and_diverges_where_its_formula_says() {
     let (h, a_matrix, g, a) = (0.5, 2.0, 3.0, 0.02);

@@ -76,8 +76,9 @@ impl Game {
         Ok(Verdict { spectral_radius: radius, behaviour, rotates })
     }
 
-    /// The lowest ratios at which `dynamics` of inner rate `a` begin to rotate and to diverge, searched on a
-    /// grid of ten decades about the ratio at which both players are as fast, then by bisection.
+    /// The lowest ratios at which `dynamics` of inner rate `a` begin to rotate and to diverge,
+    /// searched on a grid of ten decades about the ratio at which both players are as fast, then by
+    /// bisection.
     ///
     /// # Errors
     /// When the rate is not positive or eigenvalues do not converge.
@@ -115,8 +116,8 @@ impl Game {
     }
 }
 
-/// The ratio between `low`, where `holds` is false, and `high`, where it is true; `high` when `low` was not
-/// looked at.
+/// The ratio between `low`, where `holds` is false, and `high`, where it is true; `high` when `low`
+/// was not looked at.
 fn boundary(
     mut low: f64,
     mut high: f64,

@@ -48,8 +48,8 @@ pub trait Bilevel {
     /// # Errors
     /// When they do not converge.
     fn spectrum(&self) -> Result<Option<Spectrum>, Error>;
-    /// The outer loss where the inner problem ends at λ' = λ with `place` moved by `change`: at the inner
-    /// optimum w*(λ'), or, taken at another w, at w + w*(λ') − w*(λ).
+    /// The outer loss where the inner problem ends at λ' = λ with `place` moved by `change`: at the
+    /// inner optimum w*(λ'), or, taken at another w, at w + w*(λ') − w*(λ).
     ///
     /// # Errors
     /// When there is no such optimum.

@@ -21,8 +21,8 @@ pub enum Penalty {
     PerWeight,
 }
 
-/// Inner |Xw − y|²/2n + ½Σ_j e^{λ_j}w_j² on n rows; outer |Xw − y|²/2m on m others. λ is the logarithm of
-/// the penalty.
+/// Inner |Xw − y|²/2n + ½Σ_j e^{λ_j}w_j² on n rows; outer |Xw − y|²/2m on m others. λ is the
+/// logarithm of the penalty.
 #[derive(Clone, Debug)]
 pub struct Ridge {
     system: System,
@@ -64,8 +64,8 @@ impl Operator<f64> for System {
     }
 }
 
-/// A factorisation of H + damping·I: of itself where it has no more rows than there are examples, else of
-/// n·I + XD⁻¹Xᵀ with D its diagonal part (Woodbury).
+/// A factorisation of H + damping·I: of itself where it has no more rows than there are examples,
+/// else of n·I + XD⁻¹Xᵀ with D its diagonal part (Woodbury).
 #[derive(Clone, Debug)]
 enum Factor {
     Weights(Vec<f64>),
@@ -174,8 +174,8 @@ fn penalties(lambda: &[f64], weights: usize) -> Vec<f64> {
 }
 
 impl Ridge {
-    /// The problem on rows of `weights` inputs each: `training` and `validation` hold inputs row by row and
-    /// targets. Without `w` it is taken at the inner optimum.
+    /// The problem on rows of `weights` inputs each: `training` and `validation` hold inputs row by
+    /// row and targets. Without `w` it is taken at the inner optimum.
     ///
     /// # Errors
     /// Sizes that do not agree, numbers that are not finite, H not positive definite.
@@ -279,7 +279,8 @@ impl Bilevel for Ridge {
 
     fn value(&self, place: usize, change: f64) -> Result<f64, Error> {
         let system = self.moved(place, change);
-        // Off the optimum the gradient of f there is taken to stay as it is: w moves with λ as w* would.
+        // Off the optimum the gradient of f there is taken to stay as it is: w moves with λ as w*
+        // would.
         let right = match self.optimal {
             true => self.system.pull(),
             false => {

@@ -1,8 +1,8 @@
 //! Self-tuning networks: a linear best response that is learned beside the weights.
 //!
-//! Of w(λ') = w₀ + U·x the learner wants U = ∂w*/∂λ = −H⁻¹∂²f/∂w∂λ, so that one plain gradient of the outer loss gives
-//! the hypergradient Uᵀ∂_wE. *STN* feeds x = λ'; *Δ-STN* feeds x = λ' − λ, fits w₀ at λ alone and U to predictions that
-//! are linearised there by a tangent.
+//! Of w(λ') = w₀ + U·x the learner wants U = ∂w*/∂λ = −H⁻¹∂²f/∂w∂λ, so that one plain gradient of
+//! the outer loss gives the hypergradient Uᵀ∂_wE. *STN* feeds x = λ'; *Δ-STN* feeds x = λ' − λ,
+//! fits w₀ at λ alone and U to predictions that are linearised there by a tangent.
 
 mod network;
 mod quadratic;

@@ -1,11 +1,14 @@
-//! Self-tuning networks on images: the weight decay of each layer is tuned while the network trains.
+//! Self-tuning networks on images: the weight decay of each layer is tuned while the network
+//! trains.
 //!
-//! Inner: mean cross-entropy plus ½Σ_l e^{λ_l}|w_l|² over the layers l, with mini-batches. Outer: mean cross-entropy of
-//! held-out examples. The response is linear in full, one column of U for each layer, not the low-rank form of the
-//! literature, so that what differs between the methods is centring and linearisation alone.
+//! Inner: mean cross-entropy plus ½Σ_l e^{λ_l}|w_l|² over the layers l, with mini-batches. Outer:
+//! mean cross-entropy of held-out examples. The response is linear in full, one column of U for
+//! each layer, not the low-rank form of the literature, so that what differs between the methods is
+//! centring and linearisation alone.
 //!
-//! Each method's rate is the inner rate over the largest eigenvalue of its features' second moments. Cost counts
-//! examples passed: a pass forward costs ⅓, a pass backward ⅔, with a tangent twice that.
+//! Each method's rate is the inner rate over the largest eigenvalue of its features' second
+//! moments. Cost counts examples passed: a pass forward costs ⅓, a pass backward ⅔, with a tangent
+//! twice that.
 
 use myopia_core::bilevel::inverse::conjugate_gradient;
 use myopia_core::bilevel::linear::{Operator, add_scaled, dot};
@@ -76,7 +79,8 @@ pub struct Point {
 pub struct Angles {
     /// The cosine to −H⁻¹∂²f/∂w∂λ; none where H is not positive definite at these weights.
     pub hessian: Option<Vec<f64>>,
-    /// The cosine to −(G + diag(e^λ))⁻¹∂²f/∂w∂λ, with the Gauss–Newton matrix G for the Hessian of the cross-entropy.
+    /// The cosine to −(G + diag(e^λ))⁻¹∂²f/∂w∂λ, with the Gauss–Newton matrix G for the Hessian of
+    /// the cross-entropy.
     pub gauss_newton: Option<Vec<f64>>,
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -345,7 +349,8 @@ impl<'a> Tuning<'a> {
         let mut work = [x.clone(), x.clone(), x.clone()];
         let [r, p, q] = &mut work;
         let most = self.settings.products;
-        // Where a direction of negative curvature is met, the iterate before it stands (truncated Newton).
+        // Where a direction of negative curvature is met, the iterate before it stands (truncated
+        // Newton).
         let products = match conjugate_gradient(&hessian, &v, most, 1e-10, &mut x, [r, p, q]) {
             Ok(solved) => solved.products,
             Err(indefinite) => indefinite.products,

@@ -1,15 +1,16 @@
 //! Linear best responses on a quadratic, where all is known.
 //!
-//! With λ' = λ + sε, ε standard normal, E_ε of the inner loss at w₀ + Ux is a quadratic in Θ = (w₀, U) whose Hessian is
-//! H ⊗ Γ, Γ = E[(1, x)(1, x)ᵀ] = [[1, mᵀ], [m, mmᵀ + s²I]] with m = λ (STN) or 0 (Δ-STN). So the response problem has
-//! condition κ(H)·κ(Γ), and
+//! With λ' = λ + sε, ε standard normal, E_ε of the inner loss at w₀ + Ux is a quadratic in Θ = (w₀,
+//! U) whose Hessian is H ⊗ Γ, Γ = E[(1, x)(1, x)ᵀ] = [[1, mᵀ], [m, mmᵀ + s²I]] with m = λ (STN) or
+//! 0 (Δ-STN). So the response problem has condition κ(H)·κ(Γ), and
 //!
 //! ```text
 //! κ(Γ) = γ²/s² with γ = (t + √(t² − 4s²))/2, t = 1 + |m|² + s²:  max(s², 1/s²) where m = 0.
 //! ```
 //!
-//! Gradient descent on Θ, in expectation, leaves (1 − rate·h·γ_j)^n of each of its directions. Predictions are linear in
-//! w here, so the tangent of Δ-STN changes nothing: what is left of it is centring.
+//! Gradient descent on Θ, in expectation, leaves (1 − rate·h·γ_j)^n of each of its directions.
+//! Predictions are linear in w here, so the tangent of Δ-STN changes nothing: what is left of it is
+//! centring.
 
 use myopia_core::bilevel::eigen;
 use myopia_core::bilevel::linear::dot;
@@ -52,7 +53,8 @@ pub struct FitPoint {
 pub struct Fit {
     /// `stn` or `delta-stn`.
     pub method: Method,
-    /// The first step after which the relative error stayed below a hundredth; none when it did not.
+    /// The first step after which the relative error stayed below a hundredth; none when it did
+    /// not.
     pub within_a_hundredth: Option<u32>,
     /// At steps 0, 1, 2, 4, … and the last.
     pub points: Vec<FitPoint>,
@@ -233,8 +235,9 @@ pub fn fit(problem: &Quadratic, method: Method, spread: f64, steps: u32) -> Resu
 /// Response steps between two outer steps.
 const BETWEEN: u32 = 5;
 
-/// `outer_steps` of outer descent at `outer_rate` from the problem's λ and w = 0: five steps of the response between
-/// two outer ones, or for [`Method::Implicit`] as many products spent on inner descent and conjugate gradient.
+/// `outer_steps` of outer descent at `outer_rate` from the problem's λ and w = 0: five steps of the
+/// response between two outer ones, or for [`Method::Implicit`] as many products spent on inner
+/// descent and conjugate gradient.
 ///
 /// # Errors
 /// Rates that are not positive, or numbers that leave the finite range.

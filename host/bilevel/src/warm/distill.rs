@@ -1,9 +1,10 @@
 //! Dataset distillation: a network trained on a few learned examples, judged on real ones.
 //!
-//! Inner: T steps of gradient descent at rate a on the mean cross-entropy of n learned examples, inputs X and targets
-//! softmax(Z). Outer: the mean cross-entropy of a batch of real examples at the weights after those steps, over X and
-//! Z by Adam; its derivative is exact, by reverse mode through the T steps with their start held fixed. *Cold* begins
-//! every inner run at the same initial weights, *warm* where the last one ended.
+//! Inner: T steps of gradient descent at rate a on the mean cross-entropy of n learned examples,
+//! inputs X and targets softmax(Z). Outer: the mean cross-entropy of a batch of real examples at
+//! the weights after those steps, over X and Z by Adam; its derivative is exact, by reverse mode
+//! through the T steps with their start held fixed. *Cold* begins every inner run at the same
+//! initial weights, *warm* where the last one ended.
 
 use myopia_core::bilevel::linear::add_scaled;
 use myopia_core::dual::Dual;
@@ -123,7 +124,8 @@ impl<'a> Distillation<'a> {
         targets
     }
 
-    /// The loss of `judged` after T steps from `weights`, which are moved, and its derivatives by X and Z.
+    /// The loss of `judged` after T steps from `weights`, which are moved, and its derivatives by X
+    /// and Z.
     fn hypergradient(
         &self,
         learned: &Learned,
@@ -168,7 +170,8 @@ impl<'a> Distillation<'a> {
         (loss, Learned { inputs: by_inputs, logits: by_targets })
     }
 
-    /// X of small normals; Z that names class i for the i-th of as many examples as classes, else zero.
+    /// X of small normals; Z that names class i for the i-th of as many examples as classes, else
+    /// zero.
     fn start(&self, examples: usize, seed: u64) -> Learned {
         let mut rng = Pcg32::new(seed, 51);
         let classes = self.network.classes();

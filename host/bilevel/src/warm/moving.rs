@@ -1,9 +1,10 @@
 //! Solutions that move: distilling a linear map into n learned examples.
 //!
-//! Inner ½|XW − Y|² over W (d·c) with n < d rows, outer ½|W − W*|² over X (n·d) and Y (n·c). A run from
-//! W = 0 stays in the span of the rows of X, so W has rank at most n: cold starts end no lower than
-//! ½Σ_{i>n}σ_i² with σ the singular values of W*. A warm start leaves its earlier solutions in W and passes
-//! them by: its W may have any rank, and what X and Y hold at the end no longer tells it.
+//! Inner ½|XW − Y|² over W (d·c) with n < d rows, outer ½|W − W*|² over X (n·d) and Y (n·c). A run
+//! from W = 0 stays in the span of the rows of X, so W has rank at most n: cold starts end no lower
+//! than ½Σ_{i>n}σ_i² with σ the singular values of W*. A warm start leaves its earlier solutions in
+//! W and passes them by: its W may have any rank, and what X and Y hold at the end no longer tells
+//! it.
 
 use myopia_core::bilevel::linear::{dot, multiply, multiply_transposed, product};
 use myopia_core::rng::Pcg32;
@@ -49,10 +50,12 @@ struct Learned {
 }
 
 impl Moving {
-    /// `examples` learned ones for a map from `inputs` with these singular values, in descending order.
+    /// `examples` learned ones for a map from `inputs` with these singular values, in descending
+    /// order.
     ///
     /// # Errors
-    /// When there are more singular values than inputs, no examples, or a rate that is not positive.
+    /// When there are more singular values than inputs, no examples, or a rate that is not
+    /// positive.
     pub fn new(
         inputs: usize,
         singular: &[f64],
@@ -112,8 +115,8 @@ impl Moving {
         out
     }
 
-    /// T steps from `w`, and the derivatives with respect to X and Y of ½|Z(W − W*)|²/m after them for the m
-    /// rows of `batch`; of ½|W − W*|² without one.
+    /// T steps from `w`, and the derivatives with respect to X and Y of ½|Z(W − W*)|²/m after them
+    /// for the m rows of `batch`; of ½|W − W*|² without one.
     fn unrolled(
         &self,
         learned: &Learned,
@@ -156,8 +159,8 @@ impl Moving {
         (gx, gy)
     }
 
-    /// `outer_steps` of Adam at `outer_rate` on X and Y, which begin as small normals of `seed`; each sees W − W*
-    /// through a `batch` of random inputs, as training on examples does.
+    /// `outer_steps` of Adam at `outer_rate` on X and Y, which begin as small normals of `seed`;
+    /// each sees W − W* through a `batch` of random inputs, as training on examples does.
     ///
     /// # Errors
     /// When numbers leave the finite range.

@@ -1,16 +1,16 @@
-//! A singular quadratic whose solutions all share one flat: inner ½(w − Aλ)ᵀH(w − Aλ) with flat directions,
-//! outer ½|w − w*|².
+//! A singular quadratic whose solutions all share one flat: inner ½(w − Aλ)ᵀH(w − Aλ) with flat
+//! directions, outer ½|w − w*|².
 //!
-//! T inner steps at rate a from w₀ end in S·Aλ + (I − S)·w₀ with S = I − (I − aH)^T, in direction i a share
-//! s_i = 1 − (1 − ah_i)^T of the way; flat directions keep w₀. Let B and u be A and w* in the curved
-//! directions. Outer descent from λ = 0 along the unrolled hypergradient ends
+//! T inner steps at rate a from w₀ end in S·Aλ + (I − S)·w₀ with S = I − (I − aH)^T, in direction i
+//! a share s_i = 1 − (1 − ah_i)^T of the way; flat directions keep w₀. Let B and u be A and w* in
+//! the curved directions. Outer descent from λ = 0 along the unrolled hypergradient ends
 //!
 //! - *cold* (w₀ = 0 before every outer step) in the least-norm solution of s·Bλ = u,
 //!   λ = Bᵀ(BBᵀ)⁻¹(u/s): truncation is paid for by a larger λ;
 //! - *warm* (w₀ = the last w) in the least-norm solution of Bλ = u, λ = Bᵀ(BBᵀ)⁻¹u, whatever T.
 //!
-//! Each λ is worth its outer loss only together with its own start: run from zero to convergence the cold
-//! one overshoots by 1/s − 1, run from zero for T steps the warm one stops short by 1 − s.
+//! Each λ is worth its outer loss only together with its own start: run from zero to convergence
+//! the cold one overshoots by 1/s − 1, run from zero for T steps the warm one stops short by 1 − s.
 
 use myopia_core::bilevel::cholesky;
 use myopia_core::bilevel::linear::{self, dot};
@@ -58,8 +58,8 @@ impl Still {
     /// The problem of these curvatures, zeros among them, with A of as many rows.
     ///
     /// # Errors
-    /// Sizes that do not agree, numbers that are not finite, a negative curvature, a rate that does not
-    /// converge, or fewer hyperparameters than curved directions.
+    /// Sizes that do not agree, numbers that are not finite, a negative curvature, a rate that does
+    /// not converge, or fewer hyperparameters than curved directions.
     pub fn new(
         curvatures: Vec<f64>,
         a: Matrix,
@@ -98,8 +98,8 @@ impl Still {
         Ok(Self { curvatures, curved, a, target, inner_rate, steps })
     }
 
-    /// Curvatures of H, and A and w* in its eigenvectors, where neither λ nor a distance changes; a curvature below
-    /// d·ε times the highest is zero.
+    /// Curvatures of H, and A and w* in its eigenvectors, where neither λ nor a distance changes; a
+    /// curvature below d·ε times the highest is zero.
     ///
     /// # Errors
     /// Sizes that do not agree, numbers that are not finite, an H that is not symmetric.

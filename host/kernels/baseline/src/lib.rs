@@ -1,4 +1,5 @@
-//! Models in `f32` with the instructions that every processor of the architecture has: SSE2, NEON, …
+//! Models in `f32` with the instructions that every processor of the architecture has: SSE2, NEON,
+//! …
 
 use myopia_backend::{Diagnostics, Isa, Models, Threaded};
 use myopia_core::backend::Portable;

@@ -24,7 +24,8 @@ pub struct Case {
     pub steps: u32,
     /// The first learning rate.
     pub alpha0: f32,
-    /// Digests after these steps on [`synthetic`](super::synthetic) images: of the values, and of three tangents.
+    /// Digests after these steps on [`synthetic`](super::synthetic) images: of the values, and of
+    /// three tangents.
     pub digests: [&'static str; 2],
 }
 
@@ -38,7 +39,8 @@ impl Case {
 const PAPER: &[usize] = &[784, 100, 100, 10];
 const LARGE: &[usize] = &[784, 1_000, 1_000, 1_000, 1_000, 10];
 
-/// The paper's network and one of four layers of 1,000 units, on images with MNIST's share of zeros and on images without any.
+/// The paper's network and one of four layers of 1,000 units, on images with MNIST's share of zeros
+/// and on images without any.
 pub const CASES: [Case; 4] = [
     Case {
         layers: PAPER,

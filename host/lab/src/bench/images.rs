@@ -5,8 +5,8 @@ use myopia_core::rng::Pcg32;
 use super::Images;
 use crate::problem::ExampleSet;
 
-/// Images of 784 pixels with random labels: 1,000 without zeros, or 6,000 with MNIST's share of them, the others in strokes as long as MNIST's
-/// are wide.
+/// Images of 784 pixels with random labels: 1,000 without zeros, or 6,000 with MNIST's share of
+/// them, the others in strokes as long as MNIST's are wide.
 pub fn synthetic(images: Images) -> ExampleSet<f32> {
     let count = if images == Images::Sparse { 6_000 } else { 1_000 };
     let mut rng = Pcg32::new(1, 0);

@@ -1,4 +1,5 @@
-//! What a step costs on this processor: each kernel, each instruction set, beside the digest that all of them must reach.
+//! What a step costs on this processor: each kernel, each instruction set, beside the digest that
+//! all of them must reach.
 
 mod case;
 mod images;
@@ -10,6 +11,7 @@ use myopia_core::digest::NotANumber;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::mlp::{Batch, Dataset, Shape, he_normal};
+use myopia_core::optimizer::Sgd;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
@@ -51,7 +53,8 @@ pub struct Measured {
     pub tangents: usize,
     /// Batches of so many examples.
     pub batch: usize,
-    /// Multiplications and additions, in 10⁹ a second, that this core does at most with these instructions.
+    /// Multiplications and additions, in 10⁹ a second, that this core does at most with these
+    /// instructions.
     pub peak_gflops: f64,
     /// The whole step with the batch it is made from, then its parts.
     pub times: Vec<Time>,
@@ -59,7 +62,8 @@ pub struct Measured {
     pub digests: [String; 2],
 }
 
-/// The diagnostics of an instruction set's kernels in `f32`; those of the baseline where there are none.
+/// The diagnostics of an instruction set's kernels in `f32`; those of the baseline where there are
+/// none.
 pub fn diagnostics(isa: Isa) -> Diagnostics {
     match isa {
         #[cfg(target_arch = "x86_64")]
@@ -169,7 +173,8 @@ pub fn step<const P: usize>(
     k: u32,
 ) {
     let rate = schedule.learning_rate::<Libm>(k);
-    model.step(batch, rate, 0.9).expect("a case's schedule keeps training finite");
+    let update = Sgd { learning_rate: rate, momentum: 0.9 };
+    model.step(batch, update).expect("a case's schedule keeps training finite");
 }
 
 /// The digests of values and tangents, as text.

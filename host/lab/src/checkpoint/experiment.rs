@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::shown;
 
-/// A command and every setting that its result depends on. Only the same experiment goes on from a checkpoint.
+/// A command and every setting that its result depends on. Only the same experiment goes on from a
+/// checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Experiment {
     command: String,
@@ -30,7 +31,8 @@ pub enum Comparison {
 }
 
 impl Experiment {
-    /// The experiment of `command` with the fields of `settings`, the options of a command as its report shows them.
+    /// The experiment of `command` with the fields of `settings`, the options of a command as its
+    /// report shows them.
     ///
     /// # Panics
     /// When `settings` is not a struct or a map with names.
@@ -48,7 +50,8 @@ impl Experiment {
         self
     }
 
-    /// The experiment with `value` for a setting that is not given: to give the default is the same as to give nothing.
+    /// The experiment with `value` for a setting that is not given: to give the default is the same
+    /// as to give nothing.
     pub fn with_default(self, name: &str, value: impl Serialize) -> Self {
         match self.setting(name) {
             None => self.with(name, value),
@@ -56,7 +59,8 @@ impl Experiment {
         }
     }
 
-    /// The experiment, of which a run that goes on may have more of the settings `names`: a number, or numbers.
+    /// The experiment, of which a run that goes on may have more of the settings `names`: a number,
+    /// or numbers.
     pub fn growing(mut self, names: &[&str]) -> Self {
         self.growing.extend(names.iter().map(|&name| name.to_owned()));
         self
@@ -76,9 +80,9 @@ impl Experiment {
             return Comparison::Other(format!("it is of `myopia {}`", self.command));
         }
         let mut further = false;
-        for name in self.settings.keys().chain(wanted.settings.keys()) {
+        for name in last(self.settings.keys().chain(wanted.settings.keys()), "data_digest") {
             let (here, there) = (self.setting(name), wanted.setting(name));
-            if same(here.as_ref(), there.as_ref()) {
+            if same(here.as_ref(), there.as_ref()) || self.is_name_of_same_data(name, wanted) {
                 continue;
             }
             if wanted.growing.contains(name) && grows(here.as_ref(), there.as_ref()) {
@@ -90,12 +94,35 @@ impl Experiment {
         if further { Comparison::Further } else { Comparison::Same }
     }
 
-    /// The first of the settings of `part` that differs here; commands and other settings may differ.
+    /// The first of the settings of `part` that differs here; commands and other settings may
+    /// differ.
     pub fn departure(&self, part: &Self, places: [&str; 2]) -> Option<String> {
-        part.settings.keys().find_map(|name| {
+        last(part.settings.keys(), "data_digest").into_iter().find_map(|name| {
             let (here, there) = (self.setting(name), part.setting(name));
-            (!same(here.as_ref(), there.as_ref())).then(|| told(name, [here, there], places))
+            // Without steps there is no rate.
+            let idle = name == "pretrain_rate" && self.pretrains() == 0 && part.pretrains() == 0;
+            let same = idle
+                || same(here.as_ref(), there.as_ref())
+                || self.is_name_of_same_data(name, part);
+            (!same).then(|| told(name, [here, there], places))
         })
+    }
+
+    /// Whether `name` is that of what the data are called, and the data of both have one digest:
+    /// a file may have been moved, or written in another form.
+    fn is_name_of_same_data(&self, name: &str, other: &Self) -> bool {
+        let [here, there] = [self, other].map(|of| of.setting("data_digest"));
+        name == "data" && here.is_some() && here == there
+    }
+
+    /// Steps of pretraining.
+    fn pretrains(&self) -> u64 {
+        self.setting("pretrain").and_then(|steps| steps.as_u64()).unwrap_or(0)
+    }
+
+    /// The command that it is of.
+    pub fn command(&self) -> &str {
+        &self.command
     }
 
     /// The whole numbers that are given for `name`, as a list or as one.
@@ -106,7 +133,8 @@ impl Experiment {
         }
     }
 
-    /// The first setting that differs between `self` and `other`; `places` says where each of the two is.
+    /// The first setting that differs between `self` and `other`; `places` says where each of the
+    /// two is.
     pub(crate) fn difference(&self, other: &Self, places: [&str; 2]) -> Option<String> {
         match self.compare(other, places) {
             Comparison::Other(sentence) => Some(sentence),
@@ -115,11 +143,19 @@ impl Experiment {
     }
 }
 
+/// The names, `name` after all others: it may differ only because another setting does.
+fn last<'a>(names: impl Iterator<Item = &'a String>, name: &str) -> Vec<&'a String> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_by_key(|other| *other == name);
+    names
+}
+
 /// Whether two settings are the same by value: `1` and `1.0` are.
 fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
     match (one, other) {
-        (Some(Value::Number(a)), Some(Value::Number(b))) => {
-            a == b || a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a.to_bits() == b.to_bits())
+        // Whole numbers as such: a float does not tell neighbours above 2⁵³ apart.
+        (Some(Value::Number(a)), Some(Value::Number(b))) if a.is_f64() || b.is_f64() => {
+            a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| a.to_bits() == b.to_bits())
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b)))
@@ -177,6 +213,42 @@ mod tests {
     }
 
     #[test]
+    fn data_that_differ_by_their_float_are_told_by_it_and_an_idle_rate_is_not() {
+        let of = |precision: &str, digest: &str| {
+            let settings = json!({ "precision": precision, "pretrain": 0, "pretrain_rate": 0.1 });
+            Experiment::new("surface", &settings).with("data_digest", digest)
+        };
+        let (single, double) = (of("f32", "1"), of("f64", "2"));
+        let said = "--precision is f32 there and f64 here";
+        assert_eq!(single.departure(&double, PLACES).unwrap(), said);
+        assert_eq!(single.difference(&double, PLACES).unwrap(), said);
+        let other = of("f32", "1").with("pretrain_rate", 0.2);
+        assert_eq!(single.departure(&other, PLACES), None);
+        let pretrained = other.with("pretrain", 5);
+        assert!(single.clone().with("pretrain", 5).departure(&pretrained, PLACES).is_some());
+    }
+
+    #[test]
+    fn data_are_told_apart_by_their_digest_whatever_their_file_is_called() {
+        let of = |name: &str, digest: Option<&str>| {
+            let one = Experiment::new("train", &json!({ "data": name }));
+            digest.into_iter().fold(one, |one, digest| one.with("data_digest", digest))
+        };
+        let one = of("npz:one.npz", Some("1"));
+        let moved = of("npz:two.npz", Some("1"));
+        assert_eq!(one.compare(&moved, PLACES), Comparison::Same);
+        assert_eq!(one.departure(&moved, PLACES), None);
+        let other = of("npz:two.npz", Some("2"));
+        let said = "--data is npz:one.npz there and npz:two.npz here";
+        assert_eq!(one.difference(&other, PLACES).unwrap(), said);
+        assert_eq!(one.departure(&other, PLACES).unwrap(), said);
+        let changed = of("npz:one.npz", Some("2"));
+        assert_eq!(one.difference(&changed, PLACES).unwrap(), "the data are not the same");
+        let untold = [of("mnist", None), of("glyphs", None)];
+        assert!(untold[0].difference(&untold[1], PLACES).is_some());
+    }
+
+    #[test]
     fn settings_are_compared_by_value_and_a_default_may_be_given() {
         let plain = Experiment::new("meta", &json!({ "layers": null, "rate": 1 }));
         let plain = plain.with_default("layers", [64, 32, 10]);
@@ -188,6 +260,9 @@ mod tests {
         assert_eq!(plain.compare(&absent, PLACES), Comparison::Same);
         let zero = |x: f64| Experiment::new("meta", &json!({ "x": x }));
         assert_ne!(zero(0.0).compare(&zero(-0.0), PLACES), Comparison::Same, "other bits");
+        let seed = |x: u64| Experiment::new("meta", &json!({ "seed": x }));
+        let (one, next) = (seed(1 << 53), seed((1 << 53) + 1));
+        assert_ne!(one.compare(&next, PLACES), Comparison::Same, "neighbours");
     }
 
     #[test]

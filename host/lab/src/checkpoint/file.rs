@@ -1,16 +1,17 @@
-//! The file of a checkpoint: a line that names the format's and the program's version, the experiment and the states by
-//! `postcard`, and the SHA-256 of all that.
+//! The file of a checkpoint: a line that names the format's and the program's version, the
+//! experiment and the states by `postcard`, and the SHA-256 of all that.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::experiment::Experiment;
+use super::experiment::{Comparison, Experiment};
 
 /// How the first line begins; the format's version follows.
 const MAGIC: &str = "myopia checkpoint, format ";
-/// The version of the format: another number for another arrangement of bytes, whatever the program's version.
-const FORMAT: &str = "1";
+/// The version of the format: another number for another arrangement of bytes, whatever the
+/// program's version.
+const FORMAT: &str = "2";
 /// What stands between the two versions.
 const OF_PROGRAM: &str = ", version ";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -61,12 +62,22 @@ pub fn encode<S: Serialize>(experiment: &Experiment, states: &[Option<S>]) -> Ve
     bytes
 }
 
-/// The states in `bytes`, if they are a checkpoint of this version and of the experiment `wanted`, which has so many `units`.
+/// What a checkpoint holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contents<S> {
+    /// The units' states.
+    pub states: Vec<Option<S>>,
+    /// Whether the experiment that goes on has more of what may grow.
+    pub further: bool,
+}
+
+/// The contents of `bytes`, if they are a checkpoint of this version and of the experiment
+/// `wanted`, which has so many `units`.
 pub fn decode<S: DeserializeOwned>(
     bytes: &[u8],
     wanted: &Experiment,
     units: usize,
-) -> Result<Vec<Option<S>>, Trouble> {
+) -> Result<Contents<S>, Trouble> {
     let contents = bytes.split_last_chunk::<CHECKSUM>();
     let (contents, _) = contents
         .filter(|(contents, checksum)| Sha256::digest(contents).as_slice() == *checksum)
@@ -84,9 +95,11 @@ pub fn decode<S: DeserializeOwned>(
     }
     let (found, body): (Experiment, _) =
         postcard::take_from_bytes(body).map_err(|_| Trouble::Damaged)?;
-    if let Some(difference) = found.difference(wanted, ["there", "here"]) {
-        return Err(Trouble::Experiment(difference));
-    }
+    let further = match found.compare(wanted, ["there", "here"]) {
+        Comparison::Same => false,
+        Comparison::Further => true,
+        Comparison::Other(difference) => return Err(Trouble::Experiment(difference)),
+    };
     let (states, rest): (Vec<Option<S>>, _) =
         postcard::take_from_bytes(body).map_err(|_| Trouble::Damaged)?;
     if !rest.is_empty() {
@@ -95,7 +108,7 @@ pub fn decode<S: DeserializeOwned>(
     if states.len() != units {
         return Err(Trouble::Units { found: states.len(), expected: units });
     }
-    Ok(states)
+    Ok(Contents { states, further })
 }
 
 #[cfg(test)]
@@ -123,8 +136,9 @@ mod tests {
 
     #[test]
     fn every_float_comes_back_to_its_bits() {
-        let read: Vec<Option<State>> =
-            decode(&encode(&experiment(), &states()), &experiment(), 2).unwrap();
+        let bytes = encode(&experiment(), &states());
+        let Contents { states: read, further } = decode::<State>(&bytes, &experiment(), 2).unwrap();
+        assert!(!further);
         assert_eq!(read, states());
         let zero = read[1].as_ref().unwrap().weights[1];
         assert_eq!(zero.to_bits(), (-0.0f32).to_bits());
@@ -147,7 +161,8 @@ mod tests {
 
     #[test]
     fn another_version_and_another_experiment_are_told_apart() {
-        let mut other = b"myopia checkpoint, format 1, version 99.0.1\nand so on".to_vec();
+        let mut other =
+            format!("myopia checkpoint, format {FORMAT}, version 99.0.1\nand so on").into_bytes();
         let checksum = Sha256::digest(&other);
         other.extend_from_slice(&checksum);
         let version = decode::<State>(&other, &experiment(), 2).unwrap_err();
@@ -165,10 +180,10 @@ mod tests {
 
     #[test]
     fn another_format_and_another_number_of_units_are_named() {
-        let later = sealed(b"myopia checkpoint, format 2, version 0.1.0\nsomething else");
+        let later = sealed(b"myopia checkpoint, format 99, version 0.1.0\nsomething else");
         let format = decode::<State>(&later, &experiment(), 2).unwrap_err();
-        assert_eq!(format, Trouble::Format("2".into()));
-        assert!(format.to_string().contains("is in format 2"), "{format}");
+        assert_eq!(format, Trouble::Format("99".into()));
+        assert!(format.to_string().contains("is in format 99"), "{format}");
         for units in [0, 1, 3, usize::MAX] {
             let units = decode::<State>(&encode(&experiment(), &states()), &experiment(), units);
             assert!(matches!(units, Err(Trouble::Units { found: 2, .. })), "{units:?}");

@@ -15,14 +15,16 @@ use crate::interrupt;
 use crate::output::OutputFolder;
 use crate::output::folder::{CHECKPOINT, Found};
 use crate::output::record::Record;
+use crate::report::PAGE;
+use crate::tensorboard::FOLDER;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How a ledger is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
-    /// Whether to go on from what the folder holds: to begin when it holds nothing, to go on from its checkpoint, and to do
-    /// nothing when the run is finished.
+    /// Whether to go on from what the folder holds: to begin when it holds nothing, to go on from
+    /// its checkpoint, and to do nothing when the run is finished.
     pub resume: bool,
     /// How much time may pass between two checkpoints; with zero, every pause makes one.
     pub every: Duration,
@@ -33,7 +35,8 @@ pub trait Keeper<S> {
     /// Leaves `state()` when it is time to.
     ///
     /// # Errors
-    /// [`Failure::Interrupted`] when the program was asked to stop, and whatever writing a checkpoint meets.
+    /// [`Failure::Interrupted`] when the program was asked to stop, and whatever writing a
+    /// checkpoint meets.
     fn pause(&self, state: impl FnOnce() -> S) -> Result<(), Failure>;
 }
 
@@ -44,16 +47,30 @@ impl<S> Keeper<S> for () {
     }
 }
 
-/// The states of a run's units. Without a folder it keeps nothing, and still hears when the program is asked to stop.
+/// The states of a run's units. Without a folder it keeps nothing, and still hears when the program
+/// is asked to stop.
 ///
-/// Threads share it. A checkpoint may hold a state that is older than [`Opening::every`], by that time again at most.
+/// Threads share it. A checkpoint may hold a state that is older than [`Opening::every`], by that
+/// time again at most.
 #[derive(Debug)]
 pub struct Ledger<'a, S> {
     folder: Option<&'a OutputFolder>,
     experiment: Experiment,
     every: Duration,
     stop: &'static AtomicBool,
+    from: From,
     units: Mutex<Units<S>>,
+}
+
+/// What a run goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// Nothing, or the same run.
+    Same,
+    /// The checkpoint of a run with less of what may grow.
+    Less,
+    /// The results of one.
+    Results,
 }
 
 /// What a finished run says of itself.
@@ -72,18 +89,22 @@ pub fn conclude(folder: &OutputFolder, experiment: &Experiment) -> Result<(), Fa
     folder.conclude(&serde_json::to_string(&run).expect("an experiment is plain data"))
 }
 
-/// The experiment whose finished results the folder at `path` holds, where it says so.
-pub fn finished(path: &Path) -> Option<Experiment> {
+/// The version that made the finished results in the folder at `path`, and their experiment, where
+/// it says so.
+pub fn finished(path: &Path) -> Option<(String, Experiment)> {
     let run = Record::read(path).run?;
-    serde_json::from_str::<Finished>(&run).ok().map(|finished| finished.experiment)
+    let finished = serde_json::from_str::<Finished>(&run).ok()?;
+    Some((finished.version, finished.experiment))
 }
 
-/// Whether the experiment goes further than the finished `run` in the folder at `path`.
+/// Whether the experiment goes further than the finished `run` in `folder`.
 ///
 /// # Errors
-/// [`Failure::Done`] when it is that run's; one sentence when it is another.
-fn further(path: &Path, run: &str, experiment: &Experiment) -> Result<(), Failure> {
-    let folder = path.display();
+/// [`Failure::Done`] when it is that run's; one sentence when it is another, or when its files are
+/// no longer as they were written. The page about them and its events are nobody's loss.
+fn further(folder: &OutputFolder, run: &str, experiment: &Experiment) -> Result<(), Failure> {
+    let results = folder;
+    let folder = folder.path().display();
     let advice = "repeat the command that made them, or choose another --out";
     let Ok(Finished { version, experiment: finished }) = serde_json::from_str(run) else {
         return Err(Failure::run(format!(
@@ -99,9 +120,12 @@ fn further(path: &Path, run: &str, experiment: &Experiment) -> Result<(), Failur
         Comparison::Other(difference) => Err(Failure::run(format!(
             "{folder} holds the results of another experiment: {difference}; {advice}"
         ))),
-        Comparison::Same => Err(Failure::Done(format!(
-            "{folder} holds the finished results of this very command; there is nothing left to do"
-        ))),
+        Comparison::Same => {
+            results.check_earlier(|name| name == PAGE || name.starts_with(FOLDER))?;
+            Err(Failure::Done(format!(
+                "{folder} holds the finished results of this very command; there is nothing left to do"
+            )))
+        }
         Comparison::Further => Ok(()),
     }
 }
@@ -121,33 +145,35 @@ pub struct Unit<'a, S> {
 }
 
 impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
-    /// A ledger of `units` units in `folder`; with [`Opening::resume`], as the folder's checkpoint left them. From now on
-    /// Ctrl-C and SIGTERM ask the program to stop, which it does at its next pause.
+    /// A ledger of `units` units in `folder`; with [`Opening::resume`], as the folder's checkpoint
+    /// left them. From now on Ctrl-C and SIGTERM ask the program to stop, which it does at its next
+    /// pause.
     ///
     /// # Errors
-    /// [`Failure::Done`] when the run is finished; one sentence when the checkpoint is damaged, of another version, or of
-    /// another experiment.
+    /// [`Failure::Done`] when the run is finished; one sentence when the checkpoint is damaged, of
+    /// another version, or of another experiment.
     pub fn open(
         folder: Option<&'a OutputFolder>,
         experiment: Experiment,
         units: usize,
         opening: Opening,
     ) -> Result<Self, Failure> {
-        let fresh = || (0..units).map(|_| None).collect();
-        let states = match folder.filter(|_| opening.resume) {
-            None => fresh(),
+        let fresh = |from| ((0..units).map(|_| None).collect(), from);
+        let (states, from) = match folder.filter(|_| opening.resume) {
+            None => fresh(From::Same),
             Some(folder) => match folder.found()? {
-                Found::Nothing => fresh(),
+                Found::Nothing => fresh(From::Same),
                 Found::Unfinished => {
                     let path = folder.path().join(CHECKPOINT);
                     let bytes = folder.read(CHECKPOINT)?;
-                    file::decode(&bytes, &experiment, units).map_err(|e| {
+                    let found = file::decode(&bytes, &experiment, units).map_err(|e| {
                         Failure::run(format!("the checkpoint {} {e}", path.display()))
-                    })?
+                    })?;
+                    (found.states, if found.further { From::Less } else { From::Same })
                 }
                 Found::Finished(run) => {
-                    further(folder.path(), &run, &experiment)?;
-                    fresh()
+                    further(folder, &run, &experiment)?;
+                    fresh(From::Results)
                 }
             },
         };
@@ -159,8 +185,26 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
             experiment,
             every: opening.every,
             stop: interrupt::asked(),
+            from,
             units: Mutex::new(units),
         })
+    }
+
+    /// Whether the run that this one goes on with had less of what may grow, such as meta-steps.
+    pub fn goes_further(&self) -> bool {
+        self.from != From::Same
+    }
+
+    /// The finished run's result `name`, when this run goes further than one that is finished; then
+    /// the units have no states.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or was changed since that run wrote it.
+    pub fn results(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        match self.folder {
+            Some(folder) if self.from == From::Results => folder.read_earlier(name),
+            _ => Ok(None),
+        }
     }
 
     /// The unit numbered `number`, from 0.
@@ -168,8 +212,8 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         Unit { ledger: self, number }
     }
 
-    /// Saves all states now. Called before results are written, so that a folder in which only some of them are complete
-    /// holds a checkpoint and counts as unfinished.
+    /// Saves all states now. Called before results are written, so that a folder in which only some
+    /// of them are complete holds a checkpoint and counts as unfinished.
     ///
     /// # Errors
     /// When the checkpoint cannot be written; the last one is then intact.
@@ -177,7 +221,8 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         self.save_locked(&mut self.lock())
     }
 
-    /// Removes the checkpoint: the results are written, and the folder says of what, or there will be none.
+    /// Removes the checkpoint: the results are written, and the folder says of what, or there will
+    /// be none.
     ///
     /// # Errors
     /// When the system refuses.
@@ -187,8 +232,8 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         folder.remove(CHECKPOINT)
     }
 
-    /// Saves and refuses to go on when the program was asked to stop: for work whose units are too short to have a state
-    /// half-way.
+    /// Saves and refuses to go on when the program was asked to stop: for work whose units are too
+    /// short to have a state half-way.
     ///
     /// # Errors
     /// [`Failure::Interrupted`] then, and whatever writing the checkpoint meets.
@@ -235,7 +280,13 @@ impl<S: Serialize + DeserializeOwned> Unit<'_, S> {
         self.ledger.lock().states[self.number].clone()
     }
 
-    /// Leaves `state`, the unit's last or one worth keeping, and saves all states when it is time to.
+    /// Makes `state` the unit's, without saving it.
+    pub fn set(&self, state: Option<S>) {
+        self.ledger.lock().states[self.number] = state;
+    }
+
+    /// Leaves `state`, the unit's last or one worth keeping, and saves all states when it is time
+    /// to.
     ///
     /// # Errors
     /// When the checkpoint cannot be written; the last one is then intact.

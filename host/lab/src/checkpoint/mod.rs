@@ -1,10 +1,11 @@
-//! Long runs survive: their state is saved now and then, and a run that was stopped or killed goes on from there to the
-//! same bits.
+//! Long runs survive: their state is saved now and then, and a run that was stopped or killed goes
+//! on from there to the same bits.
 //!
-//! A long run is a number of *units* worked on side by side: the cells of a surface, the descents of a figure, or one
-//! training run. Each unit has a state of type `S`, anything that serde can write: what it has found, or how far it has
-//! come ([`Snapshot`](crate::problem::Snapshot), [`Progress`](crate::descent::Progress)). A [`Ledger`] holds the states of all units
-//! and saves them together in one file of the output folder, whole or not at all.
+//! A long run is a number of *units* worked on side by side: the cells of a surface, the descents
+//! of a figure, or one training run. Each unit has a state of type `S`, anything that serde can
+//! write: what it has found, or how far it has come ([`Snapshot`](crate::problem::Snapshot),
+//! [`Progress`](crate::descent::Progress)). A [`Ledger`] holds the states of all units and saves
+//! them together in one file of the output folder, whole or not at all.
 //!
 //! ```
 //! # use myopia::{checkpoint::{Experiment, Keeper, Ledger, Opening}, failure::Failure, output::OutputFolder};
@@ -29,12 +30,13 @@
 //! # }
 //! ```
 //!
-//! States are written by `postcard`, bit for bit, which is not self-describing: a state must not use serde's `flatten`,
-//! `untagged` or `skip_serializing_if`.
+//! States are written by `postcard`, bit for bit, which is not self-describing: a state must not
+//! use serde's `flatten`, `untagged` or `skip_serializing_if`.
 
 mod experiment;
 mod file;
 mod ledger;
 
 pub use experiment::{Comparison, Experiment};
+pub use file::{Contents, Trouble, decode, encode};
 pub use ledger::{Keeper, Ledger, Opening, Unit, conclude, finished};

@@ -1,7 +1,7 @@
 //! Downloading the four MNIST files.
 //!
-//! A file is kept in memory until its contents are known to be the published ones, and only then put in its place,
-//! whole: a failed or interrupted download leaves nothing behind.
+//! A file is kept in memory until its contents are known to be the published ones, and only then
+//! put in its place, whole: a failed or interrupted download leaves nothing behind.
 
 use std::fs;
 use std::io::{self, Read};
@@ -53,12 +53,12 @@ pub enum Outcome {
 }
 
 impl Fetch<'_> {
-    /// Brings the four published files into the folder. `note` receives one sentence whenever a mirror fails and the
-    /// next one is asked.
+    /// Brings the four published files into the folder. `note` receives one sentence whenever a
+    /// mirror fails and the next one is asked.
     ///
     /// # Errors
-    /// One sentence: a mirror that is no address, a file that no mirror delivers, one that may not be replaced, or a
-    /// folder that cannot be written to. Files brought before stay.
+    /// One sentence: a mirror that is no address, a file that no mirror delivers, one that may not
+    /// be replaced, or a folder that cannot be written to. Files brought before stay.
     pub fn run(&self, note: &mut dyn FnMut(&str)) -> Result<Vec<Outcome>, Failure> {
         self.run_for(&FILES, &MIRRORS, PACE, note)
     }
@@ -98,7 +98,8 @@ impl Fetch<'_> {
         Ok(outcomes)
     }
 
-    /// The file in the folder when its contents are the published ones; none when it is absent or damaged.
+    /// The file in the folder when its contents are the published ones; none when it is absent or
+    /// damaged.
     fn present(&self, file: &Published) -> Result<Option<PathBuf>, Failure> {
         let Some(path) = file.find(self.folder)? else {
             return Ok(None);
@@ -119,8 +120,8 @@ impl Fetch<'_> {
         }
     }
 
-    /// The compressed file from the first mirror that delivers the published contents. Mirrors that failed go to the
-    /// end, so that the next file is not kept waiting by them.
+    /// The compressed file from the first mirror that delivers the published contents. Mirrors that
+    /// failed go to the end, so that the next file is not kept waiting by them.
     fn ask(
         &self,
         client: &Client,
@@ -146,7 +147,8 @@ impl Fetch<'_> {
         unreachable!("there is at least one mirror")
     }
 
-    /// The compressed file at `url`, its contents checked; else a predicate that says what is wrong with it.
+    /// The compressed file at `url`, its contents checked; else a predicate that says what is wrong
+    /// with it.
     fn download(&self, client: &Client, file: &Published, url: &str) -> Result<Vec<u8>, String> {
         let proxy = client.proxy_for(url);
         let broken = |e: &dyn std::fmt::Display| {
@@ -218,8 +220,8 @@ struct Client {
 }
 
 impl Client {
-    /// A client that gives up on a silent or a dripping server instead of hanging. It goes through the proxy that the environment
-    /// names, and trusts whom the system trusts.
+    /// A client that gives up on a silent or a dripping server instead of hanging. It goes through
+    /// the proxy that the environment names, and trusts whom the system trusts.
     fn new(pace: Pace) -> Result<Self, Failure> {
         let silence = Some(pace.window);
         let proxy = Proxy::try_from_env();
@@ -245,8 +247,20 @@ impl Client {
     }
 }
 
-/// Whom to trust: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of the system, else those that browsers do.
+/// Whom to trust: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else those of the system,
+/// else those that browsers do.
 fn roots() -> Result<RootCerts, Failure> {
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+        let path = Path::new(&file);
+        // Whatever a folder of certificates holds besides, who names a file means it.
+        open_regular(path).map_err(|e| Failure::io("read what SSL_CERT_FILE names,", path, &e))?;
+        if rustls_native_certs::load_certs_from_paths(Some(path), None).certs.is_empty() {
+            return Err(Failure::run(format!(
+                "{}, which SSL_CERT_FILE names, holds no certificate in PEM; correct it or unset it",
+                path.display()
+            )));
+        }
+    }
     let given =
         ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().find(|name| std::env::var_os(name).is_some());
     let found = rustls_native_certs::load_native_certs();

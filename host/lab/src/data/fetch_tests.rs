@@ -117,7 +117,8 @@ fn answer(
 const IMAGES: &str = "t10k-images-idx3-ubyte.gz";
 const LABELS: &str = "t10k-labels-idx1-ubyte.gz";
 
-/// Two small files published for these tests alone, with the digests of `images(2)` and `labels(&[3, 1])`.
+/// Two small files published for these tests alone, with the digests of `images(2)` and
+/// `labels(&[3, 1])`.
 fn files() -> [Published; 2] {
     let published = |bytes: &[u8], like: Published| Published {
         bytes: bytes.len() as u64,
@@ -131,7 +132,8 @@ fn good() -> Vec<(&'static str, Answer)> {
     vec![(IMAGES, Answer::Whole(gzip(&images(2)))), (LABELS, Answer::Whole(gzip(&labels(&[3, 1]))))]
 }
 
-/// Fetches the two files from these mirrors; the outcome and the notes, with `SERVER` for the servers' addresses.
+/// Fetches the two files from these mirrors; the outcome and the notes, with `SERVER` for the
+/// servers' addresses.
 fn fetch(
     folder: &Path,
     mirrors: &[&Server],

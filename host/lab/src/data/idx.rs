@@ -1,8 +1,8 @@
 //! Reader of IDX files of unsigned bytes, raw or compressed with gzip.
 //!
-//! An IDX file begins with `00 00 08 R` (08: unsigned bytes; R: the number of dimensions), then R sizes as big-endian
-//! u32, then the bytes in row-major order. Nothing is allocated on the word of a header: memory grows with the bytes
-//! that are really there.
+//! An IDX file begins with `00 00 08 R` (08: unsigned bytes; R: the number of dimensions), then R
+//! sizes as big-endian u32, then the bytes in row-major order. Nothing is allocated on the word of
+//! a header: memory grows with the bytes that are really there.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -13,9 +13,13 @@ use sha2::{Digest, Sha256};
 use super::images::{CLASSES, COLUMNS, ROWS};
 use crate::failure::Failure;
 use crate::input::open_regular;
+use crate::memory::afford;
 
 /// The most items a file may hold, so that a tiny compressed file cannot unfold into terabytes.
 pub const MAX_COUNT: u32 = 1 << 20;
+
+/// The most bytes of an example: a network's layer has no more units.
+const WIDEST: u64 = u16::MAX as u64;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -26,21 +30,36 @@ pub enum Kind {
     Images,
     /// Labels 0–9: rank 1.
     Labels,
+    /// Examples of any size, each a row, a picture or more: rank 2 or above.
+    AnyExamples,
+    /// Labels of any number of classes: rank 1.
+    AnyLabels,
 }
 
 impl Kind {
-    /// The number of dimensions, counting the one that runs over the items.
-    fn rank(self) -> u8 {
+    /// Whether it has so many dimensions, counting the one that runs over the items.
+    fn has_rank(self, rank: u8) -> bool {
         match self {
-            Self::Images => 3,
-            Self::Labels => 1,
+            Self::Images => rank == 3,
+            Self::Labels | Self::AnyLabels => rank == 1,
+            Self::AnyExamples => rank >= 2,
         }
     }
 
-    fn name(self) -> &'static str {
+    /// What it is and the rank it has, for messages.
+    fn told(self) -> &'static str {
         match self {
-            Self::Images => "images",
-            Self::Labels => "labels",
+            Self::Images => "images have rank 3",
+            Self::Labels | Self::AnyLabels => "labels have rank 1",
+            Self::AnyExamples => "examples have rank 2 or more",
+        }
+    }
+
+    /// What to do about a file that is not as it should be.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Images | Self::Labels => "replace it, or delete it and run `myopia data fetch`",
+            Self::AnyExamples | Self::AnyLabels => "replace it",
         }
     }
 }
@@ -48,8 +67,10 @@ impl Kind {
 /// A checked file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// The bytes behind the header: 784 per image, row by row, or one per label.
+    /// The bytes behind the header: those of each example, row by row, or one per label.
     pub bytes: Vec<u8>,
+    /// Bytes of an item: 784 of an image, 1 of a label.
+    pub width: usize,
     /// SHA-256 of the whole decompressed file, header included, in lower-case hexadecimal.
     pub sha256: String,
 }
@@ -72,7 +93,7 @@ pub enum Defect {
     )]
     Magic([u8; 3]),
     /// An IDX file with another number of dimensions.
-    #[error("has rank {found} where {} have rank {}", .kind.name(), .kind.rank())]
+    #[error("has rank {found} where {}", .kind.told())]
     Rank {
         /// The rank in the file.
         found: u8,
@@ -87,6 +108,12 @@ pub enum Defect {
         /// Columns in the file.
         columns: u32,
     },
+    /// Examples of no inputs, or of more than a layer can have.
+    #[error("holds examples of {0} bytes where 1 to {WIDEST} are possible")]
+    Width(u64),
+    /// More than there is memory for.
+    #[error("{0}")]
+    Memory(Failure),
     /// No items, or more than [`MAX_COUNT`].
     #[error("announces {0} items where 1 to {MAX_COUNT} are possible")]
     Count(u32),
@@ -128,14 +155,13 @@ pub fn read(path: &Path, kind: Kind) -> Result<Contents, Failure> {
     let file = open_regular(path).map_err(|e| Failure::io("read", path, &e))?;
     decode(file, kind).map_err(|defect| match defect {
         Defect::Io(error) => Failure::io("read", path, &error),
-        defect => Failure::run(format!(
-            "{} {defect}; replace it, or delete it and run `myopia data fetch`",
-            path.display()
-        )),
+        Defect::Memory(failure) => Failure::run(format!("{}: {failure}", path.display())),
+        defect => Failure::run(format!("{} {defect}; {}", path.display(), kind.remedy())),
     })
 }
 
-/// The checked contents of an IDX stream, raw or compressed with gzip (told apart by the first two bytes).
+/// The checked contents of an IDX stream, raw or compressed with gzip (told apart by the first two
+/// bytes).
 ///
 /// # Errors
 /// The first [`Defect`] met.
@@ -143,7 +169,8 @@ pub fn decode(source: impl Read, kind: Kind) -> Result<Contents, Defect> {
     decode_up_to(source, kind, u64::MAX)
 }
 
-/// The same of a stream that holds `most` bytes at most, decompressed: what announces more is not read on.
+/// The same of a stream that holds `most` bytes at most, decompressed: what announces more is not
+/// read on.
 ///
 /// # Errors
 /// The first [`Defect`] met.
@@ -163,45 +190,55 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
 }
 
 fn parse(mut source: impl Read, kind: Kind, most: u64) -> Result<Contents, Defect> {
-    let rank = usize::from(kind.rank());
-    let header_len = 4 + 4 * rank;
-    let mut header = Vec::with_capacity(header_len);
-    append(&mut source, 4, &mut header)?;
-    if let [a, b, c, found] = header[..] {
-        if [a, b, c] != [0, 0, 8] {
-            return Err(Defect::Magic([a, b, c]));
-        }
-        if found != kind.rank() {
-            return Err(Defect::Rank { found, kind });
-        }
-        append(&mut source, header_len - 4, &mut header)?;
-    }
-    if header.len() < header_len {
-        return Err(Defect::Truncated { found: header.len() as u64, expected: header_len as u64 });
-    }
-    let size = |axis: usize| {
-        let at = 4 + 4 * axis;
-        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    let mut header = Vec::new();
+    let short = |found: &[u8], expected: usize| {
+        Err(Defect::Truncated { found: found.len() as u64, expected: expected as u64 })
     };
-    let count = size(0);
+    append(&mut source, 4, &mut header)?;
+    let [a, b, c, rank] = header[..] else {
+        // The header that it would have at least.
+        let ranks = (1..=3).find(|&rank| kind.has_rank(rank)).unwrap_or(1);
+        return short(&header, 4 + 4 * usize::from(ranks));
+    };
+    if [a, b, c] != [0, 0, 8] {
+        return Err(Defect::Magic([a, b, c]));
+    }
+    if !kind.has_rank(rank) {
+        return Err(Defect::Rank { found: rank, kind });
+    }
+    let header_len = 4 + 4 * usize::from(rank);
+    append(&mut source, header_len - 4, &mut header)?;
+    if header.len() < header_len {
+        return short(&header, header_len);
+    }
+    let sizes: Vec<u32> = header[4..]
+        .chunks_exact(4)
+        .map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]))
+        .collect();
+    let count = sizes[0];
     if count == 0 || count > MAX_COUNT {
         return Err(Defect::Count(count));
     }
-    let item = match kind {
-        Kind::Labels => 1,
-        Kind::Images => {
-            let (rows, columns) = (size(1), size(2));
-            if (rows, columns) != (ROWS as u32, COLUMNS as u32) {
-                return Err(Defect::Size { rows, columns });
-            }
-            ROWS * COLUMNS
-        }
-    };
+    if let (Kind::Images, &[rows, columns]) = (kind, &sizes[1..])
+        && (rows, columns) != (ROWS as u32, COLUMNS as u32)
+    {
+        return Err(Defect::Size { rows, columns });
+    }
+    let width = sizes[1..].iter().fold(1_u64, |width, &size| width.saturating_mul(size.into()));
+    if !(1..=WIDEST).contains(&width) {
+        return Err(Defect::Width(width));
+    }
+    let item = width as usize;
 
     let body_len = count as usize * item;
     let expected = (header_len + body_len) as u64;
     if expected > most {
         return Err(Defect::Larger { expected, most });
+    }
+    if kind == Kind::AnyExamples {
+        // Memory grows by doubling while it is read.
+        let needed = 3 * body_len as u128;
+        afford("it", needed, "give fewer examples or free some memory").map_err(Defect::Memory)?;
     }
     let mut bytes = Vec::new();
     append(&mut source, body_len, &mut bytes)?;
@@ -222,10 +259,11 @@ fn parse(mut source: impl Read, kind: Kind, most: u64) -> Result<Contents, Defec
     }
     let digest = Sha256::new().chain_update(&header).chain_update(&bytes);
     let sha256 = digest.finalize().into_iter().map(|b| format!("{b:02x}"));
-    Ok(Contents { sha256: sha256.collect(), bytes })
+    Ok(Contents { sha256: sha256.collect(), bytes, width: item })
 }
 
-/// Appends up to `len` bytes of `source` to `to`; fewer when the source ends, also in the middle of a gzip stream's body.
+/// Appends up to `len` bytes of `source` to `to`; fewer when the source ends, also in the middle of
+/// a gzip stream's body.
 fn append(source: &mut impl Read, len: usize, to: &mut Vec<u8>) -> Result<(), Defect> {
     let before = to.len();
     match source.take(len as u64).read_to_end(to) {
@@ -324,7 +362,8 @@ pub(super) mod tests {
             let mut flipped = whole.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             match decode(&flipped[..], Kind::Labels) {
-                // A few bits of a gzip header (its time stamp, the system's name) say nothing of the contents.
+                // A few bits of a gzip header (its time stamp, the system's name) say nothing of
+                // the contents.
                 Ok(contents) => assert_eq!(contents, good, "bit {bit}"),
                 Err(_) => refused += 1,
             }
@@ -374,6 +413,41 @@ pub(super) mod tests {
             defect(&labels(&[0, 9, 10]), Kind::Labels),
             "gives item 2 the label 10 where labels run from 0 to 9"
         );
+    }
+
+    #[test]
+    fn examples_of_any_size_and_labels_of_any_number_of_classes_are_read_where_asked_for() {
+        let bytes: Vec<u8> = (0..24).collect();
+        for (sizes, width) in [(&[4, 2, 3][..], 6), (&[4, 6], 6), (&[2, 3, 2, 2], 12)] {
+            let file = file(sizes.len() as u8, sizes, &bytes);
+            let contents = decode(&file[..], Kind::AnyExamples).unwrap();
+            assert_eq!((contents.bytes, contents.width), (bytes.clone(), width));
+            assert!(decode(&file[..], Kind::Images).is_err());
+            assert!(decode(&file[..file.len() - 1], Kind::AnyExamples).is_err());
+        }
+        let contents = decode(&labels(&[0, 46, 255])[..], Kind::AnyLabels).unwrap();
+        assert_eq!((contents.bytes, contents.width), (vec![0, 46, 255], 1));
+        assert_eq!(
+            defect(&labels(&[1, 2]), Kind::AnyExamples),
+            "has rank 1 where examples have rank 2 or more"
+        );
+        assert_eq!(
+            defect(&file(3, &[1, 300, 300], &[]), Kind::AnyExamples),
+            "holds examples of 90000 bytes where 1 to 65535 are possible"
+        );
+        assert!(defect(&file(3, &[1, 0, 5], &[]), Kind::AnyExamples).contains("of 0 bytes"));
+        let overflowing = file(255, &[u32::MAX; 255].map(|_| 1 << 20), &[]);
+        assert!(defect(&overflowing, Kind::AnyExamples).starts_with("holds examples of"));
+    }
+
+    #[test]
+    fn examples_for_which_memory_has_no_room_are_refused_before_they_are_read() {
+        let Some(free) = crate::memory::free() else { return };
+        if free.bytes / 3 > u64::from(MAX_COUNT) * WIDEST {
+            return;
+        }
+        let said = defect(&file(2, &[MAX_COUNT, u16::MAX.into()], &[0; 9]), Kind::AnyExamples);
+        assert!(said.starts_with("it takes about 192.0 GiB of memory and"), "{said}");
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub const PIXELS: usize = ROWS * COLUMNS;
 /// Classes: the digits 0–9.
 pub const CLASSES: u8 = 10;
 
-/// Images of [`PIXELS`] pixels with their labels, in compressed sparse rows: one row per image, built once.
+/// Images of [`PIXELS`] pixels with their labels, in compressed sparse rows: one row per image,
+/// built once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// Image i owns the entries `offsets[i]..offsets[i + 1]`; one more than there are images.
@@ -27,7 +28,8 @@ impl Images {
     /// The images whose pixels lie one after the other in `pixels`, [`PIXELS`] each, row by row.
     ///
     /// # Panics
-    /// When `pixels` does not hold exactly [`PIXELS`] bytes per label, or a label is not below [`CLASSES`].
+    /// When `pixels` does not hold exactly [`PIXELS`] bytes per label, or a label is not below
+    /// [`CLASSES`].
     pub fn from_dense(pixels: &[u8], labels: Vec<u8>) -> Self {
         assert_eq!(pixels.len(), labels.len() * PIXELS, "pixels and labels");
         assert!(labels.iter().all(|&l| l < CLASSES), "a label above 9");
@@ -65,7 +67,8 @@ impl Images {
         self.labels[i]
     }
 
-    /// The non-zero pixels of image `i`: their places (0–783, ascending) and their values (1–255), of equal length.
+    /// The non-zero pixels of image `i`: their places (0–783, ascending) and their values (1–255),
+    /// of equal length.
     pub fn nonzero(&self, i: usize) -> (&[u16], &[u8]) {
         let entries = self.offsets[i] as usize..self.offsets[i + 1] as usize;
         (&self.indices[entries.clone()], &self.values[entries])

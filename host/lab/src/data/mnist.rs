@@ -14,18 +14,21 @@ use crate::memory::afford;
 /// The environment variable that names the folder of the four files.
 pub const FOLDER_VARIABLE: &str = "MYOPIA_MNIST";
 
-/// The two parts of MNIST: 60,000 images to train on and 10,000 to test on, when the files are the published ones.
+/// The two parts of MNIST: 60,000 images to train on and 10,000 to test on, when the files are the
+/// published ones.
 #[derive(Debug, Clone)]
 pub struct Mnist {
     /// The images to train on.
     pub train: Images,
     /// The images to test on.
     pub test: Images,
-    /// The files that are well-formed but not the published ones; the caller shows them to the user.
+    /// The files that are well-formed but not the published ones; the caller shows them to the
+    /// user.
     pub warnings: Vec<Mismatch>,
 }
 
-/// A well-formed file that does not hold what was published. `Display` is the warning, one sentence.
+/// A well-formed file that does not hold what was published. `Display` is the warning, one
+/// sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// The file.
@@ -49,8 +52,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The folder of the four files: `named` if given, else the environment's [`FOLDER_VARIABLE`] if set, else
-/// `myopia/mnist` in the user's cache folder. It need not exist.
+/// The folder of the four files: `named` if given, else the environment's [`FOLDER_VARIABLE`] if
+/// set, else `myopia/mnist` in the user's cache folder. It need not exist.
 ///
 /// # Errors
 /// When neither is given and the user has no home folder.
@@ -77,8 +80,8 @@ impl Mnist {
     /// MNIST from the four files in `folder`, compressed or not, under any of their usual names.
     ///
     /// # Errors
-    /// One sentence naming the file when one is missing, malformed, or does not match its partner. Contents other
-    /// than the published ones are no error: see [`Mnist::warnings`].
+    /// One sentence naming the file when one is missing, malformed, or does not match its partner.
+    /// Contents other than the published ones are no error: see [`Mnist::warnings`].
     pub fn load(folder: &Path) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
         let train = part(folder, &TRAIN_IMAGES, &TRAIN_LABELS, &mut warnings)?;
@@ -147,7 +150,8 @@ pub(super) mod tests {
     use super::*;
     use crate::data::idx::tests::{gzip, images, labels, pattern};
 
-    /// The folder of the real files, when the environment names one; otherwise says that a test is skipped.
+    /// The folder of the real files, when the environment names one; otherwise says that a test is
+    /// skipped.
     pub fn real_folder() -> Option<PathBuf> {
         let folder = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
         if folder.is_none() {

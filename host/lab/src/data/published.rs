@@ -54,9 +54,12 @@ pub const TEST_LABELS: Published = Published {
 /// All four.
 pub const FILES: [Published; 4] = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS];
 
-/// Where the files lie below a folder that people name: in itself, as torchvision keeps them below its root and below `MNIST`, and as
-/// other programs do.
+/// Where the files lie below a folder that people name: in itself, as torchvision keeps them below
+/// its root and below `MNIST`, and as other programs do.
 pub const LAYOUTS: [&str; 5] = ["", "MNIST/raw", "raw", "mnist", "MNIST"];
+
+/// What Kaggle calls MNIST's files, in small letters.
+const KAGGLE: [&str; 4] = ["mnist_train.csv", "mnist_test.csv", "train.csv", "test.csv"];
 
 /// What somebody who named `folder` for MNIST may have meant instead: what else is in it.
 pub fn hint(folder: &Path) -> Option<&'static str> {
@@ -67,7 +70,7 @@ pub fn hint(folder: &Path) -> Option<&'static str> {
     let any = |holds: &dyn Fn(&str) -> bool| names.iter().any(|name| holds(name));
     if any(&|name| name.starts_with("emnist") || name == "gzip") {
         Some("there are EMNIST's files, whose images lie on their sides: it is other data")
-    } else if any(&|name| name.ends_with(".csv")) {
+    } else if any(&|name| KAGGLE.contains(&name)) {
         Some("there are CSV files, as Kaggle gives MNIST out; what is read is the four IDX files")
     } else if any(&|name| {
         [".npz", ".pkl.gz", ".pkl", ".parquet", ".mat"].iter().any(|e| name.ends_with(e))
@@ -88,9 +91,10 @@ impl Published {
         format!("{}-{}.gz", self.stem, self.ending())
     }
 
-    /// The file in `folder`, under the first of its usual names that is there (the published one, then with a dot for
-    /// the second hyphen, then both decompressed), or in one of the [`LAYOUTS`] below it, or in a folder of the file's own name,
-    /// which some unpackers make; none when none is.
+    /// The file in `folder`, under the first of its usual names that is there (the published one,
+    /// then with a dot for the second hyphen, then both decompressed), or in one of the [`LAYOUTS`]
+    /// below it, or in a folder of the file's own name, which some unpackers make; none when none
+    /// is.
     ///
     /// # Errors
     /// When a folder cannot be searched, and when the file is a link to nothing.
@@ -136,8 +140,8 @@ impl Published {
 
     fn ending(&self) -> &'static str {
         match self.kind {
-            Kind::Images => "idx3-ubyte",
-            Kind::Labels => "idx1-ubyte",
+            Kind::Images | Kind::AnyExamples => "idx3-ubyte",
+            Kind::Labels | Kind::AnyLabels => "idx1-ubyte",
         }
     }
 }
@@ -198,6 +202,9 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
             assert!(hint(folder.path()).unwrap().contains(words), "{name}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("surface.csv"), "").unwrap();
+        assert_eq!(hint(folder.path()), None, "anybody's table");
         assert_eq!(hint(Path::new("no/such/folder")), None);
     }
 

@@ -4,7 +4,8 @@ use super::Error;
 use super::geometry::{larger, smaller};
 use super::numbers::{plain, power_of_ten};
 
-/// Beyond these magnitudes arithmetic on ranges would overflow; such values are treated as not finite.
+/// Beyond these magnitudes arithmetic on ranges would overflow; such values are treated as not
+/// finite.
 const LARGEST: f64 = 1e300;
 const SMALLEST_ON_LOG: f64 = 1e-300;
 /// A range is never narrower than this share of its values, lest its ticks run out of digits.
@@ -59,8 +60,8 @@ impl Axis {
         }
     }
 
-    /// The span shown when the data run over `data` (values the axis takes), with a little room, or exactly the range
-    /// asked for.
+    /// The span shown when the data run over `data` (values the axis takes), with a little room, or
+    /// exactly the range asked for.
     ///
     /// # Errors
     /// The range asked for is empty, not finite, or not positive on a logarithmic axis.
@@ -148,7 +149,8 @@ impl Span {
         (self.scale.place(value) - self.low) / (self.high - self.low)
     }
 
-    /// The ticks for an axis that is `length` points long, where a label takes up `room(label)` points along it.
+    /// The ticks for an axis that is `length` points long, where a label takes up `room(label)`
+    /// points along it.
     pub fn ticks(&self, length: f64, room: impl Fn(&str) -> f64) -> Vec<Tick> {
         let fits = |ticks: &[Tick]| {
             let labelled: Vec<_> = ticks

@@ -7,14 +7,16 @@ use plotters_backend::{
 use super::geometry::{Point, Rect, dashes};
 use super::text::{Align, Font, Style, drawable};
 
-/// Backend units per point: backends take whole numbers, and a tenth of a point is finer than the eye.
+/// Backend units per point: backends take whole numbers, and a tenth of a point is finer than the
+/// eye.
 pub(super) const SCALE: f64 = 10.0;
 
 /// Any plotters backend.
 pub(super) trait Page: DrawingBackend {}
 impl<B: DrawingBackend> Page for B {}
 
-/// A backend with the drawing calls the figures need; remembers the first failure, so that drawing code reads plainly.
+/// A backend with the drawing calls the figures need; remembers the first failure, so that drawing
+/// code reads plainly.
 pub(super) struct Canvas<P: Page> {
     page: P,
     failure: Option<String>,

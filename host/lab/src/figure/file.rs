@@ -5,7 +5,8 @@ use crate::failure::Failure;
 use crate::output::OutputFolder;
 
 impl Figure {
-    /// Writes it as `name.png` and `name.svg`; what a run that ended early has of it is marked as partial.
+    /// Writes it as `name.png` and `name.svg`; what a run that ended early has of it is marked as
+    /// partial.
     ///
     /// # Errors
     /// When it cannot be drawn or a file not written.

@@ -50,8 +50,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The panel in a cell of the given width around a plot of the given height, with its top edge at zero, or `None`
-    /// if its labels leave the plot no room.
+    /// The panel in a cell of the given width around a plot of the given height, with its top edge
+    /// at zero, or `None` if its labels leave the plot no room.
     pub fn new(outline: Outline, left: f64, width: f64, height: f64) -> Option<Self> {
         let body = Font::BODY;
         let upright = |span: &Span| span.ticks(height, |_| body.line());
@@ -212,7 +212,8 @@ impl Frame {
         let bar = Rect::new(plot.right + BAR_GAP, plot.top, BAR, plot.height());
         let steps = 128;
         for i in 0..steps {
-            // Each band reaches up to the top; the next one covers what is not its own. No seams show.
+            // Each band reaches up to the top; the next one covers what is not its own. No seams
+            // show.
             let low = bar.bottom - bar.height() * f64::from(i) / f64::from(steps);
             let band = Rect { bottom: low, ..bar };
             canvas.fill(band, surface_colour((f64::from(i) + 0.5) / f64::from(steps)));

@@ -1,4 +1,5 @@
-//! Points, rectangles and clipping, in points (1/72 inch at print size, one pixel at 1x) with y downwards.
+//! Points, rectangles and clipping, in points (1/72 inch at print size, one pixel at 1x) with y
+//! downwards.
 
 /// A position on the page.
 pub(super) type Point = (f64, f64);
@@ -96,7 +97,8 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
     if a < b { a } else { b }
 }
 
-/// The pieces of a polyline under a dash pattern of alternating drawn and blank lengths; an empty pattern is solid.
+/// The pieces of a polyline under a dash pattern of alternating drawn and blank lengths; an empty
+/// pattern is solid.
 pub(super) fn dashes(line: &[Point], pattern: &[f64]) -> Vec<Vec<Point>> {
     if pattern.is_empty() {
         return vec![line.to_vec()];

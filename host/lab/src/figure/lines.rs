@@ -10,7 +10,8 @@ use super::{Error, Looks};
 
 /// A panel of curves.
 ///
-/// Series of the same name look the same in every panel of a figure and share one entry in its legend.
+/// Series of the same name look the same in every panel of a figure and share one entry in its
+/// legend.
 #[derive(Clone, Debug)]
 pub struct Lines {
     /// Heading of the panel.
@@ -30,8 +31,8 @@ pub struct Lines {
 pub struct Series {
     /// Name in the legend; an empty name has no entry.
     pub name: String,
-    /// The points in drawing order. A point that its axes cannot place (not finite, or not positive on a logarithmic
-    /// axis) breaks the curve and is counted in a note.
+    /// The points in drawing order. A point that its axes cannot place (not finite, or not positive
+    /// on a logarithmic axis) breaks the curve and is counted in a note.
     pub points: Vec<(f64, f64)>,
     /// Which points are marked.
     pub markers: Markers,
@@ -51,7 +52,8 @@ pub enum Markers {
     Points,
 }
 
-/// A labelled straight line across a panel. It does not widen the axes: outside their range it is not drawn.
+/// A labelled straight line across a panel. It does not widen the axes: outside their range it is
+/// not drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reference {
     /// At a value of the vertical axis.
@@ -276,8 +278,8 @@ impl Series {
     }
 }
 
-/// The polyline with no more than four points for each half point of width, keeping each column's first, lowest,
-/// highest and last: what is left out could not be seen.
+/// The polyline with no more than four points for each half point of width, keeping each column's
+/// first, lowest, highest and last: what is left out could not be seen.
 fn thinned(line: &[Point]) -> Vec<Point> {
     let column = |point: &Point| (point.0 * 2.0).floor();
     let mut kept = Vec::with_capacity(line.len());

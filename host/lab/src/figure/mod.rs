@@ -1,8 +1,9 @@
-//! Figures as PNG and SVG: panels of curves ([`Lines`]) and of surfaces ([`Surface`]) with one legend below them.
+//! Figures as PNG and SVG: panels of curves ([`Lines`]) and of surfaces ([`Surface`]) with one
+//! legend below them.
 //!
-//! A figure is drawn once, in points, by code that knows only a plotters backend; the SVG and the PNG (two pixels to a
-//! point) come from the same calls. Nothing depends on the machine's fonts or locale: the same figure makes the same
-//! bytes.
+//! A figure is drawn once, in points, by code that knows only a plotters backend; the SVG and the
+//! PNG (two pixels to a point) come from the same calls. Nothing depends on the machine's fonts or
+//! locale: the same figure makes the same bytes.
 //!
 //! ```
 //! use myopia::figure::{Axis, Figure, Lines, Reference, Series};
@@ -42,6 +43,7 @@ use self::legend::{Entry, Legend, Sample};
 use self::raster::Raster;
 use self::style::{INK, Look, MUTED, WHITE};
 use self::text::{Align, Font};
+use crate::memory::afford;
 
 /// Pixels of the PNG to a point.
 const PIXELS: f64 = 2.0;
@@ -146,7 +148,7 @@ pub enum Error {
         label: String,
     },
     /// The drawing library failed.
-    #[error("the figure could not be drawn ({reason}); please report this")]
+    #[error("the figure could not be drawn ({reason}); free some memory, or draw fewer panels")]
     Backend {
         /// What it said.
         reason: String,
@@ -179,8 +181,9 @@ impl Figure {
     /// The figure as PNG and SVG.
     ///
     /// # Errors
-    /// No panels, no room for them, or a panel whose ranges or grid make no sense. Data that cannot be drawn is no
-    /// error: it is left out and named in [`Rendered::notes`], and a panel without any says "no data".
+    /// No panels, no room for them, or a panel whose ranges or grid make no sense. Data that cannot
+    /// be drawn is no error: it is left out and named in [`Rendered::notes`], and a panel without
+    /// any says "no data".
     pub fn render(&self) -> Result<Rendered, Error> {
         let layout = self.layout()?;
         Ok(Rendered { png: self.raster(&layout)?, svg: self.vector(&layout)?, notes: layout.notes })
@@ -198,6 +201,10 @@ impl Figure {
     /// The figure as a PNG file.
     fn raster(&self, layout: &Layout) -> Result<Vec<u8>, Error> {
         let (width, height) = self.size(layout, PIXELS);
+        // The page, and as much for its compression.
+        let bytes = 2 * 4 * u128::from(width) * u128::from(height);
+        afford(&format!("the figure '{}'", self.title), bytes, "draw less in it")
+            .map_err(failed)?;
         let page = Raster::new(width, height, (PIXELS / SCALE) as f32)
             .ok_or_else(|| failed("the page is too large"))?;
         let mut canvas = Canvas::new(page);
@@ -437,7 +444,8 @@ fn failed(reason: impl ToString) -> Error {
     Error::Backend { reason }
 }
 
-/// The document drawn in tenths of a point, sized in points and with its lines joined as the raster joins them.
+/// The document drawn in tenths of a point, sized in points and with its lines joined as the raster
+/// joins them.
 fn in_points(svg: &str, drawn: (u32, u32), size: (u32, u32)) -> String {
     let sized = |(width, height)| format!("<svg width=\"{width}\" height=\"{height}\"");
     let joined = format!("{} stroke-linejoin=\"round\"", sized(size));

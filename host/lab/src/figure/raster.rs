@@ -1,4 +1,5 @@
-//! An anti-aliased raster as a plotters drawing backend: the same calls that make the SVG make the pixels.
+//! An anti-aliased raster as a plotters drawing backend: the same calls that make the SVG make the
+//! pixels.
 
 use std::convert::Infallible;
 
@@ -155,7 +156,8 @@ impl DrawingBackend for Raster {
         };
         let em = (style.size() / 1.24) as f32;
         let unit = em / f32::from(face.units_per_em());
-        // Innermost first: font units with y upwards, the baseline below the line's middle, the turn, the place.
+        // Innermost first: font units with y upwards, the baseline below the line's middle, the
+        // turn, the place.
         let transform = Transform::from_translate(start, 0.0)
             .post_scale(unit, -unit)
             .post_translate(0.0, BASELINE as f32 * em)

@@ -1,4 +1,5 @@
-//! How series are told apart: by colour, by dash pattern and by marker, so that any one of the three is enough.
+//! How series are told apart: by colour, by dash pattern and by marker, so that any one of the
+//! three is enough.
 
 use plotters_backend::BackendColor;
 
@@ -37,7 +38,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// The look of the series of this index among `count`: plasma from dark to light, so that order survives greyscale.
+    /// The look of the series of this index among `count`: plasma from dark to light, so that order
+    /// survives greyscale.
     pub fn nth(index: usize, count: usize) -> Self {
         // The palest quarter of plasma is too light to read on white.
         let place = if count > 1 { 0.78 * index as f64 / (count - 1) as f64 } else { 0.0 };
@@ -90,7 +92,8 @@ impl Marker {
         Marker::Star,
     ];
 
-    /// Draws the shape about `at` in `fill` with an outline, about `radius` points from the centre to its edge.
+    /// Draws the shape about `at` in `fill` with an outline, about `radius` points from the centre
+    /// to its edge.
     pub fn draw<P: Page>(
         self,
         canvas: &mut Canvas<P>,

@@ -1,4 +1,5 @@
-//! A quantity over two hyperparameters: a heat map with iso-lines from a grid, or coloured dots from scattered samples.
+//! A quantity over two hyperparameters: a heat map with iso-lines from a grid, or coloured dots
+//! from scattered samples.
 
 use contour::ContourBuilder;
 use plotters_backend::BackendColor;
@@ -14,7 +15,8 @@ use super::{Error, Looks};
 
 /// A panel that shows a quantity, usually a loss, over two axes.
 ///
-/// Cells and samples without a finite value are drawn as diverged. The lowest value is marked and named in the caption.
+/// Cells and samples without a finite value are drawn as diverged. The lowest value is marked and
+/// named in the caption.
 #[derive(Clone, Debug)]
 pub struct Surface {
     /// Heading of the panel.
@@ -284,7 +286,8 @@ impl Surface {
             let (column, row) = (i % x.len(), i / x.len());
             let (left, bottom) = frame.at(columns[column], rows[row]);
             let (right, top) = frame.at(columns[column + 1], rows[row + 1]);
-            // A cell reaches a little under its later neighbours, or viewers show the page through the seams.
+            // A cell reaches a little under its later neighbours, or viewers show the page through
+            // the seams.
             let under = |last: bool| if last { 0.0 } else { 0.5 };
             let cell = clip(Rect {
                 left,
@@ -302,7 +305,8 @@ impl Surface {
         }
     }
 
-    /// Iso-lines at the labelled values of the colour bar, between neighbours that all have a value.
+    /// Iso-lines at the labelled values of the colour bar, between neighbours that all have a
+    /// value.
     fn draw_levels<P: Page>(
         &self,
         canvas: &mut Canvas<P>,
@@ -318,7 +322,8 @@ impl Surface {
             .map(|value| value.filter(|&v| self.colour.takes(v)))
             .map(|value| value.map(|v| self.colour.scale.place(v)))
             .collect();
-        // The marching squares need a number everywhere; segments next to a made-up one are left out below.
+        // The marching squares need a number everywhere; segments next to a made-up one are left
+        // out below.
         let peak = extent(heights.iter().flatten().copied()).map_or(0.0, |(_, high)| high);
         let filled: Vec<f64> = heights.iter().map(|h| h.unwrap_or(peak)).collect();
         let whole = |u: f64, v: f64| {
@@ -425,8 +430,8 @@ impl Surface {
     }
 }
 
-/// The borders of the cells about the coordinates, one more than there are cells, where the scale is even: half-way
-/// between neighbours, and as far out at the ends.
+/// The borders of the cells about the coordinates, one more than there are cells, where the scale
+/// is even: half-way between neighbours, and as far out at the ends.
 fn edges(scale: Scale, coordinates: &[f64]) -> Vec<f64> {
     let places: Vec<f64> = coordinates.iter().map(|&c| scale.place(c)).collect();
     let (first, last) = (places[0], places[places.len() - 1]);

@@ -14,7 +14,8 @@ use crate::shown;
 /// DejaVu Sans is what the raster is set in; Verdana has the same widths where a viewer lacks it.
 const FAMILY: &str = "DejaVu Sans, Verdana, sans-serif";
 
-/// How far below the middle of a line of text its baseline lies, in ems: half the height of a lower-case x.
+/// How far below the middle of a line of text its baseline lies, in ems: half the height of a
+/// lower-case x.
 pub(super) const BASELINE: f64 = 0.27;
 
 static REGULAR: LazyLock<Face<'static>> = LazyLock::new(|| {
@@ -55,7 +56,8 @@ impl Font {
         f64::from(units) * self.size / f64::from(face.units_per_em())
     }
 
-    /// The text broken at spaces (not at no-break spaces) into lines no wider than `width`; a single word that is wider is cut short with "…".
+    /// The text broken at spaces (not at no-break spaces) into lines no wider than `width`; a
+    /// single word that is wider is cut short with "…".
     pub fn wrap(self, text: &str, width: f64) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
@@ -86,7 +88,8 @@ impl Font {
     }
 }
 
-/// The text with an escape, such as `\u{6f22}`, for each character that the typeface lacks or that is not to be seen.
+/// The text with an escape, such as `\u{6f22}`, for each character that the typeface lacks or that
+/// is not to be seen.
 pub(super) fn drawable(text: &str, bold: bool) -> Cow<'_, str> {
     let face = face(bold);
     let lacking = |c: char| face.glyph_index(c).is_none();

@@ -5,7 +5,8 @@ use crate::curve::Point;
 use crate::descent::Record;
 use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series, Surface};
 
-/// A surface to draw paths on: that of one horizon, over two parameters named as on the command line.
+/// A surface to draw paths on: that of one horizon, over two parameters named as on the command
+/// line.
 pub struct Overlay {
     /// T.
     pub horizon: u32,
@@ -20,9 +21,9 @@ type Read = fn(&Record) -> f64;
 
 /// Its name on the command line, its label, and where it is found.
 const PARAMETERS: [(&str, &str, Read); 3] = [
-    ("alpha0", "α₀, first learning rate", |r| r.alpha0),
-    ("time-constant", "K, time constant (steps)", |r| r.time_constant),
-    ("beta", "β, decay exponent", |r| r.beta),
+    ("alpha0", "α₀, first learning rate", |r| r.schedule().alpha0),
+    ("time-constant", "K, time constant (steps)", |r| r.schedule().time_constant),
+    ("beta", "β, decay exponent", |r| r.schedule().beta),
 ];
 
 fn name(horizon: u32) -> String {
@@ -33,8 +34,8 @@ fn title(text: &str, partial: bool) -> String {
     if partial { format!("{text}, unfinished") } else { text.to_owned() }
 }
 
-/// Every parameter that moved, the objective and the size of the hypergradient against the meta-step. Beyond `clip` the
-/// outer optimizer does not see how large it is.
+/// Every parameter that moved, the objective and the size of the hypergradient against the
+/// meta-step. Beyond `clip` the outer optimizer does not see how large it is.
 pub fn trajectories(paths: &[Path], clip: f64, partial: bool) -> Figure {
     let panel = |axis: Axis, read: &dyn Fn(&Record) -> f64| {
         let panel = Lines::new("", Axis::linear("meta-step"), axis);
@@ -62,19 +63,18 @@ pub fn trajectories(paths: &[Path], clip: f64, partial: bool) -> Figure {
 
 /// The largest derivative by the logarithm of a parameter, in size.
 pub fn steepness(record: &Record) -> f64 {
-    let Record { alpha0, time_constant, beta, .. } = *record;
-    let slopes =
-        [alpha0 * record.d_alpha0, time_constant * record.d_time_constant, beta * record.d_beta];
-    slopes
-        .iter()
-        .fold(0.0, |largest, slope| if slope.abs() > largest { slope.abs() } else { largest })
+    let slopes = record.values.iter().zip(&record.derivatives).map(|(value, d)| value * d);
+    slopes.fold(
+        0.0,
+        |largest: f64, slope: f64| if slope.abs() > largest { slope.abs() } else { largest },
+    )
 }
 
 /// The paths in the plane of α₀ and β.
 pub fn plane(paths: &[Path], partial: bool) -> Figure {
     let panel = Lines::new("", Axis::log(PARAMETERS[0].1), Axis::log(PARAMETERS[2].1));
     let panel = paths.iter().fold(panel, |panel, path| {
-        let points = path.records.iter().map(|r| (r.alpha0, r.beta));
+        let points = path.records.iter().map(|r| (r.schedule().alpha0, r.schedule().beta));
         panel.series(Series::new(name(path.horizon), points).markers(Markers::Ends))
     });
     let text = "Where meta-descent goes: open circle to marker";
@@ -100,7 +100,8 @@ pub fn surface(paths: &[Path], overlays: &[Overlay], loss: &str, partial: bool) 
     })
 }
 
-/// Training with what each horizon chose: learning rate, training loss, validation loss, test error.
+/// Training with what each horizon chose: learning rate, training loss, validation loss, test
+/// error.
 pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
     let panel = |axis: Axis, read: &dyn Fn(&Point) -> Option<f64>| {
         let panel = Lines::new("", Axis::linear("training step"), axis);
@@ -125,7 +126,8 @@ pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
     figure.panel(panel(Axis::log("test error"), &|p| Some(p.test_error)))
 }
 
-/// A logarithmic axis of rates that shows six decades at most: what lies lower is no rate to speak of.
+/// A logarithmic axis of rates that shows six decades at most: what lies lower is no rate to speak
+/// of.
 fn floored(label: &str, trainings: &[(u32, &Training)]) -> Axis {
     let rates = || trainings.iter().flat_map(|(_, training)| &training.curve);
     let pick = |better: fn(f64, f64) -> bool| {

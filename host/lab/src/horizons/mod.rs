@@ -1,5 +1,5 @@
-//! What each horizon chooses, and what that is worth: meta-descents at several horizons from several starts, then training
-//! with the best schedule that each horizon saw.
+//! What each horizon chooses, and what that is worth: meta-descents at several horizons from
+//! several starts, then training with the best schedule that each horizon saw.
 
 mod figures;
 mod study;
@@ -36,7 +36,8 @@ pub struct Training {
     pub diverged: Option<String>,
 }
 
-/// The record with the lowest objective among the paths of a horizon, and the start from which it was reached.
+/// The record with the lowest objective among the paths of a horizon, and the start from which it
+/// was reached.
 pub fn chosen(paths: &[Path], horizon: u32) -> Option<(usize, Record)> {
     let candidates = paths.iter().filter(|path| path.horizon == horizon);
     let lowest = candidates.filter_map(|path| Some((path.start, *best(&path.records)?)));

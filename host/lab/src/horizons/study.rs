@@ -1,10 +1,12 @@
-//! The work: descents and training runs, spread over the threads, each leaving its state in a ledger.
+//! The work: descents and training runs, spread over the threads, each leaving its state in a
+//! ledger.
 
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
 use myopia_core::unroll::Diverged;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::tables::read_trajectories;
 use super::{Path, Training, chosen};
 use crate::checkpoint::{Keeper, Ledger, Unit};
 use crate::curve::{Evaluator, Point};
@@ -13,7 +15,8 @@ use crate::failure::Failure;
 use crate::outer::{OuterOptimizer, learning_rate};
 use crate::problem::{InitialParams, Problem, Snapshot, Tangents};
 
-/// Meta-descents at several horizons from several starts, and training with what each horizon chose.
+/// Meta-descents at several horizons from several starts, and training with what each horizon
+/// chose.
 pub struct Horizons<'a> {
     /// What is trained.
     pub problem: &'a Problem<'a>,
@@ -52,30 +55,57 @@ impl Keeper<Progress> for PathKeeper<'_> {
 }
 
 impl Horizons<'_> {
-    /// How many units of a ledger it takes: a descent for each horizon and start, a training run for each horizon.
+    /// How many units of a ledger it takes: a descent for each horizon and start, a training run
+    /// for each horizon.
     pub fn units(&self) -> usize {
         self.horizons.len() * (self.starts.len() + 1)
     }
 
-    /// How many steps of training that is, and how many of them the units of `ledger` have behind them.
+    /// How many steps of training that is, and how many of them the units of `ledger` have behind
+    /// them.
     pub fn steps(&self, ledger: &Ledger<'_, State>) -> (u64, u64) {
         let (mut total, mut done) = (0, 0);
         for number in 0..self.units() {
-            let (whole, horizon) = match self.descent(number) {
-                Some((horizon, meta_steps, _)) => {
-                    (u64::from(horizon) * (u64::from(meta_steps) + 1), horizon)
-                }
-                None => (u64::from(self.steps), 0),
-            };
+            let descent = self.descent(number);
+            let descent =
+                descent.map(|(horizon, steps, start)| self.meta_descent(horizon, steps, start));
+            let of = |progress: &Progress| descent.as_ref().map(|descent| descent.steps(progress));
+            let whole = of(&Progress::default()).map_or(u64::from(self.steps), |(all, _)| all);
             total += whole;
             done += match ledger.unit(number).state() {
                 None => 0,
                 Some(State::Path(_, Some(_)) | State::Trained(..)) => whole,
-                Some(State::Path(progress, None)) => progress.steps(horizon),
+                Some(State::Path(progress, None)) => of(&progress).map_or(0, |(_, done)| done),
                 Some(State::Training(_, run)) => u64::from(run.steps),
             };
         }
         (total, done)
+    }
+
+    /// Prepares `ledger` when this study has more meta-steps than the run that it goes on with:
+    /// descents go on from their records, also those of a finished run, and what was trained with
+    /// earlier choices is trained again.
+    ///
+    /// # Errors
+    /// When the finished run's records cannot be read.
+    pub fn extend(&self, ledger: &Ledger<'_, State>) -> Result<(), Failure> {
+        if !ledger.goes_further() {
+            return Ok(());
+        }
+        let table = ledger.results("trajectories.csv")?;
+        let mut paths = table.map(|table| read_trajectories(&table)).transpose()?;
+        for number in 0..self.units() {
+            match (self.descent(number), &mut paths) {
+                (None, _) => ledger.unit(number).set(None),
+                (Some((horizon, _, start)), Some(paths)) => {
+                    let records = paths.remove(&(horizon, start + 1)).unwrap_or_default();
+                    let progress = Progress { records, ..Progress::default() };
+                    ledger.unit(number).set(Some(State::Path(progress, None)));
+                }
+                (Some(_), None) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The descent that unit `number` is: its horizon, its meta-steps, the number of its start.
@@ -84,10 +114,17 @@ impl Horizons<'_> {
         Some((horizon, meta_steps, number % self.starts.len()))
     }
 
-    /// Runs all descents; `tick` is called with steps of training as they are done or turn out not to be needed.
+    fn meta_descent(&self, horizon: u32, meta_steps: u32, start: usize) -> MetaDescent {
+        let (schedule, outer) = (self.starts[start], self.outer);
+        MetaDescent { schedule, tuned: PARAMETERS.to_vec(), outer, horizon, meta_steps }
+    }
+
+    /// Runs all descents; `tick` is called with steps of training as they are done or turn out not
+    /// to be needed.
     ///
     /// # Errors
-    /// When it was interrupted, and whatever writing a checkpoint meets. A descent that diverges is no failure.
+    /// When it was interrupted, and whatever writing a checkpoint meets. A descent that diverges is
+    /// no failure.
     pub fn descend(
         &self,
         ledger: &Ledger<'_, State>,
@@ -97,8 +134,7 @@ impl Horizons<'_> {
         let numbers: Vec<usize> = (0..self.horizons.len() * self.starts.len()).rev().collect();
         numbers.into_par_iter().with_max_len(1).try_for_each(|number| {
             let Some((horizon, meta_steps, start)) = self.descent(number) else { return Ok(()) };
-            let outer = self.outer;
-            let descent = MetaDescent { schedule: self.starts[start], outer, horizon, meta_steps };
+            let descent = self.meta_descent(horizon, meta_steps, start);
             self.descend_one(descent, ledger.unit(number), tick)
         })
     }
@@ -117,7 +153,8 @@ impl Horizons<'_> {
             .collect()
     }
 
-    /// Trains with the best schedule of each horizon's `paths`; `None` where no schedule survived its look-ahead.
+    /// Trains with the best schedule of each horizon's `paths`; `None` where no schedule survived
+    /// its look-ahead.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets.
@@ -152,8 +189,8 @@ impl Horizons<'_> {
             Some(State::Path(progress, None)) => progress,
             _ => Progress::default(),
         };
-        let horizon = descent.horizon;
-        let whole = u64::from(horizon) * (u64::from(descent.meta_steps) + 1);
+        let whole = descent.steps(&progress).0;
+        let behind = |progress: &Progress| descent.steps(progress).1;
         let keeper = PathKeeper(unit);
         let (tick_one, ignore) = (&mut || tick(1), &mut |_: &Record| {});
         let ended =
@@ -164,7 +201,7 @@ impl Horizons<'_> {
             Err(Ended::Failed(failure)) => return Err(failure),
         };
         if diverged.is_some() {
-            tick(whole.saturating_sub(progress.steps(horizon)));
+            tick(whole.saturating_sub(behind(&progress)));
         }
         let PathKeeper(unit) = keeper;
         unit.leave(State::Path(progress, diverged))

@@ -1,12 +1,14 @@
 //! The tables of a study of horizons.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::{Path, Training, chosen};
 use crate::curve::Point;
-use crate::descent::Record;
+use crate::descent::{Columns, Record, Row, count, earlier, in_order, without_columns};
+use crate::failure::Failure;
 use crate::output::csv;
 
 /// One line of `horizons.csv`: what a horizon chose, and what came of training with it.
@@ -14,7 +16,8 @@ use crate::output::csv;
 pub struct Choice {
     /// T, the steps of each look-ahead.
     pub horizon: u32,
-    /// The number of the start, from 1, from which the schedule was reached; nothing when every look-ahead diverged.
+    /// The number of the start, from 1, from which the schedule was reached; nothing when every
+    /// look-ahead diverged.
     pub start: Option<usize>,
     /// After how many meta-steps.
     pub meta_step: Option<u32>,
@@ -30,7 +33,8 @@ pub struct Choice {
     pub steps: Option<u32>,
     /// The learning rate after them.
     pub last_learning_rate: Option<f64>,
-    /// Mean loss in nats and share of errors after them, on examples trained on, held out, and of the test set.
+    /// Mean loss in nats and share of errors after them, on examples trained on, held out, and of
+    /// the test set.
     pub training_loss: Option<f64>,
     /// See above.
     pub training_error: Option<f64>,
@@ -76,9 +80,9 @@ impl Choice {
             horizon,
             start: found.map(|(start, _)| start),
             meta_step: record.map(|r| r.meta_step),
-            alpha0: record.map(|r| r.alpha0),
-            time_constant: record.map(|r| r.time_constant),
-            beta: record.map(|r| r.beta),
+            alpha0: record.map(|r| r.schedule().alpha0),
+            time_constant: record.map(|r| r.schedule().time_constant),
+            beta: record.map(|r| r.schedule().beta),
             loss_at_horizon: record.map(|r| r.loss),
             steps: end.map(|p| p.step),
             last_learning_rate: end.map(|p| p.learning_rate),
@@ -106,9 +110,31 @@ pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
 /// # Errors
 /// When the writer fails.
 pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> {
-    let header: Vec<&str> = ["horizon", "start"].into_iter().chain(Record::HEADER).collect();
-    let rows = paths
-        .iter()
-        .flat_map(|path| path.records.iter().map(move |record| (path.horizon, path.start, record)));
+    let columns = Columns::default();
+    let header = ["horizon", "start"].map(str::to_owned).into_iter().chain(columns.header());
+    let header: Vec<String> = header.collect();
+    let rows = paths.iter().flat_map(|path| {
+        path.records.iter().map(|record| (path.horizon, path.start, columns.row(record)))
+    });
     csv::write(to, &header, rows)
+}
+
+/// The records in a `trajectories.csv`, by horizon and start.
+pub(super) fn read_trajectories(
+    table: &[u8],
+) -> Result<BTreeMap<(u32, usize), Vec<Record>>, Failure> {
+    const FILE: &str = "trajectories.csv";
+    let columns = Columns::default();
+    let mut paths: BTreeMap<_, Vec<Record>> = BTreeMap::new();
+    for row in earlier::<Row>(FILE, table)? {
+        let number = |name: &str| row.get(name).copied().and_then(count);
+        let (Some(horizon), Some(start), Some(record)) =
+            (number("horizon"), number("start"), columns.record(&row))
+        else {
+            return Err(without_columns(FILE));
+        };
+        paths.entry((horizon, start as usize)).or_default().push(record);
+    }
+    paths.values().try_for_each(|records| in_order(FILE, records))?;
+    Ok(paths)
 }

@@ -14,7 +14,8 @@ pub fn figure(trials: &[(String, &Outcome)], partial: bool) -> Figure {
             panel.series(Series::new(name, points))
         })
     };
-    // A run that blows up must not flatten the others: what is ten times as high as the highest start is cut off.
+    // A run that blows up must not flatten the others: what is ten times as high as the highest
+    // start is cut off.
     let losses = |label: &str, read: &dyn Fn(&Point) -> Option<f64>| {
         let at = |points: &[Point]| -> Vec<f64> {
             points.iter().filter_map(read).filter(|&loss| loss > 0.0).collect()

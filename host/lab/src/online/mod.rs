@@ -1,4 +1,5 @@
-//! Online adaptation beside training at fixed rates: the same weights, the same batches, another learning rate and momentum.
+//! Online adaptation beside training at fixed rates: the same weights, the same batches, another
+//! learning rate and momentum.
 
 mod figures;
 mod trial;
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::curve::Point;
 
-/// One update of learning rate and momentum: what was found by looking ahead before the step numbered `step`.
+/// One update of learning rate and momentum: what was found by looking ahead before the step
+/// numbered `step`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// How many steps were trained.

@@ -60,7 +60,8 @@ pub enum State {
 }
 
 impl Trials<'_> {
-    /// How many steps of training `trials` are, and how many of them are done by their units in `ledger`.
+    /// How many steps of training `trials` are, and how many of them are done by their units in
+    /// `ledger`.
     pub fn steps(&self, trials: &[Trial], ledger: &Ledger<'_, State>) -> (u64, u64) {
         let done = (0..trials.len()).map(|number| match ledger.unit(number).state() {
             None => 0,
@@ -70,11 +71,12 @@ impl Trials<'_> {
         (trials.len() as u64 * u64::from(self.steps), done.fold(0, |a, b| a + b))
     }
 
-    /// Runs the trials, spread over the threads, as the units of `ledger`; `tick` is called with steps
-    /// of training as they are done or turn out not to be needed.
+    /// Runs the trials, spread over the threads, as the units of `ledger`; `tick` is called with
+    /// steps of training as they are done or turn out not to be needed.
     ///
     /// # Errors
-    /// When it was interrupted, and whatever writing a checkpoint meets. A trial that diverges is no failure.
+    /// When it was interrupted, and whatever writing a checkpoint meets. A trial that diverges is
+    /// no failure.
     pub fn run(
         &self,
         trials: &[Trial],

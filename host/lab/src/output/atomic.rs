@@ -9,7 +9,8 @@ use tempfile::{NamedTempFile, TempPath};
 /// The beginning of the names of files still being written, next to the file they will become.
 pub const TEMPORARY_PREFIX: &str = ".myopia-part-";
 
-/// Writes the file at `path` through `fill`: readers see the old file or none until the new one is complete and on disk.
+/// Writes the file at `path` through `fill`: readers see the old file or none until the new one is
+/// complete and on disk.
 ///
 /// # Errors
 /// Whatever `fill` or the system reports; then `path` is as it was.
@@ -17,7 +18,8 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     place(prepare(path, fill)?.into_temp_path(), path)
 }
 
-/// The first half of [`write()`]: the new file, complete and on disk under another name. Dropped, it goes again.
+/// The first half of [`write()`]: the new file, complete and on disk under another name. Dropped,
+/// it goes again.
 ///
 /// # Errors
 /// Whatever `fill` or the system reports.
@@ -58,16 +60,22 @@ fn parent(path: &Path) -> &Path {
 /// Makes the new name itself durable.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    use rustix::io::Errno;
-    // Some network file systems cannot; the file's contents are on disk by then.
-    let cannot = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::BADF, Errno::PERM];
-    let cannot = cannot.map(|errno| Some(errno.raw_os_error()));
     // A folder that may be written to and not read cannot be opened for it.
     let Ok(folder) = File::open(folder) else { return Ok(()) };
     match folder.sync_all() {
-        Err(e) if !cannot.contains(&e.raw_os_error()) => Err(e),
+        Err(e) if !is_unknown(&e) => Err(e),
         _ => Ok(()),
     }
+}
+
+/// Whether the file system does not know what it is asked for, as some network file systems do not:
+/// the file's contents are on disk by then.
+#[cfg(unix)]
+fn is_unknown(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unknown =
+        [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::BADF, Errno::PERM, Errno::NOLCK];
+    unknown.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Other systems have no way to ask for it.
@@ -98,6 +106,16 @@ mod tests {
         write(&path, |w| w.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_that_knows_no_sync_of_folders_is_no_failure_and_a_broken_disk_is_one() {
+        use rustix::io::Errno;
+        let told = |errno: Errno| is_unknown(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!([Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::PERM].into_iter().all(told));
+        assert!(![Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS].into_iter().any(told));
+        assert!(!is_unknown(&io::ErrorKind::InvalidInput.into()));
     }
 
     #[cfg(unix)]

@@ -1,4 +1,5 @@
-//! Tables as CSV: a header line, then one line per row; floats in the shortest form that reads back to the same bits.
+//! Tables as CSV: a header line, then one line per row; floats in the shortest form that reads back
+//! to the same bits.
 
 use std::io::{self, Write};
 
@@ -12,16 +13,25 @@ use serde::de::DeserializeOwned;
 /// When the writer fails or a row has another number of fields than the header.
 pub fn write<R: Serialize>(
     to: &mut dyn Write,
-    header: &[&str],
+    header: &[impl AsRef<[u8]>],
     rows: impl IntoIterator<Item = R>,
 ) -> io::Result<()> {
     // The header is not taken from the rows, so that an empty table has one too.
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(to);
-    writer.write_record(header)?;
+    writer.write_record(header).map_err(cause)?;
     for row in rows {
-        writer.serialize(row)?;
+        writer.serialize(row).map_err(cause)?;
     }
     writer.flush()
+}
+
+/// What the system said, where it was the system: csv's own conversion hides a full disk behind
+/// another kind of error.
+fn cause(error: Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// The rows of a table with a header, by the names of its columns.

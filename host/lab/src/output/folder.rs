@@ -1,7 +1,7 @@
 //! The folder a run writes its results to.
 //!
-//! One run at a time, one whole file at a time, and the results of one run: those of an earlier one go when the first of the
-//! new ones comes.
+//! One run at a time, one whole file at a time, and the results of one run: those of an earlier one
+//! go when the first of the new ones comes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use super::lock::{LOCK, lock};
 use super::record::{self, Digesting, Record};
 use crate::failure::Failure;
 use crate::input::read_regular;
+use crate::interrupt;
 use crate::provenance;
 
 /// What an unfinished run goes on from.
@@ -25,14 +26,15 @@ pub const CHECKPOINT: &str = "checkpoint.myopia";
 /// More bytes than any checkpoint has.
 const LARGEST: u64 = 1 << 36;
 
-/// A folder for results that this process alone writes to until the value is dropped. A folder that was made for it and in
-/// which nothing was written then goes again.
+/// A folder for results that this process alone writes to until the value is dropped. A folder that
+/// was made for it and in which nothing was written then goes again.
 #[derive(Debug)]
 pub struct OutputFolder {
     path: PathBuf,
     /// The folders that were made, the innermost first.
     made: Vec<PathBuf>,
-    /// Files that wait for [`finish`](Self::finish), their names and digests; `None` where each takes its name at once.
+    /// Files that wait for [`finish`](Self::finish), their names and digests; `None` where each
+    /// takes its name at once.
     waiting: Option<Mutex<Vec<(TempPath, String, String)>>>,
     files: Mutex<Files>,
     _lock: File,
@@ -54,18 +56,18 @@ pub enum Found {
     Nothing,
     /// The checkpoint of an unfinished run: it goes on.
     Unfinished,
-    /// The results of a finished run: nothing is left to do if it was this one. What was run is told as whoever
-    /// [finished](OutputFolder::conclude) it told it.
+    /// The results of a finished run: nothing is left to do if it was this one. What was run is
+    /// told as whoever [finished](OutputFolder::conclude) it told it.
     Finished(String),
 }
 
 impl OutputFolder {
-    /// The folder at `path`, created if need be and locked. With `force` it may hold files already: when the first result is
-    /// written those of an earlier run go, and all others stay.
+    /// The folder at `path`, created if need be and locked. With `force` it may hold files already:
+    /// when the first result is written those of an earlier run go, and all others stay.
     ///
     /// # Errors
-    /// When the folder holds files and `force` is not given, when another run is writing to it, or when it cannot be
-    /// created or written to.
+    /// When the folder holds files and `force` is not given, when another run is writing to it, or
+    /// when it cannot be created or written to.
     pub fn create(path: &Path, force: bool) -> Result<Self, Failure> {
         named(path)?;
         if path.exists() {
@@ -78,8 +80,9 @@ impl OutputFolder {
         Ok(folder)
     }
 
-    /// The same for a run that keeps no checkpoint: no file takes its name before [`finish`](Self::finish), so that what
-    /// ends early leaves earlier results as they were, and never some of either.
+    /// The same for a run that keeps no checkpoint: no file takes its name before
+    /// [`finish`](Self::finish), so that what ends early leaves earlier results as they were, and
+    /// never some of either.
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
@@ -116,10 +119,12 @@ impl OutputFolder {
         self.note(&own)
     }
 
-    /// The folder of a run that is to go on, or to begin if it has not, locked; [`found`](Self::found) says which.
+    /// The folder of a run that is to go on, or to begin if it has not, locked;
+    /// [`found`](Self::found) says which.
     ///
     /// # Errors
-    /// When it holds files of which no run says that they are its, or when another run is writing to it.
+    /// When it holds files of which no run says that they are its, or when another run is writing
+    /// to it.
     pub fn resume(path: &Path) -> Result<Self, Failure> {
         named(path)?;
         let nothing_to_resume = || match Self::found_in(path) {
@@ -162,8 +167,11 @@ impl OutputFolder {
     fn locked(path: &Path) -> Result<Self, Failure> {
         let made: Vec<PathBuf> =
             path.ancestors().take_while(|p| !p.exists()).map(Path::to_path_buf).collect();
+        record::refuse_what_is_in_the_way(path)?;
         let lock = lock(path)?;
         let files = Mutex::new(Files { earlier: Record::read(path), own: Record::default() });
+        #[cfg(unix)]
+        interrupt::remove_when_ended(Some(&path.join(LOCK)));
         let folder = Self { path: path.to_path_buf(), made, waiting: None, files, _lock: lock };
         remove_abandoned(path)?;
         Ok(folder)
@@ -174,8 +182,8 @@ impl OutputFolder {
         &self.path
     }
 
-    /// Writes the file `name` through `fill`, whole or not at all, replacing an earlier one only when it is complete, and
-    /// the partial one of that name.
+    /// Writes the file `name` through `fill`, whole or not at all, replacing an earlier one only
+    /// when it is complete, and the partial one of that name.
     ///
     /// # Errors
     /// One sentence naming the file.
@@ -203,41 +211,42 @@ impl OutputFolder {
             waiting.push((file, name.to_owned(), digest));
             return Ok(());
         }
-        let placed = prepared.and_then(|file| {
+        let failed = |e: io::Error| Failure::io("write", &path, &e);
+        let placed = prepared.map_err(failed).and_then(|file| {
             if name != CHECKPOINT {
                 self.claim(name, digest)?;
             }
-            atomic::place(file.into_temp_path(), &path)
+            atomic::place(file.into_temp_path(), &path).map_err(failed)
         });
-        placed.map_err(|e| {
-            let failure = Failure::io("write", &path, &e);
-            match self.path.join(CHECKPOINT).exists() {
-                true => Failure::run(format!(
-                    "{failure}; the last checkpoint is intact: then go on from it with --resume"
-                )),
-                false => failure,
-            }
+        placed.map_err(|failure| match self.path.join(CHECKPOINT).exists() {
+            true => Failure::run(format!(
+                "{failure}; the last checkpoint is intact: then go on from it with --resume"
+            )),
+            false => failure,
         })?;
         self.remove(&partial(name))
     }
 
-    /// Records that the file `name` is this run's; before the first of them, those of an earlier run go.
-    fn claim(&self, name: &str, digest: String) -> io::Result<()> {
+    /// Records that the file `name` is this run's; before the first of them, those of an earlier
+    /// run go.
+    fn claim(&self, name: &str, digest: String) -> Result<(), Failure> {
         let mut files = self.files();
-        record::add(&self.path, name, &digest)?;
+        let path = self.path.join(record::RECORD);
+        let noted = |noted: io::Result<()>| noted.map_err(|e| Failure::io("write", &path, &e));
+        noted(record::add(&self.path, name, &digest))?;
         let first = files.own.files.is_empty();
         files.own.files.retain(|(own, _)| own != name);
         files.own.files.push((name.to_owned(), digest));
         if first {
             mem::take(&mut files.earlier).remove_files(&self.path, |other| other == name);
             files.own.command = provenance::command();
-            files.own.write(&self.path)?;
+            noted(files.own.write(&self.path))?;
         }
         Ok(())
     }
 
-    /// Says that the run is finished and what was run; nothing when it has written no result. From now on
-    /// [`resume`](Self::resume) finds it [finished](Found::Finished).
+    /// Says that the run is finished and what was run; nothing when it has written no result. From
+    /// now on [`resume`](Self::resume) finds it [finished](Found::Finished).
     ///
     /// # Errors
     /// One sentence naming the file.
@@ -264,7 +273,8 @@ impl OutputFolder {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what a run that ended early has of the file `name`: `loss.csv` becomes `loss.partial.csv`.
+    /// Writes what a run that ended early has of the file `name`: `loss.csv` becomes
+    /// `loss.partial.csv`.
     ///
     /// # Errors
     /// One sentence naming the file.
@@ -298,6 +308,61 @@ impl OutputFolder {
         read_regular(&path, LARGEST).map_err(|e| Failure::io("read", &path, &e))
     }
 
+    /// The bytes of the result `name` of the run before this one; none where it left no such file.
+    ///
+    /// # Errors
+    /// One sentence when it cannot be read, or is no longer what that run wrote.
+    pub fn read_earlier(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let path = self.path.join(name);
+        let of_name = |(own, _): &&(String, String)| own == name;
+        let files = self.files();
+        let digests: Vec<&String> =
+            files.earlier.files.iter().filter(of_name).map(|f| &f.1).collect();
+        if digests.is_empty() || !path.exists() {
+            return Ok(None);
+        }
+        let bytes = self.read(name)?;
+        if !digests.contains(&&record::sha256(&bytes)) {
+            return Err(Failure::run(format!(
+                "{} was changed since its run wrote it, so that nothing can go on from it; choose another --out, or begin \
+                 again with --force",
+                path.display()
+            )));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether the files of the run before this one are as it wrote them, those that `passed_over`
+    /// names aside.
+    ///
+    /// # Errors
+    /// One sentence naming the first that is missing, was changed, or cannot be read.
+    pub fn check_earlier(&self, passed_over: impl Fn(&str) -> bool) -> Result<(), Failure> {
+        let names: Vec<String> =
+            self.files().earlier.files.iter().map(|(name, _)| name.clone()).collect();
+        for name in names.iter().filter(|name| !passed_over(name)) {
+            let path = self.path.join(name);
+            let what = match record::digest_of(&path) {
+                Ok(digest) => {
+                    let files = self.files();
+                    let own = |(own, known): &(String, String)| own == name && *known == digest;
+                    if files.earlier.files.iter().any(own) {
+                        continue;
+                    }
+                    "was changed since its run wrote it"
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => "is missing",
+                Err(e) => return Err(Failure::io("read", &path, &e)),
+            };
+            return Err(Failure::run(format!(
+                "{} {what}, so that the finished results in this folder are not whole; put the file back, or run \
+                 the command again in another folder",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
     /// Removes the file `name`, if it is there.
     ///
     /// # Errors
@@ -313,12 +378,16 @@ impl OutputFolder {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
-        // Files that never got their names go first, and with them what keeps the folder from being empty.
+        // Files that never got their names go first, and with them what keeps the folder from being
+        // empty.
         drop(self.waiting.take());
-        // Whoever opens the file after this finds that it is no longer the one in the folder; see `lock`. What the system
-        // refuses here is litter, and no reason to fail.
+        // Whoever opens the file after this finds that it is no longer the one in the folder; see
+        // `lock`. What the system refuses here is litter, and no reason to fail.
         #[cfg(unix)]
-        let _ = fs::remove_file(self.path.join(LOCK));
+        {
+            let _ = fs::remove_file(self.path.join(LOCK));
+            interrupt::remove_when_ended(None);
+        }
         // Only empty folders can be removed.
         for path in &self.made {
             let _ = fs::remove_dir(path);
@@ -399,7 +468,8 @@ const LITTER: [&str; 8] = [
     "lost+found",
 ];
 
-/// Whether something of this name counts as a result: hidden files and what systems leave everywhere do not.
+/// Whether something of this name counts as a result: hidden files and what systems leave
+/// everywhere do not.
 fn is_result(name: &OsStr) -> bool {
     let litter = |known: &&str| name.eq_ignore_ascii_case(known);
     !name.as_encoded_bytes().starts_with(b".") && !LITTER.iter().any(litter)

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::standard;
 use crate::failure::Failure;
 
-/// Writes `value`, indented, and a line end. A float that is not finite becomes `null`: JSON has no word for it.
+/// Writes `value`, indented, and a line end. A float that is not finite becomes `null`: JSON has no
+/// word for it.
 ///
 /// # Errors
 /// When the writer fails.

@@ -11,7 +11,8 @@ use crate::remark;
 /// The file that carries the lock; it is empty, and there as long as a run is.
 pub const LOCK: &str = ".myopia.lock";
 
-/// Makes the folder if need be and locks it. A file system without locks is used without one, which is remarked on.
+/// Makes the folder if need be and locks it. A file system without locks is used without one, which
+/// is remarked on.
 pub fn lock(folder: &Path) -> Result<File, Failure> {
     let path = folder.join(LOCK);
     loop {

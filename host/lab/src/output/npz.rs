@@ -1,5 +1,5 @@
-//! Several named arrays in one of NumPy's `.npz` archives: stored, not compressed, with no time of day in it, so that
-//! the same arrays give the same bytes.
+//! Several named arrays in one of NumPy's `.npz` archives: stored, not compressed, with no time of
+//! day in it, so that the same arrays give the same bytes.
 
 use std::io::{self, Cursor, Write};
 

@@ -1,8 +1,9 @@
 //! Which files a run wrote into its folder, so that a later run can take exactly those away.
 //!
-//! The record is a hidden file in the form of `sha256sum`: a line for each file with its digest and its name, and first, in
-//! comments, the command line and, once the run is finished, what was run. A file is the run's own as long as it has that digest; one that was put in
-//! its place or changed since is somebody's.
+//! The record is a hidden file in the form of `sha256sum`: a line for each file with its digest and
+//! its name, and first, in comments, the command line and, once the run is finished, what was run.
+//! A file is the run's own as long as it has that digest; one that was put in its place or changed
+//! since is somebody's.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use std::path::{Component, Path};
 use sha2::{Digest, Sha256};
 
 use super::atomic;
+use crate::failure::Failure;
 use crate::input::{self, Link, read_regular};
 
 /// The record's file.
@@ -37,13 +39,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record in `folder`; an empty one when there is none. Lines that make no sense are passed over.
+    /// The record in `folder`; an empty one when there is none. Lines that make no sense are passed
+    /// over.
     pub fn read(folder: &Path) -> Self {
         let bytes = read_regular(&folder.join(RECORD), MOST).unwrap_or_default();
         Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
-    fn parse(text: &str) -> Self {
+    /// The record in `text`.
+    pub fn parse(text: &str) -> Self {
         let mut record = Self::default();
         for line in text.lines() {
             if let Some(run) = line.strip_prefix(RUN) {
@@ -81,8 +85,9 @@ impl Record {
         atomic::write(&folder.join(RECORD), |w| w.write_all(self.text().as_bytes()))
     }
 
-    /// Removes from `folder` the files that it records and that are still as they were written, but not those that `keep`
-    /// names, and the folders that become empty. What the system refuses to remove stays: it is litter and no failure.
+    /// Removes from `folder` the files that it records and that are still as they were written, but
+    /// not those that `keep` names, and the folders that become empty. What the system refuses to
+    /// remove stays: it is litter and no failure.
     pub fn remove_files(&self, folder: &Path, keep: impl Fn(&str) -> bool) {
         for (name, digest) in self.files.iter().filter(|(name, _)| !keep(name)) {
             let relative = Path::new(name);
@@ -116,9 +121,22 @@ pub fn add(folder: &Path, name: &str, digest: &str) -> io::Result<()> {
     }
     let mut options = fs::File::options();
     options.create(true).append(true);
-    let mut file = input::open(options, &path, Link::Refused)?;
+    let opened = input::open(options, &path, Link::Refused);
+    let mut file = opened.map_err(|e| input::special(&path).unwrap_or(e))?;
     input::check(&file.metadata()?)?;
     file.write_all(line.as_bytes())
+}
+
+/// Removes the files that `gone` names, as far as they are as they were written, and the record of
+/// them.
+pub fn forget(folder: &Path, gone: impl Fn(&str) -> bool) -> io::Result<()> {
+    let mut record = Record::read(folder);
+    if !record.files.iter().any(|(name, _)| gone(name)) {
+        return Ok(());
+    }
+    record.remove_files(folder, |name| !gone(name));
+    record.files.retain(|(name, _)| !gone(name));
+    record.write(folder)
 }
 
 /// Sixty-four hexadecimal digits.
@@ -159,10 +177,29 @@ impl Write for Digesting<'_> {
 }
 
 fn has_digest(path: &Path, digest: &str) -> bool {
-    let Ok(mut file) = input::open_regular(path) else { return false };
+    digest_of(path).is_ok_and(|found| found == digest)
+}
+
+/// The digest of the regular file at `path`.
+pub(super) fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = input::open_regular(path)?;
     let mut nowhere = io::sink();
     let mut found = Digesting::new(&mut nowhere);
-    io::copy(&mut file, &mut found).is_ok() && found.digest() == digest
+    io::copy(&mut file, &mut found)?;
+    Ok(found.digest())
+}
+
+/// Refuses a folder in which something else than a file has the record's name, before anything is
+/// done for it.
+pub(super) fn refuse_what_is_in_the_way(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(RECORD);
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_file() => Err(Failure::run(format!(
+            "{} is not the regular file in which a run notes what it wrote; remove it or name another place",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the relative path stays below where it begins.

@@ -19,7 +19,16 @@ impl<T: Real> ExampleSet<T> {
     pub fn collect<I: IntoIterator<Item = (u16, T)>>(
         examples: impl IntoIterator<Item = (u16, I)>,
     ) -> Self {
-        let mut set = Self { ends: Vec::new(), inputs: Vec::new(), labels: Vec::new() };
+        Self::with_room(0, examples)
+    }
+
+    /// The same with room for so many pairs from the start.
+    pub fn with_room<I: IntoIterator<Item = (u16, T)>>(
+        pairs: usize,
+        examples: impl IntoIterator<Item = (u16, I)>,
+    ) -> Self {
+        let inputs = Vec::with_capacity(pairs);
+        let mut set = Self { ends: Vec::new(), inputs, labels: Vec::new() };
         for (label, inputs) in examples {
             paired(inputs.into_iter(), usize::from(u16::MAX), |pair| set.inputs.push(pair));
             set.ends.push(set.inputs.len());
@@ -41,7 +50,8 @@ impl<T: Real> ExampleSet<T> {
         self.labels.len()
     }
 
-    /// Takes every example into `digest`: its label, and the place and value of each non-zero input.
+    /// Takes every example into `digest`: its label, and the place and value of each non-zero
+    /// input.
     pub fn add_to(&self, digest: &mut Digest) {
         let mut start = 0;
         for (&end, label) in self.ends.iter().zip(&self.labels) {

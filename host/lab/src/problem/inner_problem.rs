@@ -4,18 +4,25 @@ use std::ops::Range;
 
 use myopia_backend::{Isa, MakeModel, StoredModel};
 use myopia_core::digest::Digest;
+use myopia_core::dual::Dual;
+use myopia_core::exponent::exponent;
 use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::online::ShortLookAhead;
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 
 use super::lockstep::Lockstep;
 use super::online::Unroll;
+use super::reverse::Back;
 use super::run::Run;
-use super::{Data, InitialParams, LockstepRuns, Set, ShortUnroll, Snapshot, TrainingRun};
+use super::tangent::{RENORMALISED_EVERY, TangentRun, sharpness};
+use super::{
+    Data, InitialParams, LockstepRuns, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
+};
 use crate::precision::{Float, Numbers, Precision, in_precision};
 
 /// What the schedule is judged by.
@@ -51,6 +58,8 @@ pub enum Stream {
     Schedules = 3,
     /// Batches of short unrolls.
     LookAheads = 4,
+    /// Directions of tangents.
+    Tangents = 5,
 }
 
 /// Which derivatives a run carries.
@@ -60,9 +69,27 @@ pub enum Tangents {
     None,
     /// By α₀, K and β.
     Schedule,
+    /// By these, of the schedule or of the optimiser.
+    By([Parameter; 3]),
+}
+
+impl Tangents {
+    /// The passes that together find the derivatives by all of `parameters`, three at a time in
+    /// their order; a direction that is left over repeats the last one.
+    pub fn passes(parameters: &[Parameter]) -> Vec<Self> {
+        let pass = |three: &[Parameter]| {
+            let last = three[three.len() - 1];
+            match std::array::from_fn(|p| three.get(p).copied().unwrap_or(last)) {
+                PARAMETERS => Self::Schedule,
+                others => Self::By(others),
+            }
+        };
+        parameters.chunks(3).map(pass).collect()
+    }
 }
 
 /// A training problem on `data`.
+#[derive(Clone)]
 pub struct Problem<'a> {
     /// What is trained on.
     pub data: &'a Data,
@@ -72,6 +99,9 @@ pub struct Problem<'a> {
     pub batch: usize,
     /// μ of the inner training.
     pub momentum: f64,
+    /// What makes a step of a gradient; SGD with the momentum above where there is none.
+    /// Pretraining is by SGD always.
+    pub optimizer: Option<Hyperparameters<f64>>,
     /// What the objective is.
     pub objective: ObjectiveSet,
     /// At most this many examples of the objective set, from its start.
@@ -82,18 +112,63 @@ pub struct Problem<'a> {
     pub isa: Isa,
 }
 
-/// What an unroll with the tangents of the schedule found.
+/// What an unroll with tangents found.
 pub struct Hypergradient {
-    /// The objective; its tangents are the derivatives with respect to α₀, K and β.
+    /// The objective; its tangents are the derivatives.
     pub objective: Objective<f64, 3>,
     /// The parameters at the end, without tangents.
     pub parameters: Numbers,
-    /// Digests of the values of parameters and velocity, and of their tangents.
+    /// Digests of the values of parameters and state, and of their tangents.
     pub digests: [Digest; 2],
 }
 
 /// Steps of pretraining between two looks at whether it is to go on.
 const STEPS_BETWEEN_LOOKS: usize = 100;
+
+/// Evaluates `$body` for the float of `$problem` and these tangents: with the function that makes
+/// the model, the optimiser, and the directions of its tangents.
+macro_rules! on_models {
+    ($problem:expr, $tangents:expr, $T:ident, $make:ident, $optimizer:ident, $directions:ident => $body:expr) => {{
+        let problem = $problem;
+        in_precision!(problem.precision(), $T => {
+            let models = $T::models(problem.isa);
+            let momentum = $T::from_f64(problem.momentum);
+            let hyperparameters = problem.optimizer.map(|all| all.map($T::from_f64));
+            match ($tangents, hyperparameters) {
+                (Tangents::None, None) => {
+                    let ($make, $optimizer, $directions) = (models.plain, Momentum(momentum), []);
+                    $body
+                }
+                (Tangents::Schedule, None) => {
+                    let ($make, $optimizer) = (models.schedule, Momentum(momentum));
+                    let $directions = PARAMETERS;
+                    $body
+                }
+                (Tangents::By($directions), None) => {
+                    let along = |d| if d == Parameter::Momentum { 1.0 } else { 0.0 };
+                    let tangents = $directions.map(along);
+                    let $optimizer = Momentum(Dual { value: momentum, tangents });
+                    let $make = models.momentum;
+                    $body
+                }
+                (Tangents::None, Some(hyperparameters)) => {
+                    let ($make, $directions) = (models.any, []);
+                    let $optimizer = hyperparameters.with_tangents($directions);
+                    $body
+                }
+                (tangents, Some(hyperparameters)) => {
+                    let $directions = match tangents {
+                        Tangents::By(directions) => directions,
+                        Tangents::None | Tangents::Schedule => PARAMETERS,
+                    };
+                    let $make = models.any_tangents;
+                    let $optimizer = hyperparameters.with_tangents($directions);
+                    $body
+                }
+            }
+        })
+    }};
+}
 
 const CHECKED: &str = "a problem's layers and batch were checked";
 
@@ -101,6 +176,25 @@ impl Problem<'_> {
     /// The float it is trained in.
     pub fn precision(&self) -> Precision {
         self.data.precision()
+    }
+
+    /// The value of a hyperparameter of its optimiser, if it has it.
+    pub fn value(&self, parameter: Parameter) -> Option<f64> {
+        match self.optimizer {
+            Some(optimizer) => optimizer.value(parameter),
+            None => (parameter == Parameter::Momentum).then_some(self.momentum),
+        }
+    }
+
+    /// The same problem with `to` in place of the value of a hyperparameter of its optimiser.
+    /// Pretraining would have another momentum if the optimiser is plain SGD.
+    pub fn with_value(mut self, parameter: Parameter, to: f64) -> Self {
+        match &mut self.optimizer {
+            Some(optimizer) => *optimizer = optimizer.with(parameter, to),
+            None if parameter == Parameter::Momentum => self.momentum = to,
+            None => {}
+        }
+        self
     }
 
     fn shape(&self) -> Shape<'_> {
@@ -141,13 +235,15 @@ impl Problem<'_> {
         let shape = self.shape();
         let number = self.precision().bytes();
         let dual = (PARAMETERS.len() as u64 + 1) * number;
+        let slots = if self.optimizer.is_some() { 2 } else { 1 };
         let batch = self.batch as u64;
-        // Parameters, velocity, one layer's transpose; the start and the end of the run without tangents.
+        // Parameters, state, one layer's transpose; the start and the end of the run without
+        // tangents.
         let weights = shape.layers().map(|l| l.parameters() as u64).max().unwrap_or(0);
         let parameters = shape.parameters() as u64;
         let units = shape.layers().fold(0, |units, l| units + l.outputs as u64);
         let inputs = shape.inputs() as u64;
-        (2 * parameters + weights) * dual
+        ((1 + slots) * parameters + weights) * dual
             + 2 * parameters * number
             + batch * (units * (dual + 4) + 4 * inputs * number)
     }
@@ -171,14 +267,15 @@ impl Problem<'_> {
         (0..steps).flat_map(|_| sampler.next_batch(self.batch).to_vec()).collect()
     }
 
-    pub(super) fn model<T: Real, const P: usize, M>(
+    pub(super) fn model<T: Real, const P: usize, U>(
         &self,
-        make: MakeModel<T, P, M>,
-    ) -> Box<dyn StoredModel<T, P, M>> {
+        make: MakeModel<T, P, U>,
+    ) -> Box<dyn StoredModel<T, P, U>> {
         make(&self.layers, self.batch).expect(CHECKED)
     }
 
-    /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the velocity is then dropped.
+    /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the
+    /// velocity is then dropped.
     ///
     /// # Errors
     /// When a step leaves the finite range.
@@ -207,7 +304,11 @@ impl Problem<'_> {
             return Ok(Some(start));
         }
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
-        let mut run = self.run_on(Tangents::None, &start, Stream::Pretraining);
+        let mut run: Box<dyn TrainingRun + '_> = in_precision!(self.precision(), T => {
+            let model = self.model(T::models(self.isa).plain);
+            let momentum = Momentum(T::from_f64(self.momentum));
+            Box::new(Run::new(self, model, momentum, [], &start, Stream::Pretraining))
+        });
         for first in (0..steps).step_by(STEPS_BETWEEN_LOOKS) {
             if !go_on() {
                 return Ok(None);
@@ -218,69 +319,131 @@ impl Problem<'_> {
         Ok(Some(InitialParams(run.parameters())))
     }
 
-    /// Trains from `start` for `horizon` steps and judges the result, with derivatives; `tick` is called after each step.
+    /// Trains from `start` for `horizon` steps and judges the result, with derivatives; `tick` is
+    /// called after each step.
     ///
     /// # Errors
     /// When a step or the objective leaves the finite range.
     pub fn hypergradient(
         &self,
+        tangents: Tangents,
         start: &InitialParams,
         schedule: &InverseTime<f64>,
         horizon: u32,
         tick: &mut dyn FnMut(),
     ) -> Result<Hypergradient, Diverged> {
-        let mut run = self.run(Tangents::Schedule, start);
-        run.train(schedule, 0..horizon, &mut |_, _, _| tick())?;
+        let mut go_on = || {
+            tick();
+            true
+        };
+        let found = self.hypergradient_while(tangents, start, schedule, horizon, &mut go_on)?;
+        Ok(found.expect("nobody stops it"))
+    }
+
+    /// The same as long as `go_on` says so after each step; `None` when it does not.
+    ///
+    /// # Errors
+    /// When a step or the objective leaves the finite range.
+    pub fn hypergradient_while(
+        &self,
+        tangents: Tangents,
+        start: &InitialParams,
+        schedule: &InverseTime<f64>,
+        horizon: u32,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Hypergradient>, Diverged> {
+        let mut run = self.run(tangents, start);
+        for k in 0..horizon {
+            run.train(schedule, k..k + 1, &mut |_, _, _| {})?;
+            if !go_on() {
+                return Ok(None);
+            }
+        }
         let objective = run.evaluate(Set::Training, &self.objective_indices())?;
-        Ok(Hypergradient { objective, parameters: run.parameters(), digests: run.digests() })
+        let (parameters, digests) = (run.parameters(), run.digests());
+        Ok(Some(Hypergradient { objective, parameters, digests }))
     }
 
     /// A training run from `start` on the batches of an unroll: the same ones each time.
     pub fn run(&self, tangents: Tangents, start: &InitialParams) -> Box<dyn TrainingRun + '_> {
-        self.run_on(tangents, start, Stream::Batches)
+        on_models!(self, tangents, T, make, optimizer, directions => {
+            Box::new(Run::new(self, self.model(make), optimizer, directions, start, Stream::Batches))
+        })
     }
 
-    fn run_on(
+    /// The finite-time Lyapunov exponent, per step, of training from `start` for `horizon` steps:
+    /// of the map of parameters and state, along a random direction of the initial parameters.
+    ///
+    /// # Errors
+    /// When a step or its tangent leaves the finite range.
+    pub fn exponent(
         &self,
-        tangents: Tangents,
         start: &InitialParams,
-        stream: Stream,
-    ) -> Box<dyn TrainingRun + '_> {
+        schedule: &InverseTime<f64>,
+        horizon: u32,
+    ) -> Result<f64, Diverged> {
+        // A direction that neither the schedule nor the constant optimiser has.
+        let directions = [Parameter::Momentum];
+        let rng = self.rng(Stream::Tangents);
+        let momentum = Method::Sgd { momentum: self.momentum, is_nesterov: false };
+        let plain = Hyperparameters { method: momentum, decay: Decay::None };
+        let all = self.optimizer.unwrap_or(plain);
         in_precision!(self.precision(), T => {
-            let models = T::models(self.isa);
-            match tangents {
-                Tangents::None => {
-                    Box::new(Run::new(self, self.model(models.plain), [], start, stream))
+            let model = self.model(T::models(self.isa).any_direction);
+            let all = all.map(|number| Dual::constant(T::from_f64(number)));
+            let run = Run::new(self, model, all, directions, start, Stream::Batches);
+            exponent(&mut TangentRun::new(run, *schedule, rng), horizon, RENORMALISED_EVERY)
+        })
+    }
+
+    /// The sharpness at `parameters`: the largest eigenvalue of the Hessian of the mean loss over
+    /// the first `examples` training examples, by so many products of Lanczos's method.
+    ///
+    /// # Errors
+    /// When the loss or a product leaves the finite range.
+    pub fn sharpness(
+        &self,
+        parameters: &Numbers,
+        examples: usize,
+        products: usize,
+    ) -> Result<f64, Diverged> {
+        in_precision!(self.precision(), T => {
+            let values = T::values(parameters).expect("parameters are in the problem's float");
+            sharpness::<T>(self, values, examples, products)
+        })
+    }
+
+    /// A run from `start` on the batches of an unroll that is taken back.
+    pub fn reverse(&self, start: &InitialParams) -> Box<dyn ReverseRun + '_> {
+        in_precision!(self.precision(), T => {
+            let (models, start) = (T::models(self.isa), start.clone());
+            match self.optimizer {
+                None => {
+                    let model = (models.reverse)(&self.layers, self.batch).expect(CHECKED);
+                    let optimizer = Momentum(T::from_f64(self.momentum));
+                    Box::new(Back { problem: self, model, optimizer, start })
                 }
-                Tangents::Schedule => {
-                    Box::new(Run::new(self, self.model(models.schedule), PARAMETERS, start, stream))
+                Some(all) => {
+                    let model = (models.any_reverse)(&self.layers, self.batch).expect(CHECKED);
+                    let optimizer = all.map(T::from_f64).with_tangents([]);
+                    Box::new(Back { problem: self, model, optimizer, start })
                 }
             }
         })
     }
 
-    /// The run that `snapshot` was taken of, at that point; `None` when that was a run of another problem, or with
-    /// other tangents.
+    /// The run that `snapshot` was taken of, at that point; `None` when that was a run of another
+    /// problem, or with other tangents.
     pub fn restore(
         &self,
         tangents: Tangents,
         snapshot: &Snapshot,
     ) -> Option<Box<dyn TrainingRun + '_>> {
-        let stream = Stream::Batches;
-        in_precision!(self.precision(), T => {
-            let models = T::models(self.isa);
+        on_models!(self, tangents, T, make, optimizer, directions => {
             let start = InitialParams(T::numbers(Vec::new()));
-            Some(match tangents {
-                Tangents::None => {
-                    let run = Run::new(self, self.model(models.plain), [], &start, stream);
-                    Box::new(run.restored(snapshot)?)
-                }
-                Tangents::Schedule => {
-                    let model = self.model(models.schedule);
-                    let run = Run::new(self, model, PARAMETERS, &start, stream);
-                    Box::new(run.restored(snapshot)?)
-                }
-            })
+            let model = self.model(make);
+            let run = Run::new(self, model, optimizer, directions, &start, Stream::Batches);
+            Some(Box::new(run.restored(snapshot)?))
         })
     }
 
@@ -291,16 +454,8 @@ impl Problem<'_> {
         start: &InitialParams,
         schedules: &[InverseTime<f64>],
     ) -> Box<dyn LockstepRuns + '_> {
-        in_precision!(self.precision(), T => {
-            let models = T::models(self.isa);
-            match tangents {
-                Tangents::None => {
-                    Box::new(Lockstep::new(self, models.plain, [], start, schedules))
-                }
-                Tangents::Schedule => {
-                    Box::new(Lockstep::new(self, models.schedule, PARAMETERS, start, schedules))
-                }
-            }
+        on_models!(self, tangents, T, make, optimizer, directions => {
+            Box::new(Lockstep::new(self, make, optimizer, directions, start, schedules))
         })
     }
 

@@ -10,19 +10,20 @@ use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::Diverged;
 
-use super::run::Run;
+use super::run::{Run, RunOptimizer};
 use super::{InitialParams, Problem, Sets, Stream, TrainingRun};
 use crate::precision::Float;
 
-/// Batches that are made before every run takes them: each is made once for all runs, and a run's parameters stay in the
-/// nearer caches for so many steps.
+/// Batches that are made before every run takes them: each is made once for all runs, and a run's
+/// parameters stay in the nearer caches for so many steps.
 const BATCHES: usize = 8;
 
-/// Runs of one problem from one start, each with a schedule of its own, to the bits of [`TrainingRun::train`] for one
-/// after the other.
+/// Runs of one problem from one start, each with a schedule of its own, to the bits of
+/// [`TrainingRun::train`] for one after the other.
 pub trait LockstepRuns: Send {
-    /// Trains every run that has not diverged for the steps numbered `steps`, which go on where the last ones ended.
-    /// `observe` is given the run's place, each step's number, its learning rate and the mean loss of its batch.
+    /// Trains every run that has not diverged for the steps numbered `steps`, which go on where the
+    /// last ones ended. `observe` is given the run's place, each step's number, its learning rate
+    /// and the mean loss of its batch.
     fn train(&mut self, steps: Range<u32>, observe: &mut dyn FnMut(usize, u32, f64, f64));
 
     /// How each run has ended so far, in the order of the schedules.
@@ -33,27 +34,28 @@ pub trait LockstepRuns: Send {
 }
 
 /// Lockstep runs in the float `T` with P tangents.
-pub(super) struct Lockstep<'a, T: Float, const P: usize> {
+pub(super) struct Lockstep<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> {
     problem: &'a Problem<'a>,
     sets: &'a Sets<T>,
     sampler: Sampler<Vec<u32>>,
     /// The batches to come.
     room: Vec<HeapBatch<T>>,
-    runs: Vec<Run<'a, T, P>>,
+    runs: Vec<Run<'a, T, P, O>>,
     /// Of each run.
     schedules: Vec<InverseTime<Dual<T, P>>>,
     /// How each run's last step ended.
     ended: Vec<Result<(), Diverged>>,
 }
 
-impl<'a, T: Float, const P: usize> Lockstep<'a, T, P>
+impl<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> Lockstep<'a, T, P, O>
 where
     Libm: Elementary<T>,
 {
     /// A run for each of `schedules`.
     pub fn new(
         problem: &'a Problem<'a>,
-        make: MakeModel<T, P>,
+        make: MakeModel<T, P, O::Update>,
+        optimizer: O,
         directions: [Parameter; P],
         start: &InitialParams,
         schedules: &[InverseTime<f64>],
@@ -62,7 +64,7 @@ where
             .iter()
             .map(|_| {
                 let model = problem.model(make);
-                Run::new(problem, model, directions, start, Stream::Batches)
+                Run::new(problem, model, optimizer, directions, start, Stream::Batches)
             })
             .collect();
         Self {
@@ -77,7 +79,7 @@ where
     }
 }
 
-impl<T: Float, const P: usize> LockstepRuns for Lockstep<'_, T, P>
+impl<T: Float, const P: usize, O: RunOptimizer<T, P>> LockstepRuns for Lockstep<'_, T, P, O>
 where
     Libm: Elementary<T>,
 {

@@ -1,19 +1,23 @@
 //! What is trained and what it is judged by: data, network, batches, objective.
 
+mod checkpoints;
 mod data;
 mod examples;
 mod inner_problem;
 mod lockstep;
 mod online;
+mod reverse;
 mod run;
 mod snapshot;
 mod source;
+mod tangent;
 
 pub use data::{Data, Examples, Set, Sets};
 pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
 pub use lockstep::LockstepRuns;
 pub use online::{AdaptedRate, ShortUnroll};
+pub use reverse::{ReverseHypergradient, ReversePlan, ReverseRun, TooLittle};
 pub use run::TrainingRun;
 pub use snapshot::{InitialParams, Snapshot};
-pub use source::Source;
+pub use source::{OwnFile, Source};

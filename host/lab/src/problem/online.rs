@@ -1,9 +1,11 @@
-//! Short unrolls from where a run stands, and the learning rate and momentum that follow their derivatives.
+//! Short unrolls from where a run stands, and the learning rate and momentum that follow their
+//! derivatives.
 
 use myopia_backend::{HeapBatch, StoredModel, restore_float_control};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::online::{RateAndDamping, ShortLookAhead};
+use myopia_core::optimizer::Sgd;
 use myopia_core::real::Real;
 use myopia_core::sampler::Sampler;
 use myopia_core::unroll::Diverged;
@@ -62,7 +64,8 @@ impl AdaptedRate {
 
 /// Short unrolls of one problem, each from where a run stands, on batches of their own.
 pub trait ShortUnroll: Send {
-    /// The mean loss of the last batch after the steps, in nats, its tangents the derivatives by η and 1 − μ.
+    /// The mean loss of the last batch after the steps, in nats, its tangents the derivatives by η
+    /// and 1 − μ.
     ///
     /// # Errors
     /// When a step or the loss leaves the finite range.
@@ -80,7 +83,7 @@ pub trait ShortUnroll: Send {
 pub(super) struct Unroll<'a, T: Float> {
     pub ahead: ShortLookAhead,
     pub sets: &'a Sets<T>,
-    pub model: Box<dyn StoredModel<T, 3, Dual<T, 3>>>,
+    pub model: Box<dyn StoredModel<T, 3, Sgd<Dual<T, 3>, Dual<T, 3>>>>,
     pub batch: HeapBatch<T>,
     pub sampler: Sampler<Vec<u32>>,
 }
@@ -111,7 +114,7 @@ where
         rate: AdaptedRate,
     ) -> Result<Dual<f64, 2>, Diverged> {
         restore_float_control();
-        let [parameters, velocity] = [run.parameters(), run.velocity()].map(|numbers| {
+        let [parameters, velocity] = [run.parameters(), run.state()].map(|numbers| {
             let values = T::values(&numbers).expect("a run is in its problem's float");
             values.iter().map(|&x| Dual::constant(x)).collect::<Vec<_>>()
         });

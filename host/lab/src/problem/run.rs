@@ -7,6 +7,7 @@ use myopia_backend::{HeapBatch, StoredModel, restore_float_control};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::optimizer::{Hyperparameters, Method, Momentum, Optimizer};
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
@@ -19,8 +20,9 @@ pub trait TrainingRun: Send {
     /// Steps trained.
     fn steps(&self) -> u32;
 
-    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is given each step's
-    /// number, its learning rate and the mean loss of its batch before the update, in nats.
+    /// Trains for the steps numbered `steps`, which go on where the last ones ended; `observe` is
+    /// given each step's number, its learning rate and the mean loss of its batch before the
+    /// update, in nats.
     ///
     /// # Errors
     /// When a step leaves the finite range.
@@ -31,13 +33,14 @@ pub trait TrainingRun: Send {
         observe: &mut dyn FnMut(u32, f64, f64),
     ) -> Result<(), Diverged>;
 
-    /// One step at this learning rate and momentum, on the next batch.
+    /// One step at this learning rate and momentum, where the optimiser has one, on the next batch.
     ///
     /// # Errors
     /// When it leaves the finite range.
     fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged>;
 
-    /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set` numbered `indices`.
+    /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set`
+    /// numbered `indices`.
     ///
     /// # Errors
     /// When the loss or a tangent of it is not finite.
@@ -49,32 +52,66 @@ pub trait TrainingRun: Send {
     /// The values of the parameters.
     fn parameters(&mut self) -> Numbers;
 
-    /// The values of the velocity.
-    fn velocity(&mut self) -> Numbers;
+    /// The values of the optimiser's state: of SGD the velocity.
+    fn state(&mut self) -> Numbers;
 
     /// Digests of the values and of the tangents of parameters and velocity.
     fn digests(&mut self) -> [Digest; 2];
 }
 
-/// A run in the float `T` with P tangents.
-pub(super) struct Run<'a, T: Float, const P: usize> {
+/// The optimiser of a run.
+pub(super) trait RunOptimizer<T: Float, const P: usize>:
+    Optimizer<T, P> + Send + 'static
+{
+    /// The same with this momentum, if it has one.
+    fn with_momentum(self, momentum: T) -> Self;
+}
+
+impl<T: Float, const P: usize> RunOptimizer<T, P> for Momentum<T> {
+    fn with_momentum(self, momentum: T) -> Self {
+        Self(momentum)
+    }
+}
+
+impl<T: Float, const P: usize> RunOptimizer<T, P> for Momentum<Dual<T, P>> {
+    fn with_momentum(self, momentum: T) -> Self {
+        Self(Dual::constant(momentum))
+    }
+}
+
+impl<T: Float, const P: usize> RunOptimizer<T, P> for Hyperparameters<Dual<T, P>> {
+    fn with_momentum(mut self, to: T) -> Self {
+        match &mut self.method {
+            Method::Sgd { momentum, .. } | Method::Rmsprop { momentum, .. } => {
+                *momentum = Dual::constant(to);
+            }
+            Method::Adam { .. } => {}
+        }
+        self
+    }
+}
+
+/// A run in the float `T` with P tangents and the optimiser `O`.
+pub(super) struct Run<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> {
     problem: &'a Problem<'a>,
     sets: &'a Sets<T>,
-    model: Box<dyn StoredModel<T, P>>,
+    pub(super) model: Box<dyn StoredModel<T, P, O::Update>>,
+    optimizer: O,
     batch: HeapBatch<T>,
     sampler: Sampler<Vec<u32>>,
     directions: [Parameter; P],
     done: u32,
 }
 
-impl<'a, T: Float, const P: usize> Run<'a, T, P>
+impl<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> Run<'a, T, P, O>
 where
     Libm: Elementary<T>,
 {
     /// A run from `start` over `model`, its tangents the derivatives by `directions`.
     pub fn new(
         problem: &'a Problem<'a>,
-        mut model: Box<dyn StoredModel<T, P>>,
+        mut model: Box<dyn StoredModel<T, P, O::Update>>,
+        optimizer: O,
         directions: [Parameter; P],
         start: &InitialParams,
         stream: Stream,
@@ -86,6 +123,7 @@ where
             problem,
             sets: T::sets(problem.data).expect("data are in the problem's float"),
             model,
+            optimizer,
             batch: HeapBatch::new(&problem.layers, problem.batch),
             sampler: problem.sampler(stream),
             directions,
@@ -93,18 +131,19 @@ where
         }
     }
 
-    /// The run that `snapshot` was taken of; `None` when that was a run of another problem or number of tangents.
+    /// The run that `snapshot` was taken of; `None` when that was a run of another problem or
+    /// number of tangents.
     pub fn restored(mut self, snapshot: &Snapshot) -> Option<Self> {
         let numbers = T::values(&snapshot.numbers)?;
         let duals: Vec<Dual<T, P>> = numbers
             .chunks_exact(P + 1)
             .map(|dual| Dual { value: dual[0], tangents: std::array::from_fn(|p| dual[p + 1]) })
             .collect();
-        let (parameters, velocity) = duals.split_at_checked(self.problem.parameters())?;
-        if velocity.len() != parameters.len() || !numbers.len().is_multiple_of(P + 1) {
+        let (parameters, state) = duals.split_at_checked(self.problem.parameters())?;
+        if state.len() != self.model.state().len() || !numbers.len().is_multiple_of(P + 1) {
             return None;
         }
-        self.model.load(parameters, velocity);
+        self.model.load(parameters, state);
         for _ in 0..snapshot.steps {
             self.sampler.next_batch(self.problem.batch);
         }
@@ -136,9 +175,8 @@ where
         InverseTime { alpha0, time_constant, beta }.with_tangents(self.directions)
     }
 
-    fn inner_loop(&self, schedule: InverseTime<Dual<T, P>>) -> InnerLoop<T, P> {
-        let momentum = T::from_f64(self.problem.momentum);
-        InnerLoop { schedule, momentum, batch: self.problem.batch }
+    fn inner_loop(&self, schedule: InverseTime<Dual<T, P>>) -> InnerLoop<T, P, O> {
+        InnerLoop { schedule, optimizer: self.optimizer, batch: self.problem.batch }
     }
 
     fn examples(&self, set: Set) -> &'a ExampleSet<T> {
@@ -149,7 +187,7 @@ where
     }
 }
 
-impl<T: Float, const P: usize> TrainingRun for Run<'_, T, P>
+impl<T: Float, const P: usize, O: RunOptimizer<T, P>> TrainingRun for Run<'_, T, P, O>
 where
     Libm: Elementary<T>,
 {
@@ -175,8 +213,8 @@ where
     fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged> {
         restore_float_control();
         let schedule = InverseTime::constant(Dual::constant(T::from_f64(learning_rate)));
-        let (momentum, size) = (T::from_f64(momentum), self.problem.batch);
-        let inner = InnerLoop { schedule, momentum, batch: size };
+        let optimizer = self.optimizer.with_momentum(T::from_f64(momentum));
+        let inner = InnerLoop { schedule, optimizer, batch: self.problem.batch };
         let (mut batch, k) = (self.batch.batch(), self.done);
         self.done += 1;
         let (model, sampler) = (&mut *self.model, &mut self.sampler);
@@ -199,7 +237,7 @@ where
     fn snapshot(&mut self) -> Snapshot {
         let flat = |dual: Dual<T, P>| once(dual.value).chain(dual.tangents);
         let mut numbers: Vec<T> = self.model.parameters().into_iter().flat_map(flat).collect();
-        numbers.extend(self.model.velocity().into_iter().flat_map(flat));
+        numbers.extend(self.model.state().into_iter().flat_map(flat));
         Snapshot { steps: self.done, numbers: T::numbers(numbers) }
     }
 
@@ -207,8 +245,8 @@ where
         T::numbers(self.model.parameters().iter().map(|x| x.value).collect())
     }
 
-    fn velocity(&mut self) -> Numbers {
-        T::numbers(self.model.velocity().iter().map(|x| x.value).collect())
+    fn state(&mut self) -> Numbers {
+        T::numbers(self.model.state().iter().map(|x| x.value).collect())
     }
 
     fn digests(&mut self) -> [Digest; 2] {

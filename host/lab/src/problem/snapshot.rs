@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::precision::Numbers;
 
-/// Initial parameters in the order of [`Network::load`](myopia_core::mlp::Network::load); their velocity is zero.
+/// Initial parameters in the order of [`Network::load`](myopia_core::mlp::Network::load); their
+/// velocity is zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InitialParams(pub Numbers);
 
-/// A training run between two steps. The batches to come follow from the problem's seed and the number of steps.
+/// A training run between two steps. The batches to come follow from the problem's seed and the
+/// number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Steps trained.

@@ -68,7 +68,8 @@ impl Settings {
     }
 }
 
-/// What the results of each command are called, without their endings: a folder of strangers has none of these.
+/// What the results of each command are called, without their endings: a folder of strangers has
+/// none of these.
 const RESULTS: [&str; 17] = [
     "compare",
     "distill",
@@ -92,9 +93,12 @@ const RESULTS: [&str; 17] = [
 /// The most bytes of a file that a page takes in.
 const LARGEST: u64 = 1 << 30;
 
+/// The most of one that no command wrote: a page is there for the results.
+const STRANGERS: u64 = 1 << 21;
+
 impl Contents {
-    /// What lies in `folder`. Files that no command wrote and that cannot be shown are left out with a remark, and so are links
-    /// that lead out of the folder.
+    /// What lies in `folder`. Files that no command wrote and that cannot be shown are left out
+    /// with a remark, and so are links that lead out of the folder.
     ///
     /// # Errors
     /// When it cannot be read, holds no results, or holds a result that is damaged.
@@ -106,13 +110,14 @@ impl Contents {
             command: record.command.clone(),
             ..Self::default()
         };
+        let mut read = Vec::new();
         for name in &files.names {
             let Some((stem, ending)) = name.rsplit_once('.') else { continue };
             if stem.is_empty() || !["csv", "json", "svg", "png"].contains(&ending) {
                 continue;
             }
             let own = record.has(name) || is_result(stem);
-            let bytes = match files.read(name) {
+            let bytes = match files.read(name, if own { LARGEST } else { STRANGERS }) {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => continue,
                 Err(left_out) => {
@@ -121,6 +126,7 @@ impl Contents {
                 }
             };
             contents.unfinished |= stem.ends_with(".partial");
+            read.push(name.clone());
             let taken = contents.take(&files, name, bytes);
             if let Err((what, why)) = taken {
                 let path = folder.join(name);
@@ -134,7 +140,7 @@ impl Contents {
             }
         }
         let stem = |name: &String| is_result(name.split('.').next().unwrap_or_default());
-        if !files.names.iter().any(stem) {
+        if !read.iter().any(stem) {
             let (holds, advice) = match contents.unfinished {
                 true => ("an unfinished run without results yet", "go on with it by --resume"),
                 false => {
@@ -179,7 +185,7 @@ impl Contents {
                 if !svg.contains("<svg") {
                     return Err(("an SVG", "it has no drawing in it".to_owned()));
                 }
-                let png = files.read(&format!("{stem}.png")).ok().flatten();
+                let png = files.read(&format!("{stem}.png"), LARGEST).ok().flatten();
                 self.figures.push(Figure { name: stem.to_owned(), svg, png });
             }
             _ => {}
@@ -217,8 +223,9 @@ impl<'a> Files<'a> {
         Ok(Self { folder, names })
     }
 
-    /// The bytes of the file `name`; nothing when there is no such regular file, and why it is left out when it is not taken in.
-    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+    /// The bytes of the file `name`; nothing when there is no such regular file, and why it is left
+    /// out when it is not taken in.
+    fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, String> {
         let path = self.folder.join(name);
         let Ok(found) = fs::symlink_metadata(&path) else { return Ok(None) };
         let left_out = |why: &str| format!("{} is left out: {why}", path.display());
@@ -233,9 +240,9 @@ impl<'a> Files<'a> {
                 Err(_) => return Err(left_out("it is a link to what does not exist")),
             }
         }
-        if !path.is_file() {
+        if path.is_dir() {
             return Ok(None);
         }
-        read_regular(&path, LARGEST).map(Some).map_err(|e| left_out(&e.to_string()))
+        read_regular(&path, most).map(Some).map_err(|e| left_out(&e.to_string()))
     }
 }

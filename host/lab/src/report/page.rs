@@ -78,7 +78,8 @@ pub fn page(title: &str, contents: &Contents, commands: &[String]) -> String {
 fn figure_of(contents: &Contents, figure: &super::folder::Figure) -> Markup {
     let name = &figure.name;
     let stem = name.trim_end_matches(".partial");
-    // What it is drawn from: by name where that is not told by its own, otherwise the table whose name its own begins with.
+    // What it is drawn from: by name where that is not told by its own, otherwise the table whose
+    // name its own begins with.
     let drawn_from = match stem {
         "plane" | "surface-trajectories" => "trajectories",
         "online" => "curves",
@@ -119,8 +120,8 @@ fn drawing(svg: &str) -> String {
     }
 }
 
-/// What a browser may do with the page: show the images in it and apply its own style, nothing else. A figure that was tampered
-/// with cannot run anything, as an image it could not anyway.
+/// What a browser may do with the page: show the images in it and apply its own style, nothing
+/// else. A figure that was tampered with cannot run anything, as an image it could not anyway.
 fn policy() -> String {
     let style = STANDARD.encode(Sha256::digest(STYLE));
     format!(

@@ -38,7 +38,8 @@ impl Table {
         self.text(row, name)?.parse().ok()
     }
 
-    /// The rows that have the same cells in the columns of these names, as they follow one another, with those cells.
+    /// The rows that have the same cells in the columns of these names, as they follow one another,
+    /// with those cells.
     pub fn groups(&self, names: &[&str]) -> Vec<(Vec<String>, &[Vec<String>])> {
         let columns: Vec<usize> = names.iter().filter_map(|name| self.column(name)).collect();
         let key = |row: &Vec<String>| -> Vec<String> {

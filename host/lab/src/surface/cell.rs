@@ -26,13 +26,20 @@ pub struct Row {
     pub loss: Option<f64>,
     /// The share of the objective's examples classified correctly.
     pub accuracy: Option<f64>,
-    /// The step, from 0, at which training left the finite range; the horizon when only the objective did.
+    /// The step, from 0, at which training left the finite range; the horizon when only the
+    /// objective did.
     pub diverged_at: Option<u32>,
     /// The digest of parameters and velocity.
     pub digest: Option<String>,
 }
 
 impl Row {
+    /// More bytes than the table of a surface has.
+    pub const LARGEST: u64 = 1 << 34;
+
+    /// The most memory that a row takes once it is read and drawn, for each byte of its line.
+    pub const EXPANSION: u128 = 8;
+
     const HEADER: [&str; 9] = [
         "cell",
         "alpha0",
@@ -62,8 +69,9 @@ impl Row {
 /// Steps between two ticks.
 const STRIDE: u32 = 8;
 
-/// Trains the schedules of `cells`, rounded to the working precision, side by side from `start` and judges them at each of
-/// `horizons`, ascending; the rows of each cell. `tick` is told how many steps more are done, all cells together, and may end it.
+/// Trains the schedules of `cells`, rounded to the working precision, side by side from `start` and
+/// judges them at each of `horizons`, ascending; the rows of each cell. `tick` is told how many
+/// steps more are done, all cells together, and may end it.
 ///
 /// # Errors
 /// What `tick` returns. A run that diverges is no error: its rows say so.

@@ -1,4 +1,5 @@
-//! What a shard says of itself, checked: against what the program can have written, and against its own table.
+//! What a shard says of itself, checked: against what the program can have written, and against its
+//! own table.
 
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter};
@@ -14,7 +15,8 @@ use crate::shown;
 /// The most schedules of a surface.
 const MOST_CELLS: usize = 1_000_000;
 
-/// The schedules of the surface that `about` tells of, when all that it says is possible and fits together; else what does not.
+/// The schedules of the surface that `about` tells of, when all that it says is possible and fits
+/// together; else what does not.
 pub(super) fn about(about: &About) -> Result<Vec<InverseTime<f64>>, String> {
     let About { seed, cells, loss, axes, horizons, settings, .. } = about;
     if horizons.first().is_none_or(|&first| first == 0) || !horizons.is_sorted_by(|a, b| a < b) {
@@ -92,7 +94,8 @@ fn missing(name: &str) -> String {
     format!("its setting {name} is missing or makes no sense")
 }
 
-/// Whether `rows` are those of `shard` in order, each at its schedule and its horizon and with a possible result; else what is not.
+/// Whether `rows` are those of `shard` in order, each at its schedule and its horizon and with a
+/// possible result; else what is not.
 pub(super) fn rows(
     about: &About,
     shard: Shard,

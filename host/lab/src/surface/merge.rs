@@ -1,5 +1,6 @@
 //! Shards of a surface joined into the whole.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cell::Row;
@@ -13,10 +14,7 @@ use crate::output::folder::CHECKPOINT;
 use crate::output::record::sha256;
 
 /// The most bytes of a shard's report and of its table.
-const LARGEST: [u64; 2] = [1 << 26, 1 << 34];
-
-/// The most memory that a row takes while shards are joined, for each byte of its line.
-const EXPANSION: u128 = 8;
+const LARGEST: [u64; 2] = [1 << 26, Row::LARGEST];
 
 /// Why shards do not make a surface.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +94,11 @@ impl Piece {
     /// # Errors
     /// When there is none, when it is unfinished, or when it is not what was written.
     pub fn read(path: &Path) -> Result<Self, MergeError> {
-        if !path.join(SHARD_REPORT).exists() {
+        let report = path.join(SHARD_REPORT);
+        if let Err(e) = report.symlink_metadata() {
+            if e.kind() != io::ErrorKind::NotFound || !path.exists() {
+                return Err(MergeError::System(Failure::io("read", path, &e)));
+            }
             return Err(match path.join(CHECKPOINT).exists() {
                 true => MergeError::Unfinished(path.to_path_buf()),
                 false => MergeError::NoShard(path.to_path_buf()),
@@ -137,7 +139,7 @@ impl Piece {
             return Err(damaged(SHARD_TABLE, reason));
         }
         let schedules = check::about(&about).map_err(|reason| damaged(SHARD_REPORT, reason))?;
-        let needed = EXPANSION * table.len() as u128;
+        let needed = Row::EXPANSION * table.len() as u128;
         memory::afford(&path.join(SHARD_TABLE).display().to_string(), needed, "free some memory")
             .map_err(MergeError::System)?;
         let rows = Row::read(table).map_err(|e| damaged(SHARD_TABLE, e.to_string()))?;
@@ -154,7 +156,8 @@ impl Piece {
 /// The whole surface: what it is of, and its rows in order.
 ///
 /// # Errors
-/// When the pieces are of different surfaces, when two hold the same cell, and when a cell is in none.
+/// When the pieces are of different surfaces, when two hold the same cell, and when a cell is in
+/// none.
 pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
     let first = pieces.first().ok_or(MergeError::Nothing)?;
     let places = ["in the first", "in the second"];
@@ -170,7 +173,8 @@ pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
             });
         }
     }
-    // Checked when they were read: every piece speaks of as many cells as its settings make, and these are the same.
+    // Checked when they were read: every piece speaks of as many cells as its settings make, and
+    // these are the same.
     let mut holders: Vec<Option<&Piece>> = vec![None; about.cells as usize];
     for piece in &pieces {
         for cell in (0..about.cells).filter(|&cell| piece.shard.holds(cell)) {

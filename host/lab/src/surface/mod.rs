@@ -1,7 +1,8 @@
-//! The loss over a plane of schedules, at several horizons: what meta-descent would see if it looked everywhere.
+//! The loss over a plane of schedules, at several horizons: what meta-descent would see if it
+//! looked everywhere.
 //!
-//! One training run of the longest horizon passes through all shorter ones, since the schedule does not depend on the
-//! horizon; it is judged at each.
+//! One training run of the longest horizon passes through all shorter ones, since the schedule does
+//! not depend on the horizon; it is judged at each.
 
 mod cell;
 mod check;

@@ -6,8 +6,9 @@ use super::cell::Row;
 use super::report::About;
 use crate::figure::{Axis, Field, Figure, Surface};
 
-/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command line; `loss` is its label.
-/// Trajectories can be drawn on it. Rows that do not fill a grid are scattered points.
+/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command
+/// line; `loss` is its label. Trajectories can be drawn on it. Rows that do not fill a grid are
+/// scattered points.
 pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.horizon == horizon).collect();
     panel_of(&rows, axes, horizon, loss)
@@ -32,14 +33,16 @@ fn panel_of(rows: &[&Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surf
     Surface::new(title, x, y, colour, grid(&samples).unwrap_or(Field::Scattered(samples)))
 }
 
-/// A loss in nats far above that of guessing, which is 2.3 among ten classes. Runs above it blew up, though they stayed finite; how
-/// far would only take the colours away from those that did not.
+/// A loss in nats far above that of guessing, which is 2.3 among ten classes. Runs above it blew
+/// up, though they stayed finite; how far would only take the colours away from those that did not.
 const BLOWN_UP: f64 = 10.0;
 
-/// The most panels of the picture of all horizons; of more horizons it shows so many, spread evenly.
+/// The most panels of the picture of all horizons; of more horizons it shows so many, spread
+/// evenly.
 const TOGETHER: usize = 12;
 
-/// The pictures of a surface and their names, one made after the other: each horizon, and all of them.
+/// The pictures of a surface and their names, one made after the other: each horizon, and all of
+/// them.
 pub(super) fn figures<'a>(
     about: &'a About,
     rows: &'a BTreeMap<u32, Vec<&'a Row>>,

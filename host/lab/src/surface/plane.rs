@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
-use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::{InverseTime, Parameter, geometric};
 use serde::{Serialize, Serializer};
 
 /// A plane in the space of schedules: two parameters vary, the third keeps its value.
@@ -48,14 +47,13 @@ pub struct Grid {
 impl Span {
     /// The value a share `place`, in 0..=1, of the way up the logarithmic scale.
     fn at(self, place: f64) -> f64 {
-        let ratio = Libm::ln(self.high / self.low);
-        // The upper end is met exactly, as the lower one is.
-        if place == 1.0 { self.high } else { self.low * Libm::exp(place * ratio) }
+        geometric(self.low, self.high, place)
     }
 }
 
 impl Plane {
-    /// The schedules in order: a grid row by row from the lowest values, random ones as they are drawn.
+    /// The schedules in order: a grid row by row from the lowest values, random ones as they are
+    /// drawn.
     pub fn schedules(&self) -> Vec<InverseTime<f64>> {
         let places: Vec<[f64; 2]> = match &self.points {
             Points::Grid(Grid { columns, rows }) => {
@@ -75,6 +73,8 @@ impl Plane {
                     Parameter::Alpha0 => &mut schedule.alpha0,
                     Parameter::TimeConstant => &mut schedule.time_constant,
                     Parameter::Beta => &mut schedule.beta,
+                    // The optimiser's are no axes of a surface of schedules.
+                    _ => continue,
                 };
                 *value = span.at(place);
             }
@@ -112,8 +112,13 @@ impl FromStr for Span {
         let parsed = text.split_once(',').and_then(|(low, high)| {
             Some(Self { low: low.trim().parse().ok()?, high: high.trim().parse().ok()? })
         });
-        let sound = |span: &Self| span.low > 0.0 && span.low < span.high && span.high.is_finite();
-        parsed.filter(sound).ok_or("give two positive numbers, the lower first, such as 0.001,0.5")
+        // Values between are found by the ratio: both ends finite is not enough.
+        let sound = |span: &Self| {
+            span.low > 0.0 && span.low < span.high && (span.high / span.low).is_finite()
+        };
+        parsed.filter(sound).ok_or(
+            "give two positive numbers, the lower first and less than 1e308 times below the other, such as 0.001,0.5",
+        )
     }
 }
 
@@ -175,7 +180,18 @@ mod tests {
         }
         let span: Span = "1e-3,0.5".parse().unwrap();
         assert_eq!(serde_json::to_value(span).unwrap(), "0.001,0.5");
-        for text in ["1", "0,1", "-1,1", "2,1", "1,1", "1,inf", "nan,1", "a,b"] {
+        for text in [
+            "1",
+            "0,1",
+            "-1,1",
+            "2,1",
+            "1,1",
+            "1,inf",
+            "nan,1",
+            "a,b",
+            "1e-300,1e300",
+            "1e-160,1e160",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -87,9 +87,14 @@ pub struct ShardReport {
 
 impl ShardReport {
     fn new(about: About, shard: Shard, sha256: String) -> Self {
-        let mut report = Self { about, shard, sha256, seal: String::new() };
-        report.seal = report.seal();
-        report
+        Self { about, shard, sha256, seal: String::new() }.sealed()
+    }
+
+    /// The same with the checksum of what it says now.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        self.seal = self.seal();
+        self
     }
 
     /// Whether it says what was written.
@@ -176,7 +181,8 @@ pub(super) fn by_horizon(rows: &[Row]) -> BTreeMap<u32, Vec<&Row>> {
     groups
 }
 
-/// Writes a surface into `folder`, if there is one: table, report, one picture for each horizon and one of all.
+/// Writes a surface into `folder`, if there is one: table, report, one picture for each horizon and
+/// one of all.
 pub fn write<'a>(
     folder: Option<&OutputFolder>,
     about: &'a About,

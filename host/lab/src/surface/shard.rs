@@ -13,7 +13,13 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the cell is in this shard. Neighbours are in different shards, so that all take about as long.
+    /// How many shards there are.
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// Whether the cell is in this shard. Neighbours are in different shards, so that all take
+    /// about as long.
     pub fn holds(self, cell: u32) -> bool {
         cell % self.count == self.number - 1
     }

@@ -1,14 +1,13 @@
 //! The bias on a network: synthetic digits, 64-32-10, batches of 10.
 
 use myopia_backend::Isa;
-use myopia_core::meta::MetaDescent as Limits;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
 use myopia_core::unroll::Diverged;
 
 use super::Study;
 use crate::descent::{MetaDescent, Record};
 use crate::failure::Failure;
-use crate::outer::{OuterOptimizer, OuterRule};
+use crate::outer::{OuterOptimizer, OuterRule, limits};
 use crate::precision::Precision;
 use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Set, Source, Tangents};
 
@@ -34,6 +33,7 @@ impl Digits {
             layers: vec![self.data.inputs, 32, self.data.classes],
             batch: 10,
             momentum: Precision::F32.round(0.9),
+            optimizer: None,
             objective: ObjectiveSet::Validation,
             objective_size: None,
             seed: self.seed,
@@ -54,11 +54,11 @@ impl Study for Digits {
 
     fn descend(&self, horizon: u32, tick: &(dyn Fn(u64) + Sync)) -> Result<Vec<Record>, Failure> {
         let problem = self.problem();
-        let limits = Limits::<f64>::default_limits();
-        let outer = OuterOptimizer::new(Precision::F32, OuterRule::Adam, 0.1, limits);
+        let outer = OuterOptimizer::new(Precision::F32, OuterRule::Adam, 0.1, limits(&PARAMETERS));
         let schedule = InverseTime { alpha0: 0.01, time_constant: 200.0, beta: 1.0 };
         let schedule = InverseTime { alpha0: Precision::F32.round(schedule.alpha0), ..schedule };
-        let descent = MetaDescent { schedule, outer, horizon, meta_steps: Self::META_STEPS };
+        let (tuned, meta_steps) = (PARAMETERS.to_vec(), Self::META_STEPS);
+        let descent = MetaDescent { schedule, tuned, outer, horizon, meta_steps };
         let mut records = Vec::new();
         let observe = &mut |record: &Record| records.push(*record);
         descent

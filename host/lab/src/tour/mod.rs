@@ -1,4 +1,5 @@
-//! Short-horizon bias on problems small enough to watch: what each horizon chooses, and what that is worth in the end.
+//! Short-horizon bias on problems small enough to watch: what each horizon chooses, and what that
+//! is worth in the end.
 
 mod digits;
 mod quadratic;
@@ -24,10 +25,12 @@ pub trait Study: Sync {
     /// Meta-steps at each horizon.
     const META_STEPS: u32;
 
-    /// The trajectory of a meta-descent at `horizon`; `tick` is called with steps of training as they are done.
+    /// The trajectory of a meta-descent at `horizon`; `tick` is called with steps of training as
+    /// they are done.
     fn descend(&self, horizon: u32, tick: &(dyn Fn(u64) + Sync)) -> Result<Vec<Record>, Failure>;
 
-    /// The loss in the course of `Self::HORIZONS[3]` steps under the schedule in `record`, as (step, loss).
+    /// The loss in the course of `Self::HORIZONS[3]` steps under the schedule in `record`, as
+    /// (step, loss).
     fn train(&self, record: &Record) -> Result<Vec<(u32, f64)>, Failure>;
 }
 

@@ -11,7 +11,8 @@ use crate::descent::Record;
 use crate::failure::Failure;
 use crate::nqm::{Losses, Quadratic};
 
-/// Expected excess loss of a noisy quadratic of 1,000 directions with h_i = 1/i, σ_i² = 1/h_i, E θ_i = 0, Var θ_i = 1.
+/// Expected excess loss of a noisy quadratic of 1,000 directions with h_i = 1/i, σ_i² = 1/h_i, E
+/// θ_i = 0, Var θ_i = 1.
 pub struct NoisyQuadratic(Quadratic);
 
 /// Steps between the points of a curve.

@@ -26,7 +26,8 @@ impl Build<'_> {
     /// Builds it for `target`; returns the image.
     ///
     /// # Errors
-    /// When the toolchain is missing, or when the build fails, which it does where a memory budget is exceeded.
+    /// When the toolchain is missing, or when the build fails, which it does where a memory budget
+    /// is exceeded.
     pub fn image(&self, firmware: &Firmware, target: &Target) -> Result<PathBuf, NotRun> {
         let folder = firmware.folder.join("target");
         let kept = firmware.images.join(format!(
@@ -39,7 +40,8 @@ impl Build<'_> {
             NotRun(format!("could not write the image in {}: {error}", folder.display()))
         };
         fs::create_dir_all(&firmware.images).map_err(unwritable)?;
-        // Two boards of one triple share cargo's name for their image: it is taken out before the next build begins.
+        // Two boards of one triple share cargo's name for their image: it is taken out before the
+        // next build begins.
         let _nobody_else_builds = firmware.lock().map_err(unwritable)?;
         self.build(firmware, target)?;
         let extension = if target.triple.starts_with("wasm") { "wasm" } else { "" };
@@ -91,8 +93,8 @@ fn reason(messages: &str) -> &str {
     telling.iter().find_map(find).or(messages.lines().last()).unwrap_or("no message").trim()
 }
 
-/// `program` without what a running cargo adds to the environment, and with the tools that firmware/setup unpacked where
-/// there are no others.
+/// `program` without what a running cargo adds to the environment, and with the tools that
+/// firmware/setup unpacked where there are no others.
 pub(super) fn command(program: impl AsRef<OsStr>, firmware: &Path) -> Command {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":");

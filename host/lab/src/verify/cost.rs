@@ -1,4 +1,5 @@
-//! What training costs on a device: instructions per step and per multiply-accumulate, counted in QEMU.
+//! What training costs on a device: instructions per step and per multiply-accumulate, counted in
+//! QEMU.
 
 use std::ops::{Add, Div, Mul, Sub};
 use std::path::Path;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use super::{Build, Emulation, Firmware, NotRun, Target, decode};
 use crate::bench::diagnostics;
+use crate::provenance;
 
 /// The targets whose cost is counted.
 pub const TARGETS: [&str; 4] = ["mps2-an385-v6m", "mps2-an385", "mps2-an386", "mps2-an500"];
@@ -55,6 +57,8 @@ pub struct Accuracy {
 pub struct Report {
     /// What the images were compiled by.
     pub compiler: String,
+    /// The commit of the checkout, where there is one.
+    pub commit: Option<String>,
     /// One row for each core, number of tangents and source of elementary functions.
     pub costs: Vec<Cost>,
     /// What micromath costs in accuracy.
@@ -71,7 +75,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// What half the inputs add to an evaluation: the inner loop of the first layer's forward product.
+    /// What half the inputs add to an evaluation: the inner loop of the first layer's forward
+    /// product.
     fn forward(self) -> f64 {
         self.evaluate - self.evaluate_half
     }
@@ -113,7 +118,8 @@ pub fn count(
             }
         }
     }
-    Ok(Report { compiler, costs, accuracy: Accuracy::new() })
+    let commit = provenance::commit(&firmware.folder);
+    Ok(Report { compiler, commit, costs, accuracy: Accuracy::new() })
 }
 
 impl Cost {
@@ -228,6 +234,9 @@ impl Vector for Counting {
     fn from_mask(bits: usize) -> Self {
         Self(F32x4::from_mask(bits))
     }
+    fn map_lanes(self, f: impl Fn(f32) -> f32) -> Self {
+        Self(self.0.map_lanes(f))
+    }
 }
 
 /// The multiply-accumulates of the work that the firmware counts instructions of.
@@ -259,7 +268,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "# What training costs on a device\n\n\
-             Written by `myopia verify --cost > firmware/COST.md`, compiled by {}.\n\n\
+             Written by `myopia verify --cost > firmware/COST.md` at commit {}, compiled by {}.\n\n\
              Instructions are counted by QEMU (`-icount shift=0`), the same at every run. A step trains the network {layers} \
              of the meta-descent experiment on {batch} examples whose inputs are all non-zero: forward, backward, update, \
              and the step's learning rate, with no tangents and with three. A multiply-accumulate is one product of two \
@@ -268,6 +277,7 @@ impl fmt::Display for Report {
              | core | tangents | functions | instructions per step | multiply-accumulates | instructions for each: whole step \
              | forward loop | gradient loop |\n\
              |---|---|---|---|---|---|---|---|",
+            self.commit.as_deref().unwrap_or("unknown"),
             self.compiler
         )?;
         for cost in &self.costs {

@@ -12,8 +12,8 @@ pub fn text(output: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(output).lines().map(str::to_owned).collect()
 }
 
-/// The lines of a `defmt` stream of a run of `image`. One that is garbled ends in a line that says so; one that is cut off
-/// ends early.
+/// The lines of a `defmt` stream of a run of `image`. One that is garbled ends in a line that says
+/// so; one that is cut off ends early.
 ///
 /// # Errors
 /// When `image` is no firmware image.

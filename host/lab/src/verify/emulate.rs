@@ -124,7 +124,8 @@ fn listen(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// Everything printed until `child` ends or has to be ended. A pipe that a grandchild holds open is not waited for.
+/// Everything printed until `child` ends or has to be ended. A pipe that a grandchild holds open is
+/// not waited for.
 fn attend(child: &mut Child, pieces: &Receiver<Vec<u8>>, deadline: Instant) -> (Vec<u8>, Ending) {
     let mut output = Vec::new();
     let left = || deadline.saturating_duration_since(Instant::now());

@@ -1,35 +1,36 @@
 //! The experiments on this machine: every instruction set, several numbers of threads.
 
-use myopia_backend::{Isa, awake, divide_all_work};
+use myopia_backend::{Isa, awake, divide_all_work, pool_size};
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::Diverged;
 use rayon::ThreadPoolBuilder;
 
+use super::NotRun;
 use super::log::{JudgedExperiment, experiments_log};
 use super::target::Set;
 use crate::bench::diagnostics;
-use crate::failure::Failure;
 use crate::precision::Precision;
 use crate::problem::{ObjectiveSet, Problem, Source, Tangents};
 
 /// The numbers of threads with which every instruction set is tried.
 pub const THREADS: [u16; 4] = [1, 2, 3, 8];
 
-/// The digest of a run whose learning rates become subnormal, and with them its updates: where a thread takes subnormal numbers
-/// as zero it is another.
+/// The digest of a run whose learning rates become subnormal, and with them its updates: where a
+/// thread takes subnormal numbers as zero it is another.
 const SUBNORMAL_DIGEST: &str = "c911d03a70bf8b48";
 
 /// That run on `isa`, its steps divided among `threads` threads.
 ///
 /// # Errors
 /// When the threads cannot be started.
-pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, Failure> {
-    let data = Source::Glyphs.load(Precision::F32, |_| {})?;
+pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, NotRun> {
+    let data = Source::Glyphs.load(Precision::F32, |_| {}).map_err(|e| NotRun(e.to_string()))?;
     let problem = Problem {
         data: &data,
         layers: vec![data.inputs, 32, data.classes],
         batch: 20,
         momentum: 0.9,
+        optimizer: None,
         objective: ObjectiveSet::Validation,
         objective_size: None,
         seed: 1,
@@ -51,18 +52,22 @@ pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, Fa
     })
 }
 
-/// The log of the experiments on `isa`, every step of them divided among `threads` threads however small it is.
+/// The log of the experiments on `isa`, every step of them divided among `threads` threads however
+/// small it is.
 ///
 /// # Errors
 /// When the threads cannot be started.
-pub fn log(label: &str, isa: Isa, threads: u16) -> Result<Vec<String>, Failure> {
+pub fn log(label: &str, isa: Isa, threads: u16) -> Result<Vec<String>, NotRun> {
     let run = diagnostics(isa).experiment;
     divided(threads, || experiments_log(label, Set::Full, run))
 }
 
 /// Does `work` with every step of it divided among `threads` threads, however small it is.
-fn divided<R: Send>(threads: u16, work: impl FnOnce() -> R + Send) -> Result<R, Failure> {
+fn divided<R: Send>(threads: u16, work: impl FnOnce() -> R + Send) -> Result<R, NotRun> {
+    if threads == 1 && pool_size() == 1 {
+        return Ok(divide_all_work(work));
+    }
     let pool = ThreadPoolBuilder::new().num_threads(threads.into()).build();
-    let pool = pool.map_err(|e| Failure::run(format!("could not start {threads} threads: {e}")))?;
+    let pool = pool.map_err(|e| NotRun(format!("could not start {threads} threads: {e}")))?;
     Ok(pool.install(|| awake(|| divide_all_work(work))))
 }

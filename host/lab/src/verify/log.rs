@@ -18,7 +18,8 @@ pub struct Expected {
 pub struct Judged {
     /// Of each experiment that the target runs.
     pub experiments: Vec<JudgedExperiment>,
-    /// Where the log first departs from what it should say; `None` when every line is as it should be.
+    /// Where the log first departs from what it should say; `None` when every line is as it should
+    /// be.
     pub difference: Option<Difference>,
     /// What the run used of its memory, where it says so.
     pub memory: Option<Memory>,
@@ -74,7 +75,8 @@ impl Judged {
 }
 
 impl std::fmt::Display for Difference {
-    /// Kind, experiment, step and the first quantity that differs, as far as the two lines go together.
+    /// Kind, experiment, step and the first quantity that differs, as far as the two lines go
+    /// together.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (expected, found) = match (&self.expected, &self.found) {
             (Some(expected), Some(found)) => (expected, found),
@@ -102,13 +104,15 @@ fn place(line: &str) -> String {
 }
 
 impl Expected {
-    /// What a run of `set` must print: the records as this machine computes them with plain loops, and the golden reports.
+    /// What a run of `set` must print: the records as this machine computes them with plain loops,
+    /// and the golden reports.
     pub fn of(set: Set) -> Self {
         let run = diagnostics(Isa::Baseline).experiment;
         let experiments: Vec<&'static Experiment> = set.experiments().collect();
         let mut lines = Vec::new();
         for experiment in &experiments {
-            // A report other than the golden one shows where it is compared, on this machine's own lines as on others'.
+            // A report other than the golden one shows where it is compared, on this machine's own
+            // lines as on others'.
             let _ = run(experiment, &mut |record| lines.push(record_line(experiment, record)));
             for kind in ["report", "golden"] {
                 lines.push(report_line(kind, experiment, &experiment.golden));
@@ -182,7 +186,8 @@ impl Memory {
     }
 }
 
-/// The log of the experiments of `set` as `run` runs them, on this machine: the lines that the firmware prints.
+/// The log of the experiments of `set` as `run` runs them, on this machine: the lines that the
+/// firmware prints.
 pub fn experiments_log(label: &str, set: Set, run: RunExperiment) -> Vec<String> {
     let mut lines = vec![format!("target {label}")];
     let mut status = 0;

@@ -1,5 +1,6 @@
-//! Cross-target verification: the shared experiments on this machine's instruction sets, in emulators and on boards, each
-//! line of their logs held against what this machine computes with plain loops.
+//! Cross-target verification: the shared experiments on this machine's instruction sets, in
+//! emulators and on boards, each line of their logs held against what this machine computes with
+//! plain loops.
 
 mod build;
 #[cfg(feature = "boards")]
@@ -24,8 +25,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use myopia_backend::Isa;
-
-use crate::failure::Failure;
 
 /// Why there is nothing to judge: one sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,18 +91,18 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// Runs `subject` and judges its log; `Ok(Err(…))` where it could not be run.
+    /// Runs `subject` and judges its log.
     ///
     /// # Errors
-    /// When this machine cannot start threads.
+    /// Why it could not be run.
     pub fn run(
         &self,
         firmware: &Firmware,
         subject: &Subject<'_>,
         expected: &Expected,
-    ) -> Result<Result<Judged, NotRun>, Failure> {
+    ) -> Result<Judged, NotRun> {
         let name = subject.name();
-        Ok(match subject {
+        match subject {
             Subject::Host(isa, _) if !isa.available() => {
                 Err(NotRun(format!("this processor does not have {}", isa.name())))
             }
@@ -115,7 +114,7 @@ impl Runner<'_> {
             Subject::Target(target) => {
                 self.log(firmware, target).map(|log| expected.judge(target.label(), &log))
             }
-        })
+        }
     }
 
     fn log(&self, firmware: &Firmware, target: &Target) -> Result<Vec<String>, NotRun> {

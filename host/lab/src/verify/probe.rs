@@ -28,7 +28,8 @@ pub struct Board {
     chip: probe_rs::Target,
 }
 
-/// The chip that probe-rs knows by this name (or by what its name begins with), and the firmware's row for it.
+/// The chip that probe-rs knows by this name (or by what its name begins with), and the firmware's
+/// row for it.
 ///
 /// # Errors
 /// When probe-rs or the firmware does not know it.
@@ -111,8 +112,8 @@ impl Board {
         Ok(Image { control_block, main, loader })
     }
 
-    /// Flashes `image` and runs it for at most `patience`; returns the lines of its log, the last of which says how it
-    /// ended.
+    /// Flashes `image` and runs it for at most `patience`; returns the lines of its log, the last
+    /// of which says how it ended.
     ///
     /// # Errors
     /// When there is no probe, the image is another chip's, or the chip does not answer.
@@ -163,7 +164,8 @@ fn only_probe() -> Result<DebugProbeInfo, NotRun> {
     }
 }
 
-/// Resets the chip, lets it run and collects its log in `bytes`; returns the line that says how it ended.
+/// Resets the chip, lets it run and collects its log in `bytes`; returns the line that says how it
+/// ended.
 fn follow(
     session: &mut Session,
     (control_block, main): (u64, u64),
@@ -174,7 +176,8 @@ fn follow(
     core.reset_and_halt(MOMENT)?;
     // A HardFault is to reach the firmware's own handler, which reports it.
     core.disable_vector_catch(VectorCatchCondition::All).ok();
-    // At `main` the control block is in place and nothing is logged yet: from here on the chip waits for its reader.
+    // At `main` the control block is in place and nothing is logged yet: from here on the chip
+    // waits for its reader.
     core.set_hw_breakpoint(main)?;
     core.run()?;
     core.wait_for_core_halted(MOMENT)?;

@@ -125,7 +125,8 @@ impl Target {
         self.triple.starts_with("thumb")
     }
 
-    /// What its image calls itself in the first line of its log: a board's name, otherwise the triple.
+    /// What its image calls itself in the first line of its log: a board's name, otherwise the
+    /// triple.
     pub fn label(&self) -> &str {
         if self.is_board() { &self.name } else { &self.triple }
     }

@@ -4,7 +4,7 @@ use myopia_core::schedule::InverseTime;
 use serde_json::Value;
 
 use super::super::{Contents, Table};
-use super::{brief, error_rate, kept, percent, schedule};
+use super::{alike, brief, error_rate, kept, percent, schedule};
 
 /// The schedule that each horizon chose.
 pub(super) fn choices(table: &Table) -> Vec<String> {
@@ -75,7 +75,7 @@ pub(super) fn worth(table: &Table) -> Vec<String> {
         let best = ends.iter().copied().reduce(|a, b| if b.1 < a.1 { b } else { a });
         let worst = ends.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let (Some(best), Some(worst)) = (best, worst) else { continue };
-        if ends.len() < 2 || best.1 <= 0.0 || best.1 == worst.1 {
+        if ends.len() < 2 || best.1 <= 0.0 || alike(worst.1 / best.1, 1.0) {
             continue;
         }
         let show = |value: f64| match column {

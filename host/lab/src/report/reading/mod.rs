@@ -1,5 +1,5 @@
-//! The reading: sentences about what the tables show. Each is chosen by a condition on the numbers that a test makes false; none says
-//! why something is so.
+//! The reading: sentences about what the tables show. Each is chosen by a condition on the numbers
+//! that a test makes false; none says why something is so.
 
 use myopia_core::elementary::Libm;
 use myopia_core::schedule::InverseTime;
@@ -79,9 +79,16 @@ fn lowest<T: Copy>(items: impl Iterator<Item = T>, loss: impl Fn(T) -> Option<f6
     losses.reduce(|a, b| if b.0 < a.0 { b } else { a }).map(|(_, item)| item)
 }
 
-/// How a quantity went from `first` to `last`.
+/// Whether four digits do not tell the two apart.
+fn alike(a: f64, b: f64) -> bool {
+    brief(a) == brief(b)
+}
+
+/// How a quantity went from `first` to `last`, as far as four digits tell.
 fn went(first: f64, last: f64) -> &'static str {
-    if last < first {
+    if alike(first, last) {
+        "stayed"
+    } else if last < first {
         "fell"
     } else if last > first {
         "rose"
@@ -205,6 +212,7 @@ mod tests {
                 .contains("batch rose from 2.315 at the first step to 2.496")
         );
         assert!(losses([2.0, 1.0, 2.0]).contains("batch stayed at 2.000 from the first step"));
+        assert!(losses([2.2941, 2.2, 2.29409]).contains("batch stayed at 2.294 from"));
     }
 
     #[test]
@@ -222,6 +230,8 @@ mod tests {
         assert!(back.contains("; it ended at 4.000"), "{back}");
         let rises = descent([1.0, 2.0, 3.0]);
         assert!(!rises.contains("fell"), "{rises}");
+        let still = descent([2.2941, 2.29409, 2.29408]);
+        assert!(still.contains("objective stayed at 2.294."), "{still}");
         assert!(rises.contains("never lower than the 1.000 that it began with; it ended at 3.000"));
         assert_eq!(
             read("trajectory.csv", "meta_step,alpha0,time_constant,beta,loss\n0,1,2,3,4\n"),
@@ -311,6 +321,8 @@ mod tests {
             read("tour.csv", &table(8.0))
                 .contains("best after 10 steps ends with 4.000 times the loss")
         );
+        let alike = read("tour.csv", &table(2.00001));
+        assert!(alike.contains("no schedule ends with a higher loss"), "{alike}");
         assert!(read("tour.csv", &table(1.0)).contains(
             "no schedule ends with a higher loss than the one that looks best after 100"
         ));

@@ -1,7 +1,7 @@
 //! How the losses of one training run, of one descent, and of the tour went.
 
 use super::super::Table;
-use super::{brief, list, lowest, schedule, went};
+use super::{alike, brief, list, lowest, schedule, went};
 
 /// How the objective went in a descent.
 pub(super) fn descent(table: &Table) -> Vec<String> {
@@ -14,11 +14,14 @@ pub(super) fn descent(table: &Table) -> Vec<String> {
     if steps == 0 {
         return Vec::new();
     }
-    let end = match last > least {
+    if alike(first, least) && alike(first, last) {
+        return vec![format!("In {steps} meta-steps the objective stayed at {}.", brief(first))];
+    }
+    let end = match last > least && !alike(last, least) {
         true => format!("; it ended at {}", brief(last)),
         false => String::new(),
     };
-    vec![match least < first {
+    vec![match least < first && !alike(least, first) {
         true => format!(
             "In {steps} meta-steps the objective fell from {} to {}, lowest at meta-step {} with α₀ = {}, K = {}, β = {}{end}.",
             brief(first),
@@ -70,7 +73,7 @@ pub(super) fn tour(table: &Table) -> Vec<String> {
         let worst = ends.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a });
         let (Some(worst), Some(long)) = (worst, ends.last()) else { continue };
         let study = list(&study);
-        found.push(match worst.1 > long.1 && long.1 > 0.0 {
+        found.push(match worst.1 > long.1 && long.1 > 0.0 && !alike(worst.1 / long.1, 1.0) {
             true => format!(
                 "{study}: the schedule that looks best after {} steps ends with {} times the loss of the one that looks best \
                  after {}.",

@@ -1,0 +1,239 @@
+//! Reverse mode: training forward, and back step by step, in the memory that is allowed.
+//!
+//! A run of T steps has T + 1 steps back, the first of which is the objective's.
+
+use myopia_backend::{HeapBatch, ReversibleModel, restore_float_control};
+use myopia_core::digest::Digest;
+use myopia_core::dual::Dual;
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::mlp::{Batch, NonFinite};
+use myopia_core::optimizer::{DERIVATIVES, Optimizer, Reverse};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::sum::sum;
+use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
+
+use super::checkpoints::{Action, Checkpoints, steps_forward};
+use super::{ExampleSet, InitialParams, Problem};
+use crate::precision::{Float, Numbers};
+
+/// How a run is taken back in the memory that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReversePlan {
+    /// Steps of the run.
+    pub horizon: u32,
+    /// Points that are saved at the same time.
+    pub points: usize,
+    /// Bytes of all of these.
+    pub bytes_of_points: u64,
+    /// Bytes in all, besides the data.
+    pub bytes: u64,
+    /// Steps taken forward in all.
+    pub forward_steps: u64,
+}
+
+impl ReversePlan {
+    /// True if no step is taken forward twice.
+    pub fn stores_everything(&self) -> bool {
+        self.forward_steps <= self.horizon.into()
+    }
+}
+
+/// Less memory is allowed than one point takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLittle {
+    /// The least that suffices, in bytes.
+    pub least: u64,
+}
+
+/// What a run back found.
+#[derive(Clone, Debug)]
+pub struct ReverseHypergradient {
+    /// The objective.
+    pub objective: Objective<f64, 0>,
+    /// The parameters at the end.
+    pub parameters: Numbers,
+    /// Digests of the values of parameters and state at the end, and of their adjoints at the
+    /// start.
+    pub digests: [Digest; 2],
+    /// The derivative by α_k, for each step k.
+    pub by_rate: Vec<f64>,
+    /// The derivatives by the value that each step takes of another hyperparameter.
+    pub by_others: Vec<(Parameter, Vec<f64>)>,
+}
+
+impl ReverseHypergradient {
+    /// The derivative by `parameter`; zero where training does not depend on it.
+    pub fn derivative(&self, schedule: &InverseTime<f64>, parameter: Parameter) -> f64 {
+        if PARAMETERS.contains(&parameter) {
+            let rates = schedule.with_tangents([parameter]);
+            return sum((0..).zip(&self.by_rate).map(|(k, by)| {
+                let [tangent] = rates.learning_rate::<Libm>(k).tangents;
+                by * tangent
+            }));
+        }
+        let found = self.by_others.iter().find(|(other, _)| *other == parameter);
+        found.map_or(0.0, |(_, by)| sum(by.iter().copied()))
+    }
+}
+
+/// A training run of a problem that is taken back.
+pub trait ReverseRun: Send {
+    /// The plan for `horizon` steps in `memory` bytes.
+    ///
+    /// # Errors
+    /// When that is less than one point takes.
+    fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle>;
+
+    /// Trains by `schedule`, evaluates the objective, and takes all steps back; `tick` is called
+    /// after each step, forward or back.
+    ///
+    /// # Errors
+    /// When a step, the objective or a derivative leaves the finite range.
+    fn run(
+        &mut self,
+        schedule: &InverseTime<f64>,
+        plan: &ReversePlan,
+        tick: &mut dyn FnMut(),
+    ) -> Result<ReverseHypergradient, Diverged>;
+}
+
+/// The object that steps back for the optimiser `O` in the float `T`.
+type Model<T, O> =
+    Box<dyn ReversibleModel<T, <O as Optimizer<T, 0>>::Update, <O as Reverse<T>>::Back>>;
+
+/// A run in the float `T` with the optimiser `O`.
+pub(super) struct Back<'a, T: Float, O: Reverse<T>> {
+    pub problem: &'a Problem<'a>,
+    pub model: Model<T, O>,
+    pub optimizer: O,
+    pub start: InitialParams,
+}
+
+impl<T: Float, O: Reverse<T>> Back<'_, T, O>
+where
+    Libm: Elementary<T>,
+{
+    /// The objective where the run stands, and its gradient as the adjoints.
+    fn judge(&mut self, batch: &mut Batch<'_, T>) -> Result<Objective<f64, 0>, Diverged> {
+        let problem = self.problem;
+        let examples = sets(problem);
+        let indices = problem.objective_indices();
+        let found = objective(&mut *self.model.model(), batch, examples, &indices)?;
+        self.model.begin_back();
+        let count = T::from_u32(indices.len() as u32);
+        for chunk in indices.chunks(problem.batch) {
+            batch.fill(examples, chunk);
+            let weight = T::from_u32(chunk.len() as u32) / count;
+            self.model
+                .add_gradient(batch, weight)
+                .map_err(|NonFinite(quantity)| Diverged { step: None, quantity })?;
+        }
+        let loss = Dual::constant(found.loss.value.to_f64());
+        Ok(Objective { loss, accuracy: found.accuracy.to_f64() })
+    }
+}
+
+impl<T: Float, O: Reverse<T> + Send> ReverseRun for Back<'_, T, O>
+where
+    Libm: Elementary<T>,
+{
+    fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle> {
+        let each = self.model.bytes_of_a_point();
+        let batches = u64::from(horizon) * self.problem.batch as u64 * 4;
+        let record = u64::from(horizon) * (DERIVATIVES * size_of::<f64>()) as u64;
+        let fixed = self.model.bytes() + batches + record;
+        let most = memory.saturating_sub(fixed) / each;
+        if most == 0 {
+            return Err(TooLittle { least: fixed + each });
+        }
+        let all = u64::from(horizon).saturating_add(u64::from(horizon == 0));
+        let points = if most < all { most } else { all };
+        let bytes_of_points = points * each;
+        let points = points as usize;
+        let steps = horizon.saturating_add(1);
+        Ok(ReversePlan {
+            horizon,
+            points,
+            bytes_of_points,
+            bytes: fixed + bytes_of_points,
+            forward_steps: steps_forward(steps, points),
+        })
+    }
+
+    fn run(
+        &mut self,
+        schedule: &InverseTime<f64>,
+        plan: &ReversePlan,
+        tick: &mut dyn FnMut(),
+    ) -> Result<ReverseHypergradient, Diverged> {
+        restore_float_control();
+        let (problem, horizon) = (self.problem, plan.horizon);
+        let values = T::values(&self.start.0).expect("initial parameters are in its float");
+        let parameters: Vec<_> = values.iter().map(|&x| Dual::constant(x)).collect();
+        self.model.model().load(&parameters, &[]);
+        let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
+        let rates = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
+        let optimizer = self.optimizer;
+        let inner = InnerLoop { schedule: rates, optimizer, batch: problem.batch };
+        let batches = problem.batch_indices(horizon);
+        let mut storage = HeapBatch::new(&problem.layers, problem.batch);
+        let mut batch = storage.batch();
+        let fill = |batch: &mut Batch<'_, T>, k: u32| {
+            let first = k as usize * problem.batch;
+            batch.fill(sets::<T>(problem), &batches[first..first + problem.batch]);
+        };
+        let mut end = None;
+        let mut found = vec![[0.0; DERIVATIVES]; horizon as usize];
+        for action in Checkpoints::new(horizon.saturating_add(1), plan.points) {
+            match action {
+                Action::Advance(steps) => {
+                    for k in steps {
+                        fill(&mut batch, k);
+                        inner.step::<Libm, _>(self.model.model(), &batch, k, |_, _, _| {})?;
+                        tick();
+                    }
+                }
+                Action::Save(point) => self.model.save(point),
+                Action::Restore(point) => self.model.restore(point),
+                Action::Back(step, _) if step == horizon => {
+                    let objective = self.judge(&mut batch)?;
+                    let model = self.model.model();
+                    let numbers = model.parameters().iter().map(|x| x.value).collect();
+                    let digest = model.digest_values().expect("a step leaves finite numbers");
+                    end = Some((objective, T::numbers(numbers), digest));
+                }
+                Action::Back(k, point) => {
+                    fill(&mut batch, k);
+                    let rate = rates.learning_rate::<Libm>(k).value;
+                    let step = optimizer.back::<Libm>(k, rate);
+                    let by = self
+                        .model
+                        .step_back(&batch, step, point)
+                        .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
+                    found[k as usize] = by.map(T::to_f64);
+                    tick();
+                }
+            }
+        }
+        let (objective, parameters, values) = end.expect("the objective is taken back first");
+        let mut adjoints = Digest::default();
+        for adjoint in self.model.take_adjoints() {
+            adjoints.add(adjoint).expect("a step back leaves finite numbers");
+        }
+        let by = |place: usize| found.iter().map(|by| by[place]).collect::<Vec<f64>>();
+        let others = (1..).zip(optimizer.directions());
+        let others = others.filter_map(|(place, other)| Some((other?, by(place))));
+        Ok(ReverseHypergradient {
+            objective,
+            parameters,
+            digests: [values, adjoints],
+            by_rate: by(0),
+            by_others: others.collect(),
+        })
+    }
+}
+
+/// The examples of the training file.
+fn sets<'a, T: Float>(problem: &Problem<'a>) -> &'a ExampleSet<T> {
+    &T::sets(problem.data).expect("data are in the problem's float").training
+}
