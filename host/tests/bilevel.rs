@@ -15,7 +15,8 @@ fn printed(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Python with NumPy recomputes what the program prints; where there is none, the last line says so.
+/// Python with NumPy recomputes what the program prints; where there is none, the last line says
+/// so.
 #[test]
 fn numpy_recomputes_every_closed_form() {
     let python = std::env::var("MYOPIA_PYTHON").unwrap_or_else(|_| "python3".to_owned());
@@ -76,7 +77,8 @@ fn what_has_no_answer_is_refused_in_one_sentence_with_status_1() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
         assert!(said.contains(word), "{said}");
-        // The eigenvalues of an unstable game are what was asked for; nothing else is printed beside a refusal.
+        // The eigenvalues of an unstable game are what was asked for; nothing else is printed
+        // beside a refusal.
         assert!(arguments[0] == "game" || output.stdout.is_empty(), "{said}");
     }
     for (option, value) in [("--step", "-0.1"), ("--step", "nan"), ("--rho", "0")] {

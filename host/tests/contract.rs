@@ -1,4 +1,5 @@
-//! What `myopia hypergrad --export` writes, recomputed by an implementation that shares nothing with the program.
+//! What `myopia hypergrad --export` writes, recomputed by an implementation that shares nothing
+//! with the program.
 #![expect(
     clippy::disallowed_methods,
     reason = "an independent check uses the platform's own functions"
@@ -71,10 +72,6 @@ impl Export {
             meta,
         }
     }
-
-    fn number(&self, name: &str) -> f64 {
-        self.meta[name].as_f64().unwrap()
-    }
 }
 
 type Example = (Vec<f64>, usize);
@@ -103,20 +100,78 @@ fn softmax(z: &[f64]) -> Vec<f64> {
     powers.iter().map(|p| p / total).collect()
 }
 
-/// Trains on the exported batches and returns the objective and the final layers.
+/// The value of a hyperparameter at a step.
+type Number<'a> = &'a dyn Fn(&str, usize) -> f64;
+
+/// Moves `theta` along its gradient as the optimiser of the export says; `m` and `s` are its state.
+fn step(
+    export: &Export,
+    number: Number<'_>,
+    k: usize,
+    decays: bool,
+    theta: &mut f64,
+    [m, s]: &mut [f64; 2],
+    mut g: f64,
+) {
+    let (name, is) = (&export.meta["optimizer"], |flag: &str| export.meta[flag] == true);
+    let number = |name: &str| number(name, k);
+    let rate = number(FACTOR) * number("alpha0")
+        / (1.0 + k as f64 / number("time_constant")).powf(number("beta"));
+    let decay = if decays { number("weight_decay") } else { 0.0 };
+    let before = *theta;
+    if !is("decoupled") {
+        g += decay * before;
+    }
+    match name.as_str() {
+        Some("adam") => {
+            let [beta1, beta2] = ["beta1", "beta2"].map(number);
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *s = beta2 * *s + (1.0 - beta2) * g.powi(2);
+            let steps = k as f64 + 1.0;
+            let (mean, square) = (*m / (1.0 - beta1.powf(steps)), *s / (1.0 - beta2.powf(steps)));
+            if *s > 0.0 {
+                *theta -=
+                    rate * mean / ((square + number("epsilon_root")).sqrt() + number("epsilon"));
+            }
+        }
+        Some("rmsprop") => {
+            let (rho, epsilon) = (number("rho"), number("epsilon"));
+            *s = rho * *s + (1.0 - rho) * g.powi(2);
+            let root =
+                if is("epsilon_inside") { (*s + epsilon).sqrt() } else { s.sqrt() + epsilon };
+            let along = if *s > 0.0 { g / root } else { 0.0 };
+            *m = number("momentum") * *m - rate * along;
+            *theta += *m;
+        }
+        _ => {
+            *m = number("momentum") * *m - rate * g;
+            *theta += if is("nesterov") { number("momentum") * *m - rate * g } else { *m };
+        }
+    }
+    if is("decoupled") {
+        *theta -= rate * decay * before;
+    }
+}
+
+/// The name of a factor of each step's learning rate, one unless a test moves it.
+const FACTOR: &str = "factor";
+
+/// Trains on the exported batches and returns the objective and the final layers; `number` gives
+/// the hyperparameters.
 fn train(
     export: &Export,
     examples: &dyn Fn(usize) -> Example,
-    [alpha0, time_constant, beta]: [f64; 3],
+    number: Number<'_>,
 ) -> (f64, Layers) {
-    let momentum = export.number("momentum");
     let mut layers = export.layers.clone();
     let zeros = |(w, b): &(Vec<Vec<f64>>, Vec<f64>)| {
         (vec![vec![0.0; b.len()]; w.len()], vec![0.0; b.len()])
     };
-    let mut velocity: Vec<_> = layers.iter().map(zeros).collect();
+    let nothing = |(w, b): &(Vec<Vec<f64>>, Vec<f64>)| {
+        (vec![vec![[0.0; 2]; b.len()]; w.len()], vec![[0.0; 2]; b.len()])
+    };
+    let mut state: Vec<_> = layers.iter().map(nothing).collect();
     for (k, batch) in export.batches.iter().enumerate() {
-        let rate = alpha0 / (1.0 + k as f64 / time_constant).powf(beta);
         let mut gradient: Vec<_> = layers.iter().map(zeros).collect();
         for &index in batch {
             let (pixels, label) = examples(index);
@@ -139,16 +194,13 @@ fn train(
                 error = layers[l].0.iter().zip(&below).map(gate).collect();
             }
         }
-        let step = |theta: &mut f64, v: &mut f64, g: f64| {
-            *v = momentum * *v - rate * g;
-            *theta += *v;
-        };
-        for ((layer, velocity), gradient) in layers.iter_mut().zip(&mut velocity).zip(&gradient) {
-            let rows = layer.0.iter_mut().zip(&mut velocity.0).zip(&gradient.0);
-            let bias = ((&mut layer.1, &mut velocity.1), &gradient.1);
-            for ((theta, v), g) in rows.chain([bias]) {
-                for ((theta, v), g) in theta.iter_mut().zip(v).zip(g) {
-                    step(theta, v, *g);
+        for ((layer, state), gradient) in layers.iter_mut().zip(&mut state).zip(&gradient) {
+            let rows = layer.0.iter_mut().zip(&mut state.0).zip(&gradient.0);
+            let rows = rows.map(|row| (row, true));
+            let bias = ((&mut layer.1, &mut state.1), &gradient.1);
+            for (((theta, state), g), decays) in rows.chain([(bias, false)]) {
+                for ((theta, state), g) in theta.iter_mut().zip(state).zip(g) {
+                    step(export, number, k, decays, theta, state, *g);
                 }
             }
         }
@@ -162,7 +214,14 @@ fn train(
 }
 
 /// Runs `myopia hypergrad` with these flags and recomputes what it says.
-fn check(flags: &str, examples: &dyn Fn(usize) -> Example, tolerance: f64, of_derivatives: f64) {
+///
+/// Returns how many derivatives it says.
+fn check(
+    flags: &str,
+    examples: &dyn Fn(usize) -> Example,
+    tolerance: f64,
+    of_derivatives: f64,
+) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("export");
     let run = Command::new(env!("CARGO_BIN_EXE_myopia"))
@@ -174,31 +233,74 @@ fn check(flags: &str, examples: &dyn Fn(usize) -> Example, tolerance: f64, of_de
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let printed: Value = serde_json::from_slice(&run.stdout).unwrap();
     let export = Export::read(&out);
-    let schedule = ["alpha0", "time_constant", "beta"].map(|name| export.number(name));
-    let (loss, end) = train(&export, examples, schedule);
+    // Weights decay only where the export says by how much.
+    let number = |name: &str| match name {
+        FACTOR => 1.0,
+        name => export.meta.get(name).map_or(0.0, |x| x.as_f64().unwrap()),
+    };
+    let (loss, end) = train(&export, examples, &|name, _| number(name));
     let off = |found: f64, expected: f64| (found - expected).abs() / expected.abs();
     let said = |name: &str| {
         assert_eq!(printed[name], export.meta[name], "{name} in meta.json");
         printed[name].as_f64().unwrap()
     };
-    assert!(off(said("loss"), loss) < tolerance, "loss {} and {loss}", said("loss"));
+    assert!(off(said("loss"), loss) < tolerance, "{flags}: loss {} and {loss}", said("loss"));
     let flat = |layers: &[(Vec<Vec<f64>>, Vec<f64>)]| -> Vec<f64> {
         layers.iter().flat_map(|(w, b)| [w.concat(), b.clone()].concat()).collect()
     };
     for (found, expected) in flat(&export.end).iter().zip(flat(&end)) {
         assert!((found - expected).abs() < tolerance, "final weight {found} and {expected}");
     }
-    for (which, name) in ["d_alpha0", "d_time_constant", "d_beta"].into_iter().enumerate() {
+    let derivatives = printed["derivatives"].as_object().unwrap();
+    assert_eq!(printed["derivatives"], export.meta["derivatives"]);
+    for (name, found) in derivatives {
+        let (tuned, found) = (name.replace('-', "_"), found.as_f64().unwrap());
         let along = |share: f64| {
-            let mut moved = schedule;
-            moved[which] *= 1.0 + share;
-            train(&export, examples, moved).0
+            let moved = |name: &str| number(name) * if name == tuned { 1.0 + share } else { 1.0 };
+            train(&export, examples, &|name, _| moved(name)).0
         };
         let step = 1e-5;
-        let expected = (along(step) - along(-step)) / (2.0 * step * schedule[which]);
-        let off = off(said(name), expected);
-        assert!(off < of_derivatives, "{name}: {} and {expected}: {off:e}", said(name));
+        let expected = (along(step) - along(-step)) / (2.0 * step * number(&tuned));
+        let off = off(found, expected);
+        assert!(off < of_derivatives, "{flags}: {name}: {found} and {expected}: {off:e}");
+        if let Some(old) = printed.get(format!("d_{tuned}")) {
+            assert_eq!(old, &derivatives[name], "the old key");
+        }
     }
+    // Reverse mode has the derivatives by every step's own learning rate and momentum.
+    let is_reverse = export.meta.get("mode").is_some_and(|mode| mode == "reverse");
+    for (file, name, of) in
+        [("d_learning_rate.npy", FACTOR, "alpha0"), ("d_momentum.npy", "momentum", "momentum")]
+    {
+        let is_used = name == FACTOR || export.meta["optimizer"] != "adam";
+        assert_eq!(out.join(file).exists(), is_reverse && is_used, "{flags}: {file}");
+        if !(is_reverse && is_used) {
+            continue;
+        }
+        let (shape, found) = array(File::open(out.join(file)).unwrap());
+        assert_eq!(shape, [export.batches.len()]);
+        let largest = found.iter().fold(0.0, |a: f64, x| if x.abs() > a { x.abs() } else { a });
+        for (k, found) in found.into_iter().enumerate() {
+            let along = |share: f64| {
+                let moved = |asked: &str, step: usize| {
+                    number(asked) * if asked == name && step == k { 1.0 + share } else { 1.0 }
+                };
+                train(&export, examples, &moved).0
+            };
+            // By a factor of the rate; by the rate itself it is that divided by the rate.
+            let rate = match of {
+                "alpha0" => {
+                    number(of) / (1.0 + k as f64 / number("time_constant")).powf(number("beta"))
+                }
+                other => number(other),
+            };
+            let step = 1e-5;
+            let expected = (along(step) - along(-step)) / (2.0 * step * rate);
+            let off = (found - expected).abs() / largest;
+            assert!(off < of_derivatives, "{flags}: {file}, step {k}: {found} and {expected}");
+        }
+    }
+    derivatives.len()
 }
 
 fn glyph(index: usize) -> Example {
@@ -211,7 +313,37 @@ fn the_export_of_a_run_on_glyphs_can_be_recomputed_elsewhere() {
     let flags = "--layers 64,12,9,10 --batch 20 --horizon 8 --alpha0 0.05 --time-constant 7 --beta 1.3 --objective-size 150";
     check(&format!("{flags} --precision f64 --seed 3"), &glyph, 1e-10, 1e-6);
     check(&format!("{flags} --seed 4 --objective train --momentum 0.5"), &glyph, 1e-6, 1e-4);
-    check(&format!("{flags} --precision f64 --pretrain 5"), &glyph, 1e-10, 1e-6);
+    assert_eq!(check(&format!("{flags} --precision f64 --pretrain 5"), &glyph, 1e-10, 1e-6), 3);
+    let reverse = format!("{flags} --mode reverse --tune alpha0,time-constant,beta,momentum");
+    assert_eq!(check(&format!("{reverse} --precision f64"), &glyph, 1e-10, 1e-6), 4);
+    assert_eq!(check(&format!("{reverse} --memory 500KiB"), &glyph, 1e-6, 1e-4), 4);
+}
+
+#[test]
+fn the_export_of_every_optimiser_can_be_recomputed_elsewhere() {
+    let schedule = "alpha0,time-constant,beta";
+    for (optimizer, tuned) in [
+        ("--nesterov --momentum 0.8", "momentum"),
+        ("--momentum 0.8 --weight-decay 0.02", "momentum,weight-decay"),
+        ("--optimizer rmsprop --rho 0.8 --epsilon 0.01", "momentum,epsilon,rho"),
+        (
+            "--optimizer rmsprop --epsilon-inside --epsilon 1e-3 --momentum 0.4 --weight-decay 0.03",
+            "momentum,epsilon,rho,weight-decay",
+        ),
+        ("--optimizer adam --epsilon 1e-3 --beta1 0.9 --beta2 0.99", "epsilon,beta1,beta2"),
+        (
+            "--optimizer adam --epsilon 1e-2 --epsilon-root 1e-6 --weight-decay 0.1 --decoupled",
+            "epsilon,beta1,beta2,weight-decay",
+        ),
+    ] {
+        let flags = format!(
+            "--layers 64,9,10 --batch 20 --horizon 8 --alpha0 0.01 --time-constant 7 --beta 1.3 --objective-size 150 \
+             --precision f64 {optimizer} --tune {schedule},{tuned}"
+        );
+        assert_eq!(check(&flags, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
+        let flags = format!("{flags} --mode reverse");
+        assert_eq!(check(&flags, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Long runs are safe: killed, stopped, short of disk, or asked for the wrong thing, nothing is lost and the bits are the same.
+//! Long runs are safe: killed, stopped, short of disk, or asked for the wrong thing, nothing is
+//! lost and the bits are the same.
 
 mod shared;
 
@@ -48,7 +49,11 @@ fn wait_until(child: &mut Child, ready: impl Fn() -> bool) -> bool {
 
 /// Starts `arguments` and lets it leave a checkpoint.
 fn begun(arguments: &str, out: &Path) -> Child {
-    let mut child = program(arguments, out).spawn().unwrap();
+    begun_by(program(arguments, out), out)
+}
+
+fn begun_by(mut command: Command, out: &Path) -> Child {
+    let mut child = command.spawn().unwrap();
     assert!(wait_until(&mut child, || out.join(CHECKPOINT).exists()), "too short a run");
     child
 }
@@ -105,7 +110,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
             let root = tempfile::tempdir().unwrap();
             let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
             assert_eq!(run(&mut program(arguments, &whole)), (Some(0), String::new()));
-            let child = begun(arguments, &torn);
+            let child = begun_by(shared::hearing(program(arguments, &torn)), &torn);
             let pid = child.id().to_string();
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
             let Output { status, stderr, .. } = child.wait_with_output().unwrap();
@@ -190,6 +195,108 @@ fn to_resume_is_to_begin_to_go_on_or_to_be_done_and_never_writes_among_a_strange
         let mut nowhere = Command::new(env!("CARGO_BIN_EXE_myopia"));
         nowhere.args(arguments.split_whitespace()).arg("--resume");
         refuses(&mut nowhere, 2, &["--resume needs the folder of a run"]);
+    }
+}
+
+#[test]
+fn more_meta_steps_go_on_from_a_finished_or_an_unfinished_run_to_the_same_files() {
+    let small = "--layers 64,6,10 --batch 10 --objective-size 50";
+    let horizons = "horizons --horizon 4,15 --from 0.05,50,1 --from 0.2,10,2";
+    for (arguments, few, middle, many) in [
+        ("meta --horizon 20", "3", "5", "8"),
+        // Two passes to a record.
+        (
+            "meta --horizon 20 --optimizer adam --epsilon 1e-2 --tune beta2,alpha0,epsilon,beta1",
+            "3",
+            "5",
+            "8",
+        ),
+        (horizons, "2", "3,2", "5,2"),
+        // A start that diverges stays as far as it came.
+        ("horizons --horizon 6,40 --from 0.05,50,1 --from 10,1000000,0.001", "1", "1,2", "2,4"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let (whole, grown) = (root.path().join("whole"), root.path().join("grown"));
+        let with = |meta_steps: &str, out: &Path| {
+            program(&format!("{arguments} --meta-steps {meta_steps} {small}"), out)
+        };
+        assert_eq!(run(&mut with(many, &whole)), (Some(0), String::new()));
+        assert_eq!(run(&mut with(few, &grown)), (Some(0), String::new()));
+        assert_eq!(run(with(middle, &grown).arg("--resume")), (Some(0), String::new()));
+        // Killed on the way, and killed again: both a finished and an unfinished run go further.
+        let mut child = with(many, &grown).arg("--resume").spawn().unwrap();
+        wait_until(&mut child, || grown.join(CHECKPOINT).exists());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(run(with(many, &grown).arg("--resume")), (Some(0), String::new()));
+        assert!(contents(&grown) == contents(&whole), "{arguments}");
+        assert_eq!(run(with(many, &grown).arg("--resume")), (Some(0), String::new()), "done");
+        refuses(with(few, &grown).arg("--resume"), 1, &["--meta-steps is", "another experiment"]);
+        assert!(contents(&grown) == contents(&whole), "{arguments}");
+    }
+}
+
+#[test]
+fn an_unfinished_run_is_given_more_meta_steps() {
+    let root = tempfile::tempdir().unwrap();
+    let horizons = |meta_steps: &str, out: &Path| {
+        let arguments = format!("--horizon 5,40 --from 0.05,50,1 --meta-steps {meta_steps}");
+        program(&format!("horizons {arguments} --layers 64,6,10 --batch 10"), out)
+    };
+    let (whole, grown) = (root.path().join("whole"), root.path().join("grown"));
+    assert_eq!(run(&mut horizons("5", &whole)), (Some(0), String::new()));
+    // Once in its descents and once in its training, which starts afresh with what is then chosen.
+    for millis in [0, 60, 200] {
+        fs::remove_dir_all(&grown).ok();
+        let mut child = horizons("2", &grown).spawn().unwrap();
+        wait_until(&mut child, || grown.join(CHECKPOINT).exists());
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(run(horizons("5", &grown).arg("--resume")), (Some(0), String::new()));
+        assert!(contents(&grown) == contents(&whole), "after {millis} ms");
+    }
+}
+
+#[test]
+fn a_changed_result_is_not_gone_on_from() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let meta = |meta_steps: &str| {
+        let arguments = format!("meta --horizon 5 --meta-steps {meta_steps} --layers 64,6,10");
+        program(&arguments, &out)
+    };
+    assert_eq!(run(&mut meta("2")), (Some(0), String::new()));
+    let trajectory = out.join("trajectory.csv");
+    let changed = fs::read_to_string(&trajectory).unwrap().replace("\n1,", "\n1,1");
+    fs::write(&trajectory, &changed).unwrap();
+    refuses(meta("4").arg("--resume"), 1, &["trajectory.csv was changed", "--force"]);
+    assert_eq!(fs::read_to_string(&trajectory).unwrap(), changed);
+}
+
+#[test]
+fn a_default_that_is_given_is_the_same_experiment() {
+    for (arguments, given) in [
+        ("train --steps 20", "--layers 64,32,10 --objective-size 1000 --batch 100 --momentum 9e-1"),
+        ("meta --horizon 4 --meta-steps 1", "--layers 64,32,10 --meta-lr 0.1"),
+        (
+            "horizons --horizon 3,6 --from 0.1,9,1 --meta-steps 1",
+            "--steps 6 --every 1 --meta-steps 1,1 --layers 64,32,10",
+        ),
+        ("online --steps 20 --from 0.02 --fixed 0.1", "--every 1 --objective-size 1000"),
+        ("surface --horizon 3 --random 2", "--axes alpha0,beta --layers 64,32,10"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        assert_eq!(run(&mut program(arguments, &out)), (Some(0), String::new()));
+        let before = contents(&out);
+        let arguments = match given.contains("--meta-steps") {
+            true => arguments.replace("--meta-steps 1", ""),
+            false => arguments.to_owned(),
+        };
+        let again = run(program(&format!("{arguments} {given}"), &out).arg("--resume"));
+        assert_eq!(again, (Some(0), String::new()), "{arguments} {given}");
+        assert!(contents(&out) == before, "{arguments}: nothing is left to do");
     }
 }
 

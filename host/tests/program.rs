@@ -73,6 +73,18 @@ fn impossible_values_are_refused_by_name() {
         ("--threads 1000000", "for '--threads"),
         ("--seed -1", "invalid value '-1' for '--seed"),
         ("--colour red", "unexpected argument '--colour'"),
+        ("--optimizer lion", "possible values: sgd, rmsprop, adam"),
+        ("--optimizer adam --epsilon -0.001", "--epsilon -0.001 must be a finite number from 0 on"),
+        (
+            "--optimizer adam --beta2 1",
+            "--beta2 1.0 must be a finite number from 0 up to, but not, 1",
+        ),
+        ("--optimizer adam --beta1 nan", "--beta1 NaN must be a finite number"),
+        ("--optimizer rmsprop --rho -0.1", "--rho -0.1 must be a finite number"),
+        ("--optimizer rmsprop --nesterov", "--nesterov is an option of sgd"),
+        ("--epsilon 1", "--epsilon is an option of rmsprop and adam"),
+        ("--weight-decay -1", "--weight-decay -1.0 must be a finite number from 0 on"),
+        ("--decoupled", "--decoupled says how weights decay; give --weight-decay"),
     ] {
         for command in ["hypergrad", "meta", "train"] {
             refuses(&mut program(&format!("{command} {flags}")), 2, &[words]);
@@ -88,7 +100,28 @@ fn impossible_values_are_refused_by_name() {
         ("hypergrad --horizon -1", "invalid value '-1' for '--horizon"),
         ("train --steps -1", "invalid value '-1' for '--steps"),
         ("hypergrad --export a --out b", "--export and --out both name a folder"),
+        ("hypergrad --tune epsilon", "--tune epsilon: this training has no epsilon"),
+        (
+            "hypergrad --optimizer adam --tune momentum",
+            "--tune momentum: this training has no momentum",
+        ),
+        ("hypergrad --tune beta,alpha0,beta", "--tune names beta twice"),
+        ("meta --optimizer adam --tune weight-decay", "or give --weight-decay"),
+        ("meta --tune alpha0 --fix beta", "--fix and --tune both say what is learned"),
+        ("meta --optimizer adam --epsilon 0 --tune epsilon", "or leave it out of --tune"),
+        ("horizons --tune epsilon", "horizons --tune epsilon: horizons varies the schedule alone"),
+        ("surface --tune alpha0,rho", "surface varies the schedule alone"),
+        ("online --optimizer adam", "online adapts the learning rate and momentum of plain sgd"),
         ("descend", "unrecognized subcommand 'descend'"),
+        ("nqm --schedule replan:3 --judge jury", "a judge is plain, cooldown:STEPS,"),
+        ("nqm --schedule replan:3 --judge average:1", "from 0 up to but not including 1"),
+        ("nqm compare greedy optimal --judge cooldown:3", "greedy, optimal does not look ahead"),
+        ("nqm judges --horizon 0", "--horizon is 0; give a number from 1 to the 250 of --steps"),
+        ("nqm judges --horizon 9 --steps 8", "--horizon is 9; give a number from 1 to the 8"),
+        ("nqm judges --after 240", "--after has 240, but of 250 steps no more than 230"),
+        ("nqm judges --cooldowns 3,1", "--cooldowns is not ascending; give each number once"),
+        ("nqm judges --averages 0.5,0.5", "--averages is not ascending"),
+        ("nqm judges --averages 0.5,nan", "--averages has NaN; give numbers from 0 up to"),
     ] {
         refuses(&mut program(command), 2, &[words]);
     }
@@ -102,6 +135,10 @@ fn what_cannot_fit_in_memory_is_refused_before_it_is_tried() {
         let mut command = program(&format!("hypergrad {flags}"));
         refuses(&mut command, 2, &["GiB of memory", "make one of them smaller"]);
     }
+    let many: Vec<String> = (1..=700).map(|horizon| horizon.to_string()).collect();
+    let surface = format!("surface --grid 1000x1000 --horizon {}", many.join(","));
+    let words = ["a surface of 700000000 rows", "GiB of memory", "take fewer"];
+    refuses(&mut program(&surface), 2, &words);
 }
 
 #[test]
@@ -415,20 +452,11 @@ fn threads_asked_of_the_environment_have_bounds() {
 fn a_signal_is_heard_while_pretraining() {
     let root = tempfile::tempdir().unwrap();
     let mut train = program("meta --pretrain 4000000000 --layers 64,5,10 --quiet --out");
-    let mut child = train.arg(root.path().join("out")).spawn().unwrap();
+    let child = train.arg(root.path().join("out")).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(700));
     let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
-    let began = std::time::Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(!status.success());
-            break;
-        }
-        if began.elapsed().as_secs() >= 10 {
-            child.kill().unwrap();
-            panic!("it went on for ten seconds");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    let (code, _) =
+        shared::ended(child, std::time::Duration::from_secs(10), "it went on for ten seconds");
+    assert_ne!(code, Some(0));
 }

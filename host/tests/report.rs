@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 #[cfg(unix)]
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -195,7 +196,8 @@ fn a_published_result_is_made_again_and_compared_bit_for_bit() {
     refuses(program("reproduce --results").arg(&nowhere), 1, &["nowhere", "does not exist"]);
 }
 
-/// What the repository publishes is what its manifests say; the small one is made again, where there is MNIST.
+/// What the repository publishes is what its manifests say; the small one is made again, where
+/// there is MNIST.
 #[test]
 fn the_published_results_are_whole_and_the_small_one_is_made_again() {
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
@@ -212,9 +214,12 @@ fn the_published_results_are_whole_and_the_small_one_is_made_again() {
         assert_eq!(folder.file_name().unwrap().to_str(), names.last().map(String::as_str));
     }
     names.sort();
-    for name in ["horizons-small", "tour"] {
+    for name in ["horizons-small", "judges", "tour"] {
         assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
     }
+    let mut judges = program("reproduce judges --check --quiet");
+    judges.arg("--results").arg(&results);
+    assert!(succeeds(&mut judges).contains("each equal to the published one"));
     let check = "reproduce horizons-small --check --quiet";
     let Some(folder) = std::env::var_os("MYOPIA_MNIST") else {
         let mut missing = program(check);
@@ -225,4 +230,63 @@ fn the_published_results_are_whole_and_the_small_one_is_made_again() {
     let mut check = program(check);
     check.arg("--results").arg(&results).arg("--mnist-dir").arg(folder);
     assert!(succeeds(&mut check).contains("each equal to the published one"));
+}
+
+#[test]
+fn a_stranger_s_large_table_is_left_out_and_a_result_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let train = "train --layers 64,5,10 --objective-size 20 --batch 10 --steps 3 --quiet --out";
+    succeeds(program(train).arg(&out));
+    let rows = |count: usize| "0,1,2\n".repeat(count);
+    let table = format!("step,learning_rate,loss\n{}", rows(400_000));
+    fs::write(out.join("foreign.csv"), &table).unwrap();
+    let (code, _, stderr) = run(program("report").arg(&out));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stderr.contains("foreign.csv is left out: it is larger than 2097152 bytes"),
+        "{stderr}"
+    );
+    // As wide as it may be.
+    let names: String = (0..100_000).map(|number| format!(",a{number}")).collect();
+    let wide = format!("step{names}\n0{}\n", ",1".repeat(100_000));
+    fs::write(out.join("wide.csv"), wide).unwrap();
+    let began = Instant::now();
+    succeeds(program("report --quiet --tensorboard").arg(&out));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    fs::remove_file(out.join("wide.csv")).unwrap();
+    fs::write(out.join("training.csv"), &table).unwrap();
+    fs::remove_file(out.join("foreign.csv")).unwrap();
+    succeeds(program("report --quiet").arg(&out));
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("and 399976 rows more in the file"), "a result is shown at any size");
+}
+
+#[test]
+fn every_curve_of_a_command_is_a_run_of_its_own_in_tensorboard() {
+    let root = tempfile::tempdir().unwrap();
+    for (number, (command, runs)) in [
+        (
+            "nqm compare greedy greedy constant:0.1 --dim 1 --steps 4",
+            &["constant_0.1", "greedy", "greedy (2)"][..],
+        ),
+        ("bilevel stn quadratic --spectrum inverse --dim 5", &["delta-stn", "implicit", "stn"][..]),
+        (
+            "bilevel game --spectrum inverse --dim 3",
+            &["alternating", "simultaneous", "stackelberg"][..],
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = root.path().join(number.to_string());
+        succeeds(program(&format!("{command} --quiet --out")).arg(&out));
+        succeeds(program("report --quiet --tensorboard").arg(&out));
+        let entries = fs::read_dir(out.join("tensorboard")).unwrap();
+        let mut found: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        found.sort();
+        found.retain(|name| !name.contains("lowest"));
+        assert_eq!(found, runs, "{command}");
+    }
 }

@@ -107,11 +107,11 @@ fn descents_are_drawn_on_a_surface() {
     fs::write(surface.join("surface.csv"), "cell,alpha0\n0,1\n").unwrap();
     let (code, _, stderr) = run(&study, Some(&root.path().join("spoilt")));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("surface.csv is not a surface"), "{stderr}");
+    assert!(stderr.contains("surface.csv is not what the run in its folder wrote"), "{stderr}");
     fs::remove_file(surface.join("surface.csv")).unwrap();
     let (code, _, stderr) = run(&study, Some(&root.path().join("none")));
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("surface.csv") && stderr.contains("does not exist"), "{stderr}");
+    assert!(stderr.contains("it has no surface.csv"), "{stderr}");
 }
 
 #[test]
@@ -142,7 +142,8 @@ fn online_trials_have_their_files_and_any_number_of_threads_writes_the_same() {
     }
 }
 
-/// Where a meta-step is too small to move a float, adapted training is fixed training, whatever its look-aheads see.
+/// Where a meta-step is too small to move a float, adapted training is fixed training, whatever its
+/// look-aheads see.
 #[test]
 fn look_aheads_leave_training_as_it_is() {
     let study = format!(

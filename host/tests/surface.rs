@@ -106,7 +106,7 @@ fn shards_that_do_not_make_a_surface_are_refused_in_a_sentence_each() {
     );
     refuses(&mut merge(&["one", "two", "finer"]), 1, &["--momentum is 0.9 in the first and 0.5"]);
     refuses(&mut merge(&["one", "two", "whole"]), 1, &["whole holds no shard", "--shard"]);
-    refuses(&mut merge(&["one", "two", "absent"]), 1, &["absent holds no shard"]);
+    refuses(&mut merge(&["one", "two", "absent"]), 1, &["absent: it does not exist"]);
     refuses(&mut program("merge"), 2, &["DIR"]);
     refuses(program("merge").arg(at("one")), 2, &["merge needs a folder", "--out"]);
     assert!(!at("merged").exists(), "a refused merge leaves nothing behind");
@@ -162,7 +162,8 @@ fn diverged_cells_are_recorded_with_their_step() {
     assert!(run(&mut program(&all)).contains("every run diverged"));
 }
 
-/// The bias on a surface: looking only a little ahead, a rate that decays at once is best, and it is not worth much later.
+/// The bias on a surface: looking only a little ahead, a rate that decays at once is best, and it
+/// is not worth much later.
 #[test]
 fn a_short_horizon_prefers_faster_decay_and_pays_for_it() {
     let root = tempfile::tempdir().unwrap();
@@ -193,7 +194,8 @@ fn the_published_surfaces_show_the_bias_on_mnist() {
         // How far the rate falls within 20,000 steps, in powers of e.
         let fall = |row: &Row| row.beta * libm::log(1.0 + 20_000.0 / row.time_constant);
         assert!(fall(first) > 3.0 * fall(long), "{name}: {first:?}\n{long:?}");
-        // What looked best after 100 steps is worth at 20,000 at least half as much again as what looks best then.
+        // What looked best after 100 steps is worth at 20,000 at least half as much again as what
+        // looks best then.
         let later = rows.iter().find(|row| row.cell == first.cell && row.horizon == 20_000);
         let worth = later.and_then(|row| row.loss).unwrap() / long.loss.unwrap();
         assert!(worth > 1.5, "{name}: {worth}");

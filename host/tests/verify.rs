@@ -1,4 +1,5 @@
-//! `myopia verify` as its users meet it. Emulators are played by small scripts, except where `firmware/setup` is needed.
+//! `myopia verify` as its users meet it. Emulators are played by small scripts, except where
+//! `firmware/setup` is needed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -69,6 +70,7 @@ fn every_instruction_set_and_number_of_threads_gives_the_golden_reports() {
             "mlp-training",
             "mlp-meta-descent",
             "mlp-meta-descent-micromath",
+            "mlp-adam",
             "bilevel-descent",
             "subnormal-training",
         ]
@@ -113,7 +115,7 @@ fn a_board_without_a_probe_is_not_run() {
     assert!(stderr.contains("1 of 1 targets were not run: nucleo-f411re"), "{stderr}");
     let (_, stdout, _) = verify(None, &["--target", "nrf52840-dk", "--json"]);
     let entries: Vec<Value> = serde_json::from_str(&stdout).unwrap();
-    assert_eq!(entries.len(), 7);
+    assert_eq!(entries.len(), 8);
     for entry in entries {
         assert_eq!((&entry["equal"], &entry["digest"]), (&Value::Bool(false), &Value::Null));
         assert!(entry["not_run"].as_str().unwrap().contains(why), "{entry}");
@@ -202,7 +204,8 @@ fn firmware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware").canonicalize().unwrap()
 }
 
-/// What could be tried without a board: that there is an image for each, and that it lies in the chip's memory.
+/// What could be tried without a board: that there is an image for each, and that it lies in the
+/// chip's memory.
 #[test]
 #[ignore = "needs firmware/setup; tests/run runs it"]
 fn there_is_an_image_for_every_real_board() {

@@ -1,6 +1,6 @@
 //! `myopia bench`: what a step costs on this processor.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use myopia_backend::Isa;
@@ -13,11 +13,13 @@ use myopia::failure::Failure;
 use myopia::output::{json, standard};
 use myopia::precision::{Float, Precision};
 use myopia::problem::{Examples, Source};
+use myopia::provenance;
 
 /// Options of `myopia bench`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Folder with the four MNIST files, to take its images in place of synthetic ones with as many zeros
+    /// Folder with the four MNIST files, to take its images in place of synthetic ones with as many
+    /// zeros
     #[arg(long, value_name = "DIR")]
     mnist_dir: Option<PathBuf>,
     /// Leave out the network of four layers of 1,000 units
@@ -32,6 +34,8 @@ const MNIST: &str = "MNIST";
 #[derive(Serialize)]
 struct Report {
     processor: String,
+    /// The commit of the checkout that the program was built from, as it is now.
+    commit: Option<String>,
     measured: Vec<Measured>,
 }
 
@@ -88,12 +92,14 @@ impl Options {
                 )));
             }
         }
-        let report = Report { processor: processor(), measured };
+        let commit = provenance::commit(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let report = Report { processor: processor(), commit, measured };
         if common.json {
             return json::print(&report);
         }
         standard::print(|out| {
-            writeln!(out, "{}, one thread\n", report.processor)?;
+            let commit = report.commit.as_deref().unwrap_or("unknown");
+            writeln!(out, "{}, one thread, at commit {commit}\n", report.processor)?;
             bench::print(out, &report.measured)
         })
     }

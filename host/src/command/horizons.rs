@@ -1,26 +1,28 @@
 //! `myopia horizons`: what each horizon chooses, and what that is worth.
 
 use std::io::{self, Write};
-use std::iter;
-use std::path::{Path as Place, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser};
+use clap::Args;
 use indicatif::ProgressBar;
 use myopia_core::schedule::InverseTime;
 use serde::{Serialize, Serializer};
 
-use super::options::{Common, LongRun, ProblemOptions, RuleOptions, comma};
+use super::optimizer::schedule_alone;
+use super::options::{Common, LongRun, ProblemOptions, afford_record, comma};
+use super::outer::RuleOptions;
+use super::overlay::Drawn;
 use super::progress;
-use super::{Command, Program};
-use myopia::checkpoint::{self, Experiment, Ledger};
+use crate::command::values::whole;
+use myopia::checkpoint::{Experiment, Ledger};
+use myopia::curve::Point;
 use myopia::failure::Failure;
-use myopia::horizons::{self, Choice, Horizons, Overlay, Path, Training};
+use myopia::horizons::{self, Choice, Horizons, Path, Training};
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
 use myopia::problem::ObjectiveSet;
-use myopia::published::Manifest;
-use myopia::surface::{Row, panel};
+use myopia::shown;
 
 /// Options of `myopia horizons`.
 #[derive(Args, Debug, Serialize)]
@@ -34,8 +36,7 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "100,1000,5000,20000",
         value_name = "STEPS,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = whole::<u32>)]
     horizon: Vec<u32>,
     /// Schedule to start from; give it several times to start from several
     #[arg(
@@ -51,17 +52,20 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "100",
         value_name = "N,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = whole::<u32>)]
     meta_steps: Vec<u32>,
     #[command(flatten)]
     #[serde(flatten)]
     rule: RuleOptions,
+    /// Refused: what varies is the schedule.
+    #[arg(long, hide = true, value_name = "NAME,…")]
+    #[serde(skip)]
+    tune: Option<String>,
     /// Steps to train with what each horizon chose [default: the longest horizon]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     steps: Option<u32>,
     /// Steps between the points of a training curve [default: a hundredth of --steps]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     every: Option<u32>,
     /// Folder of a surface (`myopia surface --out DIR`) to draw the descents on
     #[arg(long, value_name = "DIR")]
@@ -71,6 +75,9 @@ pub struct Options {
     #[serde(skip)]
     long: LongRun,
 }
+
+/// What is said of each of them.
+const ORIGIN: [&str; 3] = ["from, as alpha0,", "from, as K,", "from, as beta,"];
 
 /// α₀, K and β as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,7 +112,8 @@ struct Report<'a> {
     data_digest: String,
     #[serde(flatten)]
     options: &'a Options,
-    /// The run was interrupted: descents are unfinished, and nothing was trained with what they chose.
+    /// The run was interrupted: descents are unfinished, and nothing was trained with what they
+    /// chose.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     /// How each descent went.
@@ -149,6 +157,7 @@ impl Options {
     }
 
     pub fn run(self, common: &Common) -> Result<(), Failure> {
+        schedule_alone("horizons", self.tune.as_deref())?;
         let horizons = self.horizons()?;
         let longest = self.horizon.last().copied().unwrap_or(1);
         let steps = self.steps.unwrap_or(longest);
@@ -159,24 +168,45 @@ impl Options {
         let precision = self.problem.precision();
         let starts: Vec<InverseTime<f64>> =
             self.from.iter().map(|origin| rounded(precision, origin)).collect::<Result<_, _>>()?;
-        let outer = self.rule.optimizer(precision, &starts)?;
+        let outer = self.rule.optimizer(precision, &starts, ORIGIN)?;
         let objective = ObjectiveSet::from(self.problem.objective);
         let loss = format!("{} loss", objective.name().replace("train", "training"));
+        let points = horizons.len() as u128 * u128::from(steps / every);
+        let records: u128 =
+            horizons.iter().fold(0, |sum, &(_, meta_steps)| sum + u128::from(meta_steps));
+        let records = records * starts.len() as u128;
+        let what = format!("{records} meta-steps and {points} points of training curves");
+        afford_record(&what, records + points, size_of::<Point>())?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
         let surface = self.surface.as_deref().map(|surface| {
-            let part = common.experiment("surface", &self.problem, &data);
-            let default = self.problem.default_layers(&data);
-            same_problem(surface, &part.with("layers", &problem.layers), &default, &self.horizon)?;
-            overlays(surface, &loss)
+            let part = common.experiment("surface", &self.problem, &problem);
+            let default = self.problem.data.default_layers(&data);
+            let objective_size = problem.objective_set().len();
+            let defaults = |surface: Experiment| {
+                // A surface's default is that of its data, which are compared as well.
+                let surface = surface.with_default("layers", &default);
+                surface.with_default("objective_size", objective_size)
+            };
+            let surface = Drawn::read(surface)?;
+            surface.is_of(&part, &defaults, &self.horizon)?;
+            surface.holds(&self.rule.fix, &self.from.iter().map(|o| o.0).collect::<Vec<_>>())?;
+            surface.overlays(&loss)
         });
         let surface = surface.transpose()?;
-        let experiment = common.experiment("horizons", &self, &data);
+        let meta_steps: Vec<u32> = horizons.iter().map(|&(_, meta_steps)| meta_steps).collect();
+        let experiment = common
+            .experiment("horizons", &self, &problem)
+            .with("meta_steps", meta_steps)
+            .with_default("steps", steps)
+            .with_default("every", every)
+            .growing(&["meta_steps"]);
         let weights = self.problem.start(&problem)?;
         let study = Horizons { problem: &problem, weights, horizons, starts, outer, steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, study.units(), self.long.opening())?;
 
+        study.extend(&ledger)?;
         let (total, done) = study.steps(&ledger);
         let bar = progress::bar_from(common, done, total, "horizons");
         let tick = |steps| ProgressBar::inc(&bar, steps);
@@ -250,7 +280,7 @@ impl Options {
             folder.write("horizons.csv", |w| horizons::write_choices(w, report.chosen))?;
             folder.write("training.csv", |w| {
                 let curves = trainings.iter().map(|(h, t)| (h.to_string(), &t.curve[..]));
-                myopia::curve::Point::write(w, "horizon", curves)
+                Point::write(w, "horizon", curves)
             })?;
             horizons::curves(trainings).write(folder, partial, "training")?;
         }
@@ -269,87 +299,9 @@ impl<'a> PathReport<'a> {
     }
 }
 
-/// Refuses a surface whose losses cannot be compared with those of descents on the problem `part` at these horizons.
-fn same_problem(
-    folder: &Place,
-    part: &Experiment,
-    layers: &[usize],
-    horizons: &[u32],
-) -> Result<(), Failure> {
-    let name = folder.display();
-    let Some(surface) = made_by(folder) else {
-        return Err(Failure::run(format!(
-            "{name} does not say with which settings it was made, so that its losses cannot be compared with these; make it \
-             again with `myopia surface --out`"
-        )));
-    };
-    // A surface's default is that of its data, which are compared as well.
-    let surface = surface.with_default("layers", layers);
-    if let Some(difference) = surface.departure(part, ["there", "here"]) {
-        return Err(Failure::usage(format!(
-            "--surface {name} is of another problem: {difference}; make a surface with the same settings"
-        )));
-    }
-    let there = surface.numbers("horizon");
-    match horizons.iter().find(|&&horizon| !there.contains(&horizon.into())) {
-        Some(missing) => Err(Failure::usage(format!(
-            "--surface {name} has no losses at --horizon {missing}, only at {}; make a surface with that horizon",
-            comma(&there)
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// The experiment that made the surface in `folder`, by what its run noted there, or by the manifest of a published one.
-fn made_by(folder: &Place) -> Option<Experiment> {
-    if let Some(experiment) = checkpoint::finished(folder) {
-        return Some(experiment);
-    }
-    let folder = folder.canonicalize().ok()?;
-    let manifest = Manifest::read(folder.parent()?, folder.file_name()?.to_str()?).ok()?;
-    let arguments = iter::once("myopia".to_owned()).chain(manifest.command);
-    let Program { common, command: Command::Surface(options) } =
-        Program::try_parse_from(arguments).ok()?
-    else {
-        return None;
-    };
-    let experiment = Experiment::new("surface", &options).with("seed", common.seed);
-    Some(experiment.with("data_digest", manifest.data_digest?))
-}
-
-/// The panels of the surface whose table is in `folder`, those of each horizon: over the two parameters that vary in it.
-fn overlays(folder: &Place, loss: &str) -> Result<Vec<Overlay>, Failure> {
-    let path = folder.join("surface.csv");
-    let bytes = std::fs::read(&path).map_err(|e| Failure::io("read", &path, &e))?;
-    let damaged = |why: &dyn std::fmt::Display| {
-        Failure::run(format!("{} is not a surface: {why}; make it again", path.display()))
-    };
-    let rows = Row::read(&bytes).map_err(|e| damaged(&e))?;
-    type Read = fn(&Row) -> f64;
-    let varies = |read: Read| rows.windows(2).any(|pair| read(&pair[0]) != read(&pair[1]));
-    let parameters: [(&str, Read); 3] = [
-        ("alpha0", |row| row.alpha0),
-        ("time-constant", |row| row.time_constant),
-        ("beta", |row| row.beta),
-    ];
-    let varying = parameters.into_iter().filter(|(_, read)| varies(*read));
-    let axes: Vec<String> = varying.map(|(name, _)| name.to_owned()).collect();
-    let axes = <[String; 2]>::try_from(axes)
-        .map_err(|axes| damaged(&format!("{} parameters vary in it, not two", axes.len())))?;
-    let mut horizons: Vec<u32> = rows.iter().map(|row| row.horizon).collect();
-    horizons.sort_unstable();
-    horizons.dedup();
-    let overlay = |horizon| {
-        let panel = panel(&rows, &axes, horizon, loss);
-        Overlay { horizon, axes: axes.clone(), panel }
-    };
-    Ok(horizons.into_iter().map(overlay).collect())
-}
-
 fn rounded(precision: Precision, origin: &Origin) -> Result<InverseTime<f64>, Failure> {
-    let [alpha0, time_constant, beta] = origin.0.map(|x| precision.round(x));
-    InverseTime::new(alpha0, time_constant, beta).map_err(|e| {
-        let [alpha0, time_constant, beta] = origin.0;
+    let [alpha0, time_constant, beta] = origin.0;
+    precision.schedule(alpha0, time_constant, beta).map_err(|e| {
         Failure::usage(format!(
             "--from {alpha0},{time_constant},{beta}: {e}, also in {}",
             precision.name()
@@ -378,7 +330,7 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
     )?;
     for choice in report.chosen {
         let number = |value: Option<f64>, digits: usize| {
-            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+            value.map_or("-".to_owned(), |value| shown::number(value, digits))
         };
         let rate = choice.last_learning_rate.map_or("-".to_owned(), |rate| format!("{rate:.3e}"));
         let percent = choice.test_error.map_or("-".to_owned(), |e| format!("{:.2} %", 100.0 * e));

@@ -2,37 +2,78 @@
 
 use std::io;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use myopia_backend::awake;
-use myopia_core::schedule::InverseTime;
+use myopia_core::digest::Digest;
+use myopia_core::dual::Dual;
+use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::unroll::{Diverged, Objective};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
+use crate::command::values::whole;
 use myopia::failure::Failure;
+use myopia::interrupt;
+use myopia::memory::{afford, told};
 use myopia::output::npy;
 use myopia::output::npz::Npz;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Numbers;
-use myopia::problem::{Hypergradient, InitialParams, Problem};
+use myopia::problem::{Hypergradient, InitialParams, Problem, ReversePlan, Tangents, TooLittle};
+use myopia::shown::number;
 
 /// Options of `myopia hypergrad`.
 #[derive(Args, Debug, Serialize)]
 pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
-    problem: ProblemOptions,
+    pub problem: ProblemOptions,
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// Steps to look ahead
-    #[arg(long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true)]
-    horizon: u32,
-    /// Write settings, initial and final weights, batches and objective here, for another program to recompute
+    #[arg(
+        long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
+    pub horizon: u32,
+    /// By which hyperparameters to differentiate [default: alpha0,time-constant,beta]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tune: Option<Vec<Tuned>>,
+    /// How to differentiate: forward with tangents, three derivatives to a pass, or in reverse, all
+    /// at the cost of one
+    #[arg(long, value_enum, default_value = "forward", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Mode::is_forward")]
+    mode: Mode,
+    /// Most memory that reverse mode may take besides the data [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[serde(skip)]
+    memory: Option<u64>,
+    /// Write settings, initial and final weights, batches and objective here, for another program
+    /// to recompute
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     export: Option<std::path::PathBuf>,
+}
+
+/// How to differentiate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// Tangents carried along with training; memory does not depend on the horizon
+    Forward,
+    /// Training, then its steps back, with checkpoints where memory is short
+    Reverse,
+}
+
+impl Mode {
+    fn is_forward(&self) -> bool {
+        *self == Self::Forward
+    }
 }
 
 /// What the command prints.
@@ -40,14 +81,41 @@ pub struct Options {
 struct Report {
     /// Mean loss of the objective after the horizon, in nats.
     loss: f64,
-    d_alpha0: f64,
-    d_time_constant: f64,
-    d_beta: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d_alpha0: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d_time_constant: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d_beta: Option<f64>,
+    /// By each hyperparameter that is tuned, by its name on the command line.
+    derivatives: Map<String, Value>,
     /// Share of the objective's examples classified correctly.
     accuracy: f64,
-    /// Digests of the final state: its values, and its tangents.
+    /// Digest of the values of the final state.
     digest: String,
-    digest_tangents: String,
+    /// Digests of its tangents, of each three directions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_tangents: Option<String>,
+    /// Digest of the adjoints of the initial state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest_adjoints: Option<String>,
+}
+
+/// What either mode finds.
+pub struct Found {
+    /// Mean loss, and share of examples classified correctly.
+    pub objective: Objective<f64, 0>,
+    /// The derivative by each hyperparameter that is tuned.
+    pub by: Vec<(Tuned, f64)>,
+    /// Of the values of the final state.
+    pub digest: Digest,
+    /// Digests of its tangents, of each three directions.
+    pub tangents: Option<String>,
+    start: InitialParams,
+    parameters: Numbers,
+    adjoints: Option<String>,
+    /// For each of the derivatives by every step's own value a name and the steps.
+    by_step: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// `meta.json`: every setting, and what came of it.
@@ -65,7 +133,12 @@ struct Meta<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        let schedule = self.schedule.schedule(self.problem.precision())?;
+        if self.memory.is_some() && self.mode == Mode::Forward {
+            return Err(Failure::usage(
+                "--memory limits reverse mode; give --mode reverse too, or leave it out",
+            ));
+        }
+        let schedule = self.schedule()?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {
                 return Err(Failure::usage(
@@ -79,17 +152,19 @@ impl Options {
         };
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let (start, found) = awake(|| self.unroll(common, &problem, &schedule))?;
-        let [d_alpha0, d_time_constant, d_beta] = found.objective.loss.tangents;
-        let [digest, digest_tangents] = found.digests.map(|digest| digest.to_string());
+        let found = self.look_ahead(common, &problem, &schedule)?;
+        let by = &found.by;
+        let along = |name| by.iter().find(|(tuned, _)| *tuned == name).map(|(_, slope)| *slope);
         let report = Report {
             loss: found.objective.loss.value,
-            d_alpha0,
-            d_time_constant,
-            d_beta,
+            d_alpha0: along(Tuned::Alpha0),
+            d_time_constant: along(Tuned::TimeConstant),
+            d_beta: along(Tuned::Beta),
+            derivatives: by.iter().map(|(tuned, slope)| (tuned.name(), (*slope).into())).collect(),
             accuracy: found.objective.accuracy,
-            digest,
-            digest_tangents,
+            digest: found.digest.to_string(),
+            digest_tangents: found.tangents.clone(),
+            digest_adjoints: found.adjoints.clone(),
         };
         if let Some(folder) = folder {
             let unwritable = |e| Failure::run(format!("the settings cannot be written: {e}"));
@@ -105,43 +180,171 @@ impl Options {
                 trained_on: problem.trained_on(),
                 report: &report,
             };
-            export(&folder, &problem, self.horizon, &start.0, &found.parameters)?;
+            export(&folder, &problem, self.horizon, &found)?;
             folder.write("meta.json", |w| json::write(w, &meta))?;
             folder.finish()?;
         }
         if common.json {
             return json::print(&report);
         }
-        let Report { loss, d_alpha0, d_time_constant, d_beta, digest, digest_tangents, .. } =
-            &report;
+        let Report { loss, digest, .. } = &report;
+        let others = match (&report.digest_tangents, &report.digest_adjoints) {
+            (Some(tangents), _) => format!("tangents {tangents}"),
+            (None, adjoints) => format!("adjoints {}", adjoints.as_deref().unwrap_or_default()),
+        };
         let percent = 100.0 * report.accuracy;
         standard::print(|out| {
             let steps = self.horizon;
-            writeln!(out, "objective after {steps} steps  {loss:.6} nats, {percent:.2} % correct")?;
-            writeln!(out, "d loss / d alpha0          {d_alpha0:+.6e}")?;
-            writeln!(out, "d loss / d K               {d_time_constant:+.6e} per step")?;
-            writeln!(out, "d loss / d beta            {d_beta:+.6e}")?;
-            writeln!(out, "digest                     {digest} (tangents {digest_tangents})")
+            let loss = number(*loss, 6);
+            writeln!(out, "objective after {steps} steps  {loss} nats, {percent:.2} % correct")?;
+            for (tuned, slope) in by {
+                let (name, unit) = match tuned {
+                    Tuned::TimeConstant => ("K".to_owned(), " per step"),
+                    other => (other.name(), ""),
+                };
+                writeln!(out, "{:<27}{slope:+.6e}{unit}", format!("d loss / d {name}"))?;
+            }
+            writeln!(out, "digest                     {digest} ({others})")
         })
     }
 
-    /// Initial parameters, and the hypergradient of training from there.
-    fn unroll(
+    /// The schedule, rounded to the working precision.
+    pub fn schedule(&self) -> Result<InverseTime<f64>, Failure> {
+        self.schedule.schedule(self.problem.precision())
+    }
+
+    /// The hypergradient of training on `problem` by what is tuned.
+    pub fn look_ahead(
         &self,
         common: &Common,
         problem: &Problem<'_>,
         schedule: &InverseTime<f64>,
-    ) -> Result<(InitialParams, Hypergradient), Failure> {
-        let start = self.problem.start(problem)?;
-        let bar = progress::bar(common, self.horizon.into(), "look-ahead");
-        let found = problem
-            .hypergradient(&start, schedule, self.horizon, &mut || bar.inc(1))
-            .map_err(|diverged| {
-                Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
-            })?;
-        bar.finish_and_clear();
-        Ok((start, found))
+    ) -> Result<Found, Failure> {
+        let tuned = Tuned::named(self.tune.as_deref(), problem)?;
+        let start = awake(|| self.problem.start(problem))?;
+        awake(|| match self.mode {
+            Mode::Forward => self.unroll(common, problem, start, schedule, &tuned),
+            Mode::Reverse => self.back(common, problem, start, schedule, &tuned),
+        })
     }
+
+    /// By tangents from `start`, three at a time: the values are the same in each pass.
+    fn unroll(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        start: InitialParams,
+        schedule: &InverseTime<f64>,
+        tuned: &[Tuned],
+    ) -> Result<Found, Failure> {
+        let parameters: Vec<Parameter> = tuned.iter().map(|tuned| tuned.parameter()).collect();
+        let passes = Tangents::passes(&parameters);
+        let steps = passes.len() as u64 * u64::from(self.horizon);
+        let bar = progress::bar(common, steps, "look-ahead");
+        let mut go_on = || {
+            bar.inc(1);
+            !interrupt::is_asked()
+        };
+        let mut pass = |tangents| {
+            let found =
+                problem.hypergradient_while(tangents, &start, schedule, self.horizon, &mut go_on);
+            let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
+            found.map_err(diverged)?.ok_or_else(interrupted)
+        };
+        let found: Vec<Hypergradient> =
+            passes.into_iter().map(&mut pass).collect::<Result<_, _>>()?;
+        bar.finish_and_clear();
+        let slopes = found.iter().flat_map(|pass| pass.objective.loss.tangents);
+        let by = tuned.iter().copied().zip(slopes).collect();
+        let tangents: Vec<String> = found.iter().map(|pass| pass.digests[1].to_string()).collect();
+        let Some(Hypergradient { objective, parameters, digests }) = found.into_iter().next()
+        else {
+            unreachable!("something is tuned")
+        };
+        let Objective { loss, accuracy } = objective;
+        Ok(Found {
+            objective: Objective { loss: Dual::constant(loss.value), accuracy },
+            by,
+            digest: digests[0],
+            tangents: Some(tangents.join(" ")),
+            start,
+            parameters,
+            adjoints: None,
+            by_step: Vec::new(),
+        })
+    }
+
+    /// The same by steps back, in the memory that is allowed.
+    fn back(
+        &self,
+        common: &Common,
+        problem: &Problem<'_>,
+        start: InitialParams,
+        schedule: &InverseTime<f64>,
+        tuned: &[Tuned],
+    ) -> Result<Found, Failure> {
+        let mut run = problem.reverse(&start);
+        let memory = self.memory.unwrap_or(1 << 30);
+        let plan = run.plan(self.horizon, memory).map_err(|TooLittle { least }| {
+            let (asked, least) = (told(memory.into()), told_up(least));
+            Failure::usage(format!(
+                "--memory allows {asked}, and one point of this run with all else takes {least}; give at least that"
+            ))
+        })?;
+        afford("reverse mode", plan.bytes.into(), "give a smaller --memory")?;
+        common.remark(sentence(&plan));
+        let steps = plan.forward_steps + u64::from(self.horizon);
+        let bar = progress::bar(common, steps, "reverse mode");
+        let found = run.run(schedule, &plan, &mut || bar.inc(1)).map_err(diverged)?;
+        bar.finish_and_clear();
+        let slope = |tuned: &Tuned| (*tuned, found.derivative(schedule, tuned.parameter()));
+        let by = tuned.iter().map(slope).collect();
+        let by_momentum = found.by_others.into_iter().find(|(by, _)| *by == Parameter::Momentum);
+        let by_momentum = by_momentum.map(|(_, steps)| ("d_momentum.npy", steps));
+        Ok(Found {
+            objective: found.objective,
+            by,
+            digest: found.digests[0],
+            tangents: None,
+            start,
+            parameters: found.parameters,
+            adjoints: Some(found.digests[1].to_string()),
+            by_step: [("d_learning_rate.npy", found.by_rate)]
+                .into_iter()
+                .chain(by_momentum)
+                .collect(),
+        })
+    }
+}
+
+fn diverged(diverged: Diverged) -> Failure {
+    Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
+}
+
+/// What a plan of reverse mode costs, in a sentence.
+fn sentence(plan: &ReversePlan) -> String {
+    let ReversePlan { horizon, points, forward_steps, .. } = plan;
+    let (of_points, all) = (told(plan.bytes_of_points.into()), told(plan.bytes.into()));
+    let how = match plan.stores_everything() {
+        true => format!("stores all {points} points"),
+        false => format!("keeps {points} binomial checkpoints"),
+    };
+    format!(
+        "reverse mode {how} ({of_points}, {all} in all): {forward_steps} steps forward, {horizon} back"
+    )
+}
+
+/// A size that is at least `bytes`, as `told` says it.
+fn told_up(bytes: u64) -> String {
+    // A tenth of the unit is what is told.
+    let tenth = if bytes < 1 << 30 { (1 << 20) / 10 } else { (1 << 30) / 10 };
+    told(u128::from(bytes) + tenth)
+}
+
+/// A size in bytes, as people write it.
+fn size(text: &str) -> Result<u64, &'static str> {
+    let found: Result<bytesize::ByteSize, _> = text.trim().parse();
+    found.map(|size| size.as_u64()).map_err(|_| "give a size, such as 512MiB or 1GiB")
 }
 
 /// Writes what another program needs in order to recompute the number.
@@ -149,15 +352,18 @@ fn export(
     folder: &OutputFolder,
     problem: &Problem<'_>,
     horizon: u32,
-    start: &Numbers,
-    end: &Numbers,
+    found: &Found,
 ) -> Result<(), Failure> {
     let batches = problem.batch_indices(horizon);
     let objective = problem.objective_indices();
-    folder.write("init.npz", |w| weights(&problem.layers, start)?.finish(w))?;
-    folder.write("final.npz", |w| weights(&problem.layers, end)?.finish(w))?;
+    folder.write("init.npz", |w| weights(&problem.layers, &found.start.0)?.finish(w))?;
+    folder.write("final.npz", |w| weights(&problem.layers, &found.parameters)?.finish(w))?;
     folder.write("batches.npy", |w| npy::write(w, &[horizon as usize, problem.batch], &batches))?;
-    folder.write("objective.npy", |w| npy::write(w, &[objective.len()], &objective))
+    folder.write("objective.npy", |w| npy::write(w, &[objective.len()], &objective))?;
+    for (name, steps) in &found.by_step {
+        folder.write(name, |w| npy::write(w, &[steps.len()], steps))?;
+    }
+    Ok(())
 }
 
 /// The arrays w0, b0, w1, b1, …; w is [inputs, outputs].

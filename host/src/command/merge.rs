@@ -1,6 +1,6 @@
 //! `myopia merge`: the shards of a surface joined.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -27,6 +27,16 @@ impl Options {
                 "merge needs a folder for the whole surface; name it with --out",
             ));
         };
+        let place = |path: &Path| path.canonicalize().ok();
+        let own = self.folders.iter().find(|folder| {
+            place(folder).is_some_and(|folder| place(out).is_some_and(|out| out == folder))
+        });
+        if let Some(own) = own {
+            return Err(Failure::usage(format!(
+                "--out {} is one of the shards that are merged, which would be replaced; name another folder",
+                own.display()
+            )));
+        }
         let pieces: Result<Vec<Piece>, MergeError> =
             self.folders.iter().map(|folder| Piece::read(folder)).collect();
         let (about, rows) = pieces.and_then(merge).map_err(advised)?;

@@ -2,30 +2,48 @@
 
 use clap::Args;
 use myopia_backend::awake;
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde::Serialize;
 
-use super::options::{Common, LongRun, OuterOptions, ProblemOptions, ScheduleOptions};
+use super::optimizer::Tuned;
+use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
+use super::outer::OuterOptions;
 use super::progress;
+use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
-use myopia::descent::{Ended, MetaDescent, Progress, Record, best};
+use myopia::descent::{Columns, Ended, MetaDescent, Named, Progress, Record, best};
 use myopia::failure::Failure;
+use myopia::outer::OuterOptimizer;
 use myopia::output::{json, standard};
 use myopia::problem::Problem;
+use myopia::shown::number;
+
+/// The options that say where the descent starts.
+const OPTIONS: [&str; 3] = ["alpha0", "time-constant", "beta"];
 
 /// Options of `myopia meta`.
 #[derive(Args, Debug, Serialize)]
 pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
-    problem: ProblemOptions,
+    pub problem: ProblemOptions,
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
     #[command(flatten)]
     #[serde(flatten)]
     outer: OuterOptions,
+    /// What to tune [default: the schedule's three, but for what --fix names]. Beside their bounds,
+    /// epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho and beta1 0.0001
+    /// to 0.9999, beta2 0.0001 to 0.99999
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tune: Option<Vec<Tuned>>,
     /// Steps of each look-ahead
-    #[arg(long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     horizon: u32,
     #[command(flatten)]
     #[serde(skip)]
@@ -43,35 +61,28 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<usize>,
     /// The schedule the descent started from, and its objective.
-    first: Record,
+    first: Named<'a>,
     /// The schedule it ended with.
-    last: Record,
+    last: Named<'a>,
     /// The schedule with the lowest objective.
-    best: Record,
+    best: Named<'a>,
 }
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        if self.horizon == 0 {
-            return Err(Failure::usage(
-                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
-            ));
-        }
-        let precision = self.problem.precision();
-        let schedule = self.schedule.schedule(precision)?;
-        let descent = MetaDescent {
-            schedule,
-            outer: self.outer.rule.optimizer(precision, &[schedule])?,
-            horizon: self.horizon,
-            meta_steps: self.outer.meta_steps,
-        };
+        let beginning = self.beginning()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("meta", &self, &data);
+        let descent = self.descent(beginning, &problem)?;
+        let columns = Columns { tuned: &descent.tuned };
+        let experiment = common.experiment("meta", &self, &problem).growing(&["meta_steps"]);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
-        let mut progress = ledger.unit(0).state().unwrap_or_default();
-        let tuned = awake(|| self.tune(common, &problem, descent, &ledger, &mut progress));
+        let mut progress = match ledger.results("trajectory.csv")? {
+            Some(table) => Progress { records: columns.read(&table)?, ..Progress::default() },
+            None => ledger.unit(0).state().unwrap_or_default(),
+        };
+        let tuned = awake(|| self.descend(common, &problem, &descent, &ledger, &mut progress));
         let early = match tuned {
             Ok(()) => None,
             Err(Ended::Failed(failure)) if !failure.is_interruption() => return Err(failure),
@@ -80,7 +91,7 @@ impl Options {
         let (records, partial) = (progress.records, early.is_some());
         if let Some(folder) = &folder {
             ledger.save()?;
-            folder.write_as(partial, "trajectory.csv", |w| Record::write(w, &records))?;
+            folder.write_as(partial, "trajectory.csv", |w| columns.write(w, &records))?;
         }
         if let Some(Ended::Diverged(diverged)) = &early {
             // It would diverge again.
@@ -95,9 +106,9 @@ impl Options {
                 seed: common.seed,
                 options: &self,
                 partial: partial.then_some(records.len()),
-                first: *first,
-                last: *last,
-                best: *best,
+                first: columns.named(first),
+                last: columns.named(last),
+                best: columns.named(best),
             };
             if let Some(folder) = &folder {
                 folder.write_as(partial, "meta.json", |w| json::write(w, &report))?;
@@ -105,7 +116,7 @@ impl Options {
             if !partial {
                 ledger.finish()?;
             }
-            self.print(common, &report, &records)?;
+            self.print(common, &report, &columns, &records)?;
         }
         early.map_or(Ok(()), |ended| Err(ended.into()))
     }
@@ -114,15 +125,17 @@ impl Options {
         &self,
         common: &Common,
         report: &Report<'_>,
+        columns: &Columns<'_>,
         records: &[Record],
     ) -> Result<(), Failure> {
         if common.json {
             return json::print(report);
         }
         let every = (records.len() / 20).max(1);
+        let last = records.len().saturating_sub(1) as u32;
         let shown = records
             .iter()
-            .filter(|r| (r.meta_step as usize).is_multiple_of(every) || **r == report.last);
+            .filter(|r| (r.meta_step as usize).is_multiple_of(every) || r.meta_step == last);
         standard::print(|out| {
             if let Some(found) = report.partial {
                 writeln!(
@@ -131,34 +144,86 @@ impl Options {
                     u64::from(self.outer.meta_steps) + 1
                 )?;
             }
-            writeln!(
-                out,
-                "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",
-                "meta-step", "alpha0", "K", "beta", "loss"
-            )?;
-            for Record { meta_step, alpha0, time_constant, beta, loss, .. } in shown {
-                writeln!(
-                    out,
-                    "{meta_step:>9}  {alpha0:>10.5}  {time_constant:>10.2}  {beta:>10.5}  {loss:>10.6}"
-                )?;
+            write!(out, "{:>9}", "meta-step")?;
+            for parameter in columns.values() {
+                let name = match parameter {
+                    Parameter::TimeConstant => "K",
+                    other => other.name(),
+                };
+                write!(out, "  {name:>10}")?;
+            }
+            writeln!(out, "  {:>10}", "loss")?;
+            for record in shown {
+                write!(out, "{:>9}", record.meta_step)?;
+                for parameter in columns.values() {
+                    let decimals = if parameter == Parameter::TimeConstant { 2 } else { 5 };
+                    write!(out, "  {:>10}", number(record.value(parameter), decimals))?;
+                }
+                writeln!(out, "  {:>10}", number(record.loss, 6))?;
             }
             Ok(())
         })
     }
 }
 
+/// Where a descent begins, and its outer optimizer where that does not depend on the problem.
+pub type Beginning = (InverseTime<f64>, Option<OuterOptimizer>);
+
 impl Options {
-    fn tune(
+    /// What can be checked before there are data.
+    pub fn beginning(&self) -> Result<Beginning, Failure> {
+        if self.horizon == 0 {
+            return Err(Failure::usage(
+                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
+            ));
+        }
+        let precision = self.problem.precision();
+        let schedule = self.schedule.schedule(precision)?;
+        let fixed = match self.tune {
+            None => Some(self.outer.rule.optimizer(precision, &[schedule], OPTIONS)?),
+            Some(_) => None,
+        };
+        let meta_steps = self.outer.meta_steps;
+        let what = format!("--meta-steps {meta_steps}");
+        afford_record(&what, meta_steps.into(), size_of::<Record>())?;
+        Ok((schedule, fixed))
+    }
+
+    /// The descent on `problem`.
+    pub fn descent(
+        &self,
+        (schedule, fixed): Beginning,
+        problem: &Problem<'_>,
+    ) -> Result<MetaDescent, Failure> {
+        let tuned = Tuned::named(self.tune.as_deref(), problem)?;
+        let start = |parameter| match PARAMETERS.iter().position(|p| *p == parameter) {
+            Some(which) => schedule.parameters()[which],
+            None => problem.value(parameter).unwrap_or_default(),
+        };
+        let outer = match fixed {
+            Some(outer) => outer,
+            None => self.outer.rule.optimizer_of(self.problem.precision(), &tuned, start)?,
+        };
+        Ok(MetaDescent {
+            schedule,
+            tuned: tuned.iter().map(|tuned| tuned.parameter()).collect(),
+            outer,
+            horizon: self.horizon,
+            meta_steps: self.outer.meta_steps,
+        })
+    }
+
+    fn descend(
         &self,
         common: &Common,
         problem: &Problem<'_>,
-        descent: MetaDescent,
+        descent: &MetaDescent,
         ledger: &Ledger<'_, Progress>,
         progress: &mut Progress,
     ) -> Result<(), Ended> {
         let start = self.problem.start(problem)?;
-        let steps = (u64::from(self.outer.meta_steps) + 1) * u64::from(self.horizon);
-        let bar = progress::bar_from(common, progress.steps(self.horizon), steps, "meta-descent");
+        let (steps, done) = descent.steps(progress);
+        let bar = progress::bar_from(common, done, steps, "meta-descent");
         let ended = descent.go_on(
             problem,
             &start,

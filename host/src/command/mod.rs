@@ -2,31 +2,47 @@
 
 mod bench;
 mod bilevel;
+pub mod bindings;
+pub mod config;
 mod data;
+mod edge;
+mod explore;
 mod horizons;
 mod hypergrad;
+mod manual;
 mod merge;
 mod meta;
 mod nqm;
 mod online;
+mod optimizer;
 mod options;
+mod outer;
+mod overlay;
 mod progress;
 mod refusal;
 mod report;
 mod reproduce;
+mod source;
 mod surface;
 mod threads;
 mod tour;
 mod train;
+mod values;
 mod verify;
+
+use std::io;
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 
 use myopia::failure::Failure;
+use myopia::input::read_regular;
+use myopia::output::standard;
 use myopia::remark;
 use options::Common;
 
-/// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is it worth in the long run?
+/// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is
+/// it worth in the long run?
 ///
 /// The same seed gives the same bits on any machine, with any number of threads.
 #[derive(Parser, Debug)]
@@ -54,11 +70,16 @@ enum Command {
     Train(train::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
     Horizons(horizons::Options),
+    /// Where the exact derivative ends: Lyapunov exponent, sharpness, agreement with differences
+    Edge(edge::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
-    /// Bilevel problems whose truth is known: hypergradients, games, warm starts, self-tuning networks
+    /// Explore short-horizon bias in a browser: one page that computes what this program does
+    Explore(explore::Options),
+    /// Bilevel problems whose truth is known: hypergradients, games, warm starts, self-tuning
+    /// networks
     Bilevel(bilevel::Options),
     /// Write one page about a folder of results: figures, tables, settings, and what they show
     Report(report::Options),
@@ -68,6 +89,10 @@ enum Command {
     Bench(bench::Options),
     /// Check that this machine, emulated boards and real ones compute the same bits
     Verify(verify::Options),
+    /// Print a script that completes commands and options in a shell
+    Completions(manual::Completions),
+    /// Print a manual page, or write those of all commands into --out
+    Man(manual::Manual),
     /// Fetch the MNIST files
     #[command(subcommand)]
     Data(data::Action),
@@ -89,9 +114,11 @@ impl Program {
         if common.quiet {
             remark::be_quiet();
         }
-        match command {
+        let report = common.json.then(|| command.report()).flatten();
+        let done = match command {
             Command::Tour(options) => options.run(&common),
             Command::Nqm(options) => options.run(&common),
+            Command::Explore(options) => options.run(&common),
             Command::Bilevel(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
@@ -100,11 +127,45 @@ impl Program {
             Command::Hypergrad(options) => options.run(&common),
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),
+            Command::Edge(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Bench(options) => options.run(&common),
             Command::Verify(options) => options.run(&common),
+            Command::Completions(options) => options.run(&common),
+            Command::Man(options) => options.run(&common),
             Command::Data(action) => action.run(&common),
+        };
+        if let (Err(Failure::Done(_)), Some(report), Some(folder)) = (&done, report, &common.out) {
+            again(&folder.join(report))?;
+        }
+        done
+    }
+}
+
+impl Command {
+    /// The file with what a run that may be finished before prints as JSON.
+    fn report(&self) -> Option<&'static str> {
+        match self {
+            Self::Train(_) => Some("train.json"),
+            Self::Meta(_) => Some("meta.json"),
+            Self::Horizons(_) => Some("horizons.json"),
+            Self::Online(_) => Some("online.json"),
+            Self::Edge(_) => Some("edge.json"),
+            Self::Surface(options) => Some(options.report()),
+            _ => None,
         }
     }
 }
+
+/// Prints the report at `path` again; a run that diverged has left none.
+fn again(path: &Path) -> Result<(), Failure> {
+    match read_regular(path, LARGEST) {
+        Ok(bytes) => standard::print(|out| out.write_all(&bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Failure::io("read", path, &e)),
+    }
+}
+
+/// More bytes than any report has.
+const LARGEST: u64 = 1 << 34;

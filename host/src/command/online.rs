@@ -7,14 +7,17 @@ use indicatif::ProgressBar;
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, Outer, ProblemOptions, outer_optimizer, positive, within};
+use super::options::{Common, LongRun, ProblemOptions, afford_record, positive};
+use super::outer::{FIX, Outer, outer_optimizer, within};
 use super::progress;
+use crate::command::values::{real, whole};
 use myopia::checkpoint::Ledger;
 use myopia::curve::Point;
 use myopia::failure::Failure;
 use myopia::online::{self, Outcome, Trial, Trials, Update};
 use myopia::outer::OuterOptimizer;
 use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::shown;
 
 /// Options of `myopia online`.
 #[derive(Args, Debug, Serialize)]
@@ -23,7 +26,10 @@ pub struct Options {
     #[serde(flatten)]
     problem: ProblemOptions,
     /// Steps to train
-    #[arg(long, default_value_t = 2000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 2000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     steps: u32,
     /// Learning rates to start adapting from; the momentum starts at --momentum
     #[arg(
@@ -31,14 +37,19 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "0.01,0.1",
         value_name = "RATE,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = real)]
     from: Vec<f64>,
     /// Steps of training between two updates
-    #[arg(long, default_value_t = 10, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 10, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     steps_per_update: u32,
     /// Steps to look ahead for an update
-    #[arg(long, default_value_t = 5, value_name = "STEPS", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 5, value_name = "STEPS", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     look_ahead: u32,
     /// What look-aheads train on and are judged by
     #[arg(
@@ -58,7 +69,8 @@ pub struct Options {
     /// Gradients by the logarithms are held inside plus or minus this
     #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
     clip: f64,
-    /// What keeps its value. The other stays within 1e-6 to 100 (effective-rate) or 0 to 0.999 (momentum), and starts there
+    /// What keeps its value. The other stays within 1e-6 to 100 (effective-rate) or 0 to 0.999
+    /// (momentum), and starts there
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     fix: Vec<Adapted>,
     /// Fixed learning rates to compare with: of several, the one with the lowest loss at the end
@@ -67,14 +79,13 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "0.003,0.01,0.03,0.1,0.3",
         value_name = "RATE,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = real)]
     fixed: Vec<f64>,
     /// What a fixed learning rate is multiplied by half-way, in the comparison with a decay
     #[arg(long, default_value_t = 0.1, value_name = "FACTOR", allow_negative_numbers = true)]
     decay: f64,
     /// Steps between the points of a curve [default: a hundredth of --steps]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     every: Option<u32>,
     #[command(flatten)]
     #[serde(skip)]
@@ -222,8 +233,8 @@ impl Options {
         let sound = |rate: &&f64| **rate > 0.0 && (0.0..1.0).contains(&momentum);
         for &rate in self.from.iter().filter(sound) {
             let start = RateAndDamping::new(rate, momentum);
-            within(("from, as rate / (1 - momentum),", start.effective_rate), &limits[0])?;
-            within(("momentum, as 1 - momentum,", start.damping), &limits[1])?;
+            within(("from, as rate / (1 - momentum),", start.effective_rate), &limits[0], FIX)?;
+            within(("momentum, as 1 - momentum,", start.damping), &limits[1], FIX)?;
         }
         outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
     }
@@ -234,10 +245,19 @@ impl Options {
         if every == 0 {
             return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
         }
+        let each = u128::from(self.steps / every) + u128::from(self.steps / self.steps_per_update);
+        let what = format!("{} trials of --steps {}", trials.len(), self.steps);
+        afford_record(&what, trials.len() as u128 * each, size_of::<Point>())?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("online", &self, &data);
+        if problem.optimizer.is_some() {
+            return Err(Failure::usage(
+                "online adapts the learning rate and momentum of plain sgd; leave out --optimizer, --nesterov and \
+                 --weight-decay",
+            ));
+        }
+        let experiment = common.experiment("online", &self, &problem).with_default("every", every);
         let weights = self.problem.start(&problem)?;
         let shared = Trials { problem: &problem, weights, steps: self.steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
@@ -310,7 +330,8 @@ fn rows(kinds: &[Kind], outcomes: &[Outcome]) -> Vec<Row> {
 }
 
 impl Row {
-    /// Whether it is shown in the figure and in the table: adapted trials and the best of the fixed ones.
+    /// Whether it is shown in the figure and in the table: adapted trials and the best of the fixed
+    /// ones.
     fn shown(&self) -> bool {
         self.tuned || !["fixed", "decayed"].contains(&self.kind)
     }
@@ -358,7 +379,7 @@ fn print(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
             continue;
         }
         let number = |value: Option<f64>, digits: usize| {
-            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+            value.map_or("-".to_owned(), |value| shown::number(value, digits))
         };
         let rate = row.last_learning_rate.map_or("-".to_owned(), |rate| format!("{rate:.3e}"));
         let percent = row.test_error.map_or("-".to_owned(), |e| format!("{:.2} %", 100.0 * e));

@@ -6,25 +6,29 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use myopia_backend::Isa;
-use myopia_core::meta::{Limits, MetaDescent};
 use myopia_core::mlp::Shape;
 use myopia_core::schedule::InverseTime;
 use serde::Serialize;
 
+use super::optimizer::OptimizerOptions;
+use super::source::DataOptions;
+use crate::command::values::whole;
 use myopia::checkpoint::{Experiment, Opening};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::memory::afford;
-use myopia::outer::{OuterOptimizer, OuterRule};
 use myopia::output::OutputFolder;
 use myopia::precision::Precision;
-use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem, Source};
+use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem};
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Seed of initial weights and batches
-    #[arg(long, default_value_t = 1, global = true, allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 1, global = true, allow_negative_numbers = true,
+        value_parser = whole::<u64>
+    )]
     pub seed: u64,
     /// Folder for results; it is made, and must not hold earlier results
     #[arg(long, value_name = "DIR", global = true)]
@@ -47,6 +51,10 @@ pub struct Common {
     /// Instruction set to use [default: the widest that this processor has]; the bits are the same
     #[arg(long, value_enum, global = true)]
     pub isa: Option<IsaName>,
+    /// Options from a TOML file, a key for each and `command` for the command, or from the
+    /// manifest.json of an earlier run; what is given here as well comes from here
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
     /// No progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -76,11 +84,15 @@ impl From<IsaName> for Isa {
 /// Options of every command that runs for minutes.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct LongRun {
-    /// Go on with the unfinished run in --out, to the same bits; the other options must be the same
+    /// Begin the run in --out, go on with it to the same bits, or do nothing when it is finished.
+    /// The other options must be the same, but --meta-steps may be more than before
     #[arg(long)]
     pub resume: bool,
     /// Seconds between two checkpoints in --out
-    #[arg(long, default_value_t = 15, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 15, value_name = "SECONDS", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     pub checkpoint_every: u32,
 }
 
@@ -105,16 +117,6 @@ impl LongRun {
         let every = Duration::from_secs(self.checkpoint_every.into());
         Opening { resume: self.resume, every }
     }
-}
-
-/// Which data is trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DataName {
-    /// Synthetic 8x8 digits, built in
-    Glyphs,
-    /// MNIST, from --mnist-dir, MYOPIA_MNIST or the cache that `myopia data fetch` fills
-    Mnist,
 }
 
 /// The float in which a network is trained.
@@ -158,33 +160,42 @@ impl From<ObjectiveName> for ObjectiveSet {
 /// Options that say what is trained.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct ProblemOptions {
-    /// What to train on
-    #[arg(long, value_enum, default_value = "glyphs")]
-    pub data: DataName,
-    /// Folder with the four MNIST files, gzipped or not
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
-    pub mnist_dir: Option<PathBuf>,
-    /// Units of each layer, from inputs to classes [default: 64,32,10 for glyphs, 784,100,100,10 for mnist]
-    #[arg(long, value_delimiter = ',', value_name = "N,N,…", allow_negative_numbers = true)]
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataOptions,
+    /// Units of each layer, from inputs to classes [default: 64,32,10 for glyphs; inputs, 100, 100
+    /// and classes for all other data]
+    #[arg(
+        long, value_delimiter = ',', value_name = "N,N,…", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
     pub layers: Option<Vec<usize>>,
     /// Examples in a batch
-    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 100, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
     pub batch: usize,
-    /// Momentum of SGD, in 0..1
+    /// Momentum of sgd and rmsprop, in 0..1
     #[arg(long, default_value_t = 0.9, value_name = "MU", allow_negative_numbers = true)]
     pub momentum: f64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptimizerOptions,
     /// What a schedule is judged by: held-out examples or those trained on
     #[arg(long, value_enum, default_value = "validation")]
     pub objective: ObjectiveName,
     /// Judge by this many examples at most
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub objective_size: Option<usize>,
     /// Float in which to train
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PrecisionName,
     /// Steps at a constant rate before the schedule starts; their momentum is then dropped
-    #[arg(long, default_value_t = 0, value_name = "STEPS", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 0, value_name = "STEPS", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     pub pretrain: u32,
     /// Learning rate of those steps
     #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
@@ -199,24 +210,12 @@ impl ProblemOptions {
 
     /// Loads the data.
     pub fn load(&self, common: &Common) -> Result<Data, Failure> {
-        let source = match self.data {
-            DataName::Glyphs => Source::Glyphs,
-            DataName::Mnist => Source::Mnist(self.mnist_dir.clone()),
-        };
-        source.load(self.precision(), |remark| common.remark(remark))
-    }
-
-    /// The layers where none are given.
-    pub fn default_layers(&self, data: &Data) -> Vec<usize> {
-        match self.data {
-            DataName::Glyphs => vec![data.inputs, 32, data.classes],
-            DataName::Mnist => vec![data.inputs, 100, 100, data.classes],
-        }
+        self.data.source()?.load(self.precision(), |remark| common.remark(remark))
     }
 
     /// The problem on loaded data.
     pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        let layers = self.layers.clone().unwrap_or_else(|| self.default_layers(data));
+        let layers = self.layers.clone().unwrap_or_else(|| self.data.default_layers(data));
         Shape::new(&layers)
             .map_err(|e| Failure::usage(format!("--layers {}: {e}", comma(&layers))))?;
         if layers.first() != Some(&data.inputs) || layers.last() != Some(&data.classes) {
@@ -238,12 +237,18 @@ impl ProblemOptions {
                 precision.name()
             )));
         }
-        positive(precision, "pretrain-rate", self.pretrain_rate)?;
+        positive(precision, "pretrain-rate", self.pretrain_rate).map_err(|failure| {
+            match self.pretrain {
+                0 => Failure::usage(format!("{failure}; without --pretrain leave it out")),
+                _ => failure,
+            }
+        })?;
         let problem = Problem {
             data,
             layers,
             batch: self.batch,
             momentum,
+            optimizer: self.optimizer.hyperparameters(precision, momentum)?,
             objective: self.objective.into(),
             objective_size: self.objective_size,
             seed: common.seed,
@@ -279,6 +284,12 @@ pub fn positive(precision: Precision, name: &str, x: f64) -> Result<f64, Failure
             precision.name()
         ))),
     }
+}
+
+/// Refuses a record of more entries than memory has room for: `what` keeps so many entries of so
+/// many bytes. A record grows by doubling, and a checkpoint is a copy and its bytes.
+pub fn afford_record(what: &str, entries: u128, bytes: usize) -> Result<(), Failure> {
+    afford(&format!("the record of {what}"), entries * 6 * bytes as u128, "take fewer")
 }
 
 /// Refuses what the system could only answer by ending the process.
@@ -327,8 +338,7 @@ impl ScheduleOptions {
     /// The schedule, rounded to the working precision.
     pub fn schedule(&self, precision: Precision) -> Result<InverseTime<f64>, Failure> {
         let Self { alpha0, time_constant, beta } = *self;
-        let round = |x| precision.round(x);
-        InverseTime::new(round(alpha0), round(time_constant), round(beta)).map_err(|e| {
+        precision.schedule(alpha0, time_constant, beta).map_err(|e| {
             let exact = InverseTime::new(alpha0, time_constant, beta).is_ok();
             let name = precision.name();
             let rounded =
@@ -340,134 +350,19 @@ impl ScheduleOptions {
     }
 }
 
-/// The outer optimizer's rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outer {
-    /// Adam
-    Adam,
-    /// SGD with momentum 0.9
-    Momentum,
-}
-
-impl From<Outer> for OuterRule {
-    fn from(name: Outer) -> Self {
-        match name {
-            Outer::Adam => Self::Adam,
-            Outer::Momentum => Self::Momentum,
-        }
-    }
-}
-
-/// Options of the outer optimizer.
-#[derive(Args, Clone, Debug, Serialize)]
-pub struct OuterOptions {
-    /// Meta-steps to take
-    #[arg(long, default_value_t = 100, value_name = "N", allow_negative_numbers = true)]
-    pub meta_steps: u32,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub rule: RuleOptions,
-}
-
-/// How meta-steps are taken.
-#[derive(Args, Clone, Debug, Serialize)]
-pub struct RuleOptions {
-    /// Outer optimizer
-    #[arg(long, value_enum, default_value = "adam")]
-    pub outer: Outer,
-    /// Meta-learning rate, on the logarithms of the parameters
-    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
-    pub meta_lr: f64,
-    /// Gradients by the logarithms are held inside plus or minus this
-    #[arg(long, default_value_t = 10.0, value_name = "SIZE", allow_negative_numbers = true)]
-    pub clip: f64,
-    /// Parameters that keep their value. The others stay within 0.0001 to 10 (alpha0), 1 to 1e6 steps (time-constant), 0.0001 to
-    /// 1000 (beta), and start there
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
-    pub fix: Vec<ParameterName>,
-}
-
-/// A parameter of the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ParameterName {
-    /// The first learning rate
-    Alpha0,
-    /// The time constant
-    TimeConstant,
-    /// The decay exponent
-    Beta,
-}
-
-impl RuleOptions {
-    /// The optimizer, for descents from these α₀, K and β.
-    pub fn optimizer(
-        &self,
-        precision: Precision,
-        starts: &[InverseTime<f64>],
-    ) -> Result<OuterOptimizer, Failure> {
-        let names = [ParameterName::Alpha0, ParameterName::TimeConstant, ParameterName::Beta];
-        let mut limits = MetaDescent::<f64>::default_limits();
-        for (limits, name) in limits.iter_mut().zip(names) {
-            limits.learned = !self.fix.contains(&name);
-        }
-        for start in starts {
-            let named = ["alpha0", "time-constant", "beta"].into_iter().zip(start.parameters());
-            for (start, limits) in named.zip(&limits) {
-                within(start, limits)?;
-            }
-        }
-        outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
-    }
-}
-
-/// Refuses a start outside the bounds between which the outer optimizer keeps what it learns.
-pub fn within((name, start): (&str, f64), limits: &Limits<f64>) -> Result<(), Failure> {
-    let Limits { learned, least, greatest, .. } = *limits;
-    // A start on a bound may have been rounded to the float of the run.
-    let (low, high) = (least * (1.0 - 1e-6), greatest * (1.0 + 1e-6));
-    if !learned || (low..=high).contains(&start) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "--{name} is {start:?} where the descent starts, outside {least:?} to {greatest:?}, in which it is learned; start inside, \
-         or keep it with --fix"
-    )))
-}
-
-/// The largest meta-learning rate: e¹⁰ is a factor of 22,000 in one step.
-const MOST_META_LR: f64 = 10.0;
-
-/// The outer optimizer with this meta-learning rate and clip on what `limits` say is learned.
-pub fn outer_optimizer<const N: usize>(
-    precision: Precision,
-    outer: Outer,
-    [meta_lr, clip]: [f64; 2],
-    limits: [Limits<f64>; N],
-) -> Result<OuterOptimizer<N>, Failure> {
-    let rate = positive(precision, "meta-lr", meta_lr)?;
-    if rate > MOST_META_LR {
-        return Err(Failure::usage(format!(
-            "--meta-lr {meta_lr:?} is above {MOST_META_LR}; it is a step on logarithms, give one such as 0.1"
-        )));
-    }
-    if limits.iter().all(|limits| !limits.learned) {
-        return Err(Failure::usage(
-            "--fix names everything, so that nothing is learned; leave one out",
-        ));
-    }
-    let clip = positive(precision, "clip", clip)?;
-    let limits = limits.map(|limits| Limits { clip, ..limits });
-    Ok(OuterOptimizer::new(precision, outer.into(), rate, limits))
-}
-
 impl Common {
-    /// The experiment of `command` with these options on these data.
-    pub fn experiment(&self, command: &str, options: &impl Serialize, data: &Data) -> Experiment {
+    /// The experiment of `command` with these options on `problem`; its defaults count as given.
+    pub fn experiment(
+        &self,
+        command: &str,
+        options: &impl Serialize,
+        problem: &Problem<'_>,
+    ) -> Experiment {
         Experiment::new(command, options)
             .with("seed", self.seed)
-            .with("data_digest", data.digest().to_string())
+            .with("data_digest", problem.data.digest().to_string())
+            .with_default("layers", &problem.layers)
+            .with_default("objective_size", problem.objective_set().len())
     }
 
     /// The instruction set to use.
@@ -488,55 +383,6 @@ impl Common {
         if !self.quiet {
             // A closed pipe on standard error is no reason to stop.
             let _ = writeln!(std::io::stderr(), "{text}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::super::Program;
-
-    fn refusal(arguments: &str) -> String {
-        let line = format!("myopia --quiet {arguments} --objective-size 10 --layers 64,2,10");
-        let program = Program::try_parse_from(line.split(' ')).unwrap();
-        program.run().expect_err(arguments).to_string()
-    }
-
-    #[test]
-    fn starts_outside_the_bounds_and_settings_without_sense_are_refused_by_name() {
-        let meta = "meta --horizon 2 --meta-steps 1";
-        for (arguments, words) in [
-            (format!("{meta} --alpha0 1e-8"), "--alpha0 is"),
-            (format!("{meta} --alpha0 20"), "outside 0.0001 to 10.0"),
-            (format!("{meta} --time-constant 1e9"), "--time-constant is 1000000000.0"),
-            (format!("{meta} --beta 0"), "--beta is 0.0"),
-            (format!("{meta} --meta-lr 1e30"), "--meta-lr 1e30 is above 10"),
-            (format!("{meta} --fix alpha0,time-constant,beta"), "nothing is learned"),
-            (
-                "horizons --horizon 2 --meta-steps 1 --from 0.1,0.5,1".into(),
-                "--time-constant is 0.5",
-            ),
-            ("online --steps 2 --from 1e-9".into(), "--from, as rate / (1 - momentum), is 1.0"),
-            ("online --steps 2 --momentum 0.9999".into(), "--momentum, as 1 - momentum,"),
-            ("online --steps 2 --fix effective-rate,momentum".into(), "nothing is learned"),
-        ] {
-            let said = refusal(&arguments);
-            assert!(said.contains(words) && said.lines().count() == 1, "{arguments}: {said}");
-        }
-    }
-
-    #[test]
-    fn what_keeps_its_value_may_have_any_and_bounds_may_be_starts() {
-        for arguments in [
-            "meta --horizon 2 --meta-steps 1 --beta 0 --fix beta",
-            "meta --horizon 2 --meta-steps 1 --alpha0 0.0001 --time-constant 1 --beta 1000",
-            "online --steps 2 --momentum 0.9999 --fix momentum --from 0.001 --fixed 0.01 --every 1",
-        ] {
-            let line = format!("myopia --quiet {arguments} --objective-size 10 --layers 64,2,10");
-            let program = Program::try_parse_from(line.split(' ')).unwrap();
-            program.run().unwrap_or_else(|e| panic!("{arguments}: {e}"));
         }
     }
 }

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, T
 
 use super::options::Common;
 
-/// A bar over `steps` steps of training with their rate and the time left; nothing when it is to be quiet.
+/// A bar over `steps` steps of training with their rate and the time left; nothing when it is to be
+/// quiet.
 pub fn bar(common: &Common, steps: u64, what: &'static str) -> ProgressBar {
     bar_from(common, 0, steps, what)
 }

@@ -1,5 +1,6 @@
 //! What the command line is refused with, shown safely.
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Parser;
@@ -9,10 +10,11 @@ use super::Program;
 use myopia::shown;
 
 impl Program {
-    /// The program as its arguments ask for it. Help, the version and a refusal end the process; values in a refusal are shown
-    /// escaped and shortened.
-    pub fn from_arguments() -> Self {
-        Self::try_parse().unwrap_or_else(|mut error| {
+    /// The program as these arguments ask for it, without its name. Help, the version and a refusal
+    /// end the process; values in a refusal are shown escaped and shortened.
+    pub fn from_arguments(arguments: Vec<OsString>) -> Self {
+        let line = [OsString::from("myopia")].into_iter().chain(arguments);
+        Self::try_parse_from(line).unwrap_or_else(|mut error| {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
                 error.exit();
             }
@@ -26,6 +28,13 @@ impl Program {
             }
         })
     }
+}
+
+/// The first line of a refusal as a sentence, safe to show.
+pub fn sentence(mut error: clap::Error) -> String {
+    let text = safe(&mut error).unwrap_or_else(|| error.render().to_string());
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// The refusal as safe text, if it is not safe as it is.

@@ -10,7 +10,7 @@ use super::options::Common;
 use myopia::failure::Failure;
 use myopia::output::{OutputFolder, atomic, json, record, standard};
 use myopia::provenance::quoted;
-use myopia::report::{Contents, Settings, page};
+use myopia::report::{Contents, PAGE, Settings, page};
 use myopia::{remark, shown, tensorboard};
 
 /// Options of `myopia report`.
@@ -23,9 +23,6 @@ pub struct Options {
     #[arg(long)]
     tensorboard: bool,
 }
-
-/// The page's file, in the folder it is about unless --out names another.
-const PAGE: &str = "report.html";
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {

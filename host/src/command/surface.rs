@@ -8,10 +8,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::options::{Common, LongRun, ParameterName, ProblemOptions};
+use super::optimizer::schedule_alone;
+use super::options::{Common, LongRun, ProblemOptions};
+use super::outer::ParameterName;
 use super::progress;
+use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::failure::Failure;
+use myopia::memory::afford;
 use myopia::output::{json, standard};
 use myopia::problem::{Data, ObjectiveSet, Problem, Stream};
 use myopia::surface::{self, About, Grid, Plane, Points, Row, Shard, Span};
@@ -28,9 +32,12 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "100,1000,5000,20000",
         value_name = "STEPS,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = whole::<u32>)]
     horizon: Vec<u32>,
+    /// Refused: what varies is the schedule.
+    #[arg(long, hide = true, value_name = "NAME,…")]
+    #[serde(skip)]
+    tune: Option<String>,
     /// The two parameters that vary
     #[arg(long, value_enum, value_delimiter = ',', default_value = "alpha0,beta")]
     axes: Vec<ParameterName>,
@@ -56,7 +63,10 @@ pub struct Options {
     #[arg(long, value_name = "COLUMNSxROWS", conflicts_with = "random")]
     grid: Option<Grid>,
     /// Take this many random schedules instead of a grid
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     random: Option<u32>,
     /// Do one part of the work, such as 1/4; `myopia merge` joins the parts
     #[arg(long, value_name = "I/N")]
@@ -67,11 +77,20 @@ pub struct Options {
     long: LongRun,
 }
 
+/// Bytes that a row takes while it is found, kept, and written as a table and as JSON.
+const ROW: u128 = 600;
+
 /// The schedules when neither a grid nor a number is given.
 const GRID: Grid = Grid { columns: 25, rows: 25 };
 
 impl Options {
+    /// The file with what it prints as JSON.
+    pub fn report(&self) -> &'static str {
+        if self.shard.is_some() { "shard.json" } else { "surface.json" }
+    }
+
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
+        schedule_alone("surface", self.tune.as_deref())?;
         if self.random.is_none() {
             self.grid.get_or_insert(GRID);
         }
@@ -86,6 +105,10 @@ impl Options {
             return Err(Failure::usage("--shard needs a folder for its part; name it with --out"));
         }
         let schedules = self.schedules(common)?;
+        let rows = schedules.len() as u128 * self.horizon.len() as u128;
+        let rows = rows / self.shard.map_or(1, |shard| u128::from(shard.count()));
+        let what = format!("a surface of {rows} rows");
+        afford(&what, ROW * rows, "take fewer schedules or horizons, or a --shard of them")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -94,7 +117,7 @@ impl Options {
             .zip(schedules)
             .filter(|(cell, _)| self.shard.is_none_or(|shard| shard.holds(*cell)))
             .collect();
-        let experiment = common.experiment("surface", &self, &data).with("shard", self.shard);
+        let experiment = common.experiment("surface", &self, &problem).with("shard", self.shard);
         let ledger = Ledger::open(folder.as_ref(), experiment, cells.len(), self.long.opening())?;
         let ended = self.train(common, &problem, &cells, &ledger);
         let interrupted = match ended {
@@ -170,8 +193,7 @@ impl Options {
         let schedules = plane.schedules();
         for InverseTime { alpha0, time_constant, beta } in &schedules {
             let precision = self.problem.precision();
-            let [a, k, b] = [alpha0, time_constant, beta].map(|&x| precision.round(x));
-            InverseTime::new(a, k, b).map_err(|e| {
+            precision.schedule(*alpha0, *time_constant, *beta).map_err(|e| {
                 Failure::usage(format!(
                     "alpha0 = {alpha0:?}, K = {time_constant:?}, beta = {beta:?} in {}: {e}",
                     precision.name()

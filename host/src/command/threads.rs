@@ -1,9 +1,11 @@
 //! The threads that independent runs are spread over.
 
+use std::io;
 use std::num::NonZero;
-use std::thread::available_parallelism;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, available_parallelism};
 
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
 use myopia::failure::Failure;
 use myopia::remark;
@@ -11,11 +13,13 @@ use myopia::remark;
 /// The most threads that may be asked for.
 pub const MOST: u16 = 1024;
 
-/// As many threads as a step is divided among at most; so many may be asked for on any machine, and the bits compared.
+/// As many threads as a step is divided among at most; so many may be asked for on any machine, and
+/// the bits compared.
 const ANYWHERE: usize = 8;
 
-/// Starts `wanted` threads, or as many as `RAYON_NUM_THREADS` says, or one for each processor; no more than this machine can use.
-/// Where there are none to be had, the calling thread does the work.
+/// Starts `wanted` threads, or as many as `RAYON_NUM_THREADS` says, or one for each processor; no
+/// more than this machine can use. Where fewer are to be had, those do the work, and the calling
+/// thread where there are none.
 ///
 /// # Errors
 /// When `RAYON_NUM_THREADS` is no number of threads.
@@ -32,18 +36,44 @@ pub fn start(wanted: Option<u16>) -> Result<(), Failure> {
         ));
     }
     // One thread is the calling one: nothing is started.
-    let pool = |threads: usize| {
-        let builder = ThreadPoolBuilder::new().num_threads(threads);
-        if threads == 1 { builder.use_current_thread() } else { builder }.build_global()
-    };
-    if let Err(error) = pool(threads) {
-        remark::say(format_args!(
-            "could not start {threads} threads ({error}); this one does all the work"
-        ));
-        // In a pool that somebody else has made, work is done as well.
-        let _ = pool(1);
+    let (waiting, refused) = if threads == 1 { (Vec::new(), None) } else { idle(threads) };
+    if let Some(error) = refused {
+        let who = match waiting.len() {
+            0 | 1 => "this one does all the work".to_owned(),
+            started => format!("{started} do the work"),
+        };
+        remark::say(format_args!("could not start {threads} threads ({error}); {who}"));
     }
-    Ok(())
+    let pool = match waiting.len() {
+        0 | 1 => ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global(),
+        started => {
+            let mut waiting = waiting.into_iter();
+            ThreadPoolBuilder::new()
+                .num_threads(started)
+                .spawn_handler(|work| {
+                    let thread = waiting.next().ok_or(io::ErrorKind::WouldBlock)?;
+                    thread.send(work).map_err(|_| io::ErrorKind::WouldBlock.into())
+                })
+                .build_global()
+        }
+    };
+    pool.map_err(|e| Failure::run(format!("could not prepare threads: {e}; try --threads 1")))
+}
+
+/// Threads that wait for what they are to do, as many of `wanted` as are to be had, and why there
+/// are no more. Rayon cannot be asked for that: a global pool that could not be made stays unmade.
+fn idle(wanted: usize) -> (Vec<SyncSender<ThreadBuilder>>, Option<io::Error>) {
+    let mut waiting = Vec::new();
+    for _ in 0..wanted {
+        let (sender, receiver) = sync_channel::<ThreadBuilder>(1);
+        // A thread whose sender is dropped has nothing to do.
+        let body = move || receiver.recv().map_or((), ThreadBuilder::run);
+        match thread::Builder::new().spawn(body) {
+            Ok(_) => waiting.push(sender),
+            Err(error) => return (waiting, Some(error)),
+        }
+    }
+    (waiting, None)
 }
 
 /// No more threads than `processors` can use at once, but some on any machine.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::options::Common;
 use super::progress;
-use myopia::descent::Record;
+use myopia::descent::{Columns, Record};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::output::{OutputFolder, csv, json, standard};
@@ -81,9 +81,9 @@ fn row<S: Study>(choice: &Choice) -> Row {
     Row {
         study: S::NAME,
         horizon: choice.horizon,
-        alpha0: choice.chosen.alpha0,
-        time_constant: choice.chosen.time_constant,
-        beta: choice.chosen.beta,
+        alpha0: choice.chosen.schedule().alpha0,
+        time_constant: choice.chosen.schedule().time_constant,
+        beta: choice.chosen.schedule().beta,
         last_learning_rate: choice.learning_rate(S::HORIZONS[3] - 1),
         loss_at_horizon: choice.chosen.loss,
         loss_at_longest: choice.worth(),
@@ -136,9 +136,11 @@ type Read = fn(&Record) -> f64;
 
 fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Failure> {
     let name = |choice: &Choice| format!("T = {}", choice.horizon);
-    let header: Vec<&str> = ["horizon"].into_iter().chain(Record::HEADER).collect();
-    let records =
-        choices.iter().flat_map(|c| c.trajectory.iter().map(|record| (c.horizon, record)));
+    let columns = Columns::default();
+    let header: Vec<String> = ["horizon".to_owned()].into_iter().chain(columns.header()).collect();
+    let records = choices
+        .iter()
+        .flat_map(|c| c.trajectory.iter().map(|record| (c.horizon, columns.row(record))));
     folder.write(&format!("{}-trajectories.csv", S::NAME), |w| csv::write(w, &header, records))?;
     let points = choices.iter().flat_map(|c| {
         c.curve.iter().map(|&(step, loss)| (c.horizon, step, c.learning_rate(step), loss))
@@ -148,9 +150,9 @@ fn write<S: Study>(choices: &[Choice], folder: &OutputFolder) -> Result<(), Fail
     })?;
 
     let parameters: [(&str, Read); 3] = [
-        ("α₀, first learning rate", |r| r.alpha0),
-        ("K, time constant (steps)", |r| r.time_constant),
-        ("β, decay exponent", |r| r.beta),
+        ("α₀, first learning rate", |r| r.schedule().alpha0),
+        ("K, time constant (steps)", |r| r.schedule().time_constant),
+        ("β, decay exponent", |r| r.schedule().beta),
     ];
     let mut trajectories =
         Figure::new(format!("{}: hyperparameter trajectories by horizon T", S::TITLE));

@@ -7,24 +7,29 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions};
+use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
+use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
 use myopia::failure::Failure;
 use myopia::output::{csv, json, standard};
 use myopia::problem::{ObjectiveSet, Problem, Set, Snapshot, Tangents};
+use myopia::shown::number;
 
 /// Options of `myopia train`.
 #[derive(Args, Debug, Serialize)]
 pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
-    problem: ProblemOptions,
+    pub problem: ProblemOptions,
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// Steps to train
-    #[arg(long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     steps: u32,
     #[command(flatten)]
     #[serde(skip)]
@@ -32,19 +37,20 @@ pub struct Options {
 }
 
 /// One line of `training.csv`.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Step {
-    step: u32,
-    learning_rate: f64,
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// From 0.
+    pub step: u32,
+    pub learning_rate: f64,
     /// Mean loss of the step's batch before the update, in nats.
-    loss: f64,
+    pub loss: f64,
 }
 
 /// Loss in nats and accuracy on one set.
-#[derive(Serialize)]
-struct Judged {
-    loss: f64,
-    accuracy: f64,
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Judged {
+    pub loss: f64,
+    pub accuracy: f64,
 }
 
 impl From<Objective<f64, 3>> for Judged {
@@ -64,19 +70,26 @@ struct Report<'a> {
     partial: Option<usize>,
     /// The objective set: held-out examples, or those trained on.
     judged: Judged,
-    test: Judged,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<Judged>,
     digest: String,
 }
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
-        let schedule = self.schedule.schedule(self.problem.precision())?;
+        let schedule = self.schedule()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("train", &self, &data);
+        let experiment = common.experiment("train", &self, &problem);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
-        let trained = awake(|| self.train(common, &problem, &schedule, &ledger))?;
+        let unit = ledger.unit(0);
+        let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
+        let trained = trained.map_err(|ended| match ended {
+            // It would diverge again.
+            Ended::Diverged(_) => ledger.finish().err().unwrap_or_else(|| ended.into()),
+            Ended::Failed(failure) => failure,
+        })?;
         let partial = trained.interrupted.is_some();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
@@ -111,9 +124,10 @@ impl Options {
                 Some(steps) => writeln!(out, "after {steps} of {} steps (partial)", self.steps),
             }?;
             let judged = (ObjectiveSet::from(self.problem.objective).name(), &report.judged);
-            for (name, Judged { loss, accuracy }) in [judged, ("test", &report.test)] {
+            let test = report.test.iter().map(|test| ("test", test));
+            for (name, Judged { loss, accuracy }) in [judged].into_iter().chain(test) {
                 let percent = 100.0 * accuracy;
-                writeln!(out, "{name:<11}loss {loss:.6} nats, {percent:.2} % correct")?;
+                writeln!(out, "{name:<11}loss {} nats, {percent:.2} % correct", number(*loss, 6))?;
             }
             writeln!(out, "digest     {}", report.digest)
         })
@@ -122,35 +136,72 @@ impl Options {
 
 /// How far training has come.
 #[derive(Clone, Serialize, Deserialize)]
-struct State {
+pub struct State {
     steps: Vec<Step>,
     run: Snapshot,
 }
 
-struct Trained {
-    steps: Vec<Step>,
+/// What training came to.
+pub struct Trained {
+    pub steps: Vec<Step>,
     /// Why there are fewer steps than asked for.
-    interrupted: Option<Failure>,
-    judged: Judged,
-    test: Judged,
-    digest: Digest,
+    pub interrupted: Option<Failure>,
+    /// On the objective set.
+    pub judged: Judged,
+    /// On the test set, if there is one.
+    pub test: Option<Judged>,
+    /// Of the final state.
+    pub digest: Digest,
+}
+
+/// Why training ended without a result.
+pub enum Ended {
+    Diverged(Diverged),
+    Failed(Failure),
+}
+
+impl From<Diverged> for Ended {
+    fn from(diverged: Diverged) -> Self {
+        Self::Diverged(diverged)
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Diverged(diverged) => {
+                Self::run(format!("training diverged: {diverged}; lower --alpha0"))
+            }
+            Ended::Failed(failure) => failure,
+        }
+    }
 }
 
 impl Options {
-    fn train(
+    /// The schedule, rounded to the working precision.
+    pub fn schedule(&self) -> Result<InverseTime<f64>, Failure> {
+        let what = format!("--steps {}", self.steps);
+        afford_record(&what, self.steps.into(), size_of::<Step>())?;
+        self.schedule.schedule(self.problem.precision())
+    }
+
+    /// Trains on `problem`, from where `state` says if it is one of such a run; between two steps
+    /// the state is left with `keeper`.
+    pub fn train(
         &self,
         common: &Common,
         problem: &Problem<'_>,
         schedule: &InverseTime<f64>,
-        ledger: &Ledger<'_, State>,
-    ) -> Result<Trained, Failure> {
-        let diverged = |diverged: Diverged| match ledger.finish() {
-            Ok(()) => Failure::run(format!("training diverged: {diverged}; lower --alpha0")),
-            Err(failure) => failure,
-        };
-        let unit = ledger.unit(0);
-        let resumed = unit
-            .state()
+        state: Option<State>,
+        keeper: &impl Keeper<State>,
+    ) -> Result<Trained, Ended> {
+        let resumed = state
             .and_then(|state| Some((state.steps, problem.restore(Tangents::None, &state.run)?)));
         let (mut steps, mut run) = match resumed {
             Some(resumed) => resumed,
@@ -166,18 +217,21 @@ impl Options {
             run.train(schedule, step, &mut |step, learning_rate, loss| {
                 bar.inc(1);
                 steps.push(Step { step, learning_rate, loss });
-            })
-            .map_err(diverged)?;
-            interrupted = match unit.pause(|| State { steps: steps.clone(), run: run.snapshot() }) {
+            })?;
+            let state = || State { steps: steps.clone(), run: run.snapshot() };
+            interrupted = match keeper.pause(state) {
                 Err(failure @ Failure::Interrupted(_)) => Some(failure),
                 paused => paused.map(|()| None)?,
             };
         }
         bar.finish_and_clear();
-        let judged = run.evaluate(Set::Training, &problem.objective_indices()).map_err(diverged)?;
+        let judged = run.evaluate(Set::Training, &problem.objective_indices())?;
         let test: Vec<u32> = (0..problem.data.len(Set::Test) as u32).collect();
-        let test = run.evaluate(Set::Test, &test).map_err(diverged)?;
+        let test = match test.is_empty() {
+            true => None,
+            false => Some(run.evaluate(Set::Test, &test)?.into()),
+        };
         let [digest, _] = run.digests();
-        Ok(Trained { steps, interrupted, judged: judged.into(), test: test.into(), digest })
+        Ok(Trained { steps, interrupted, judged: judged.into(), test, digest })
     }
 }

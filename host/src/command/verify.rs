@@ -1,7 +1,7 @@
 //! `myopia verify`: the same bits on this machine, in emulators and on boards.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::options::Common;
 use myopia::failure::Failure;
 use myopia::output::{OutputFolder, json, standard};
+use myopia::provenance;
 use myopia::verify::{
     Board, Expected, Firmware, Judged, JudgedExperiment, NotRun, Runner, Set, Subject, THREADS,
     Target, chip,
@@ -22,8 +23,8 @@ use myopia::verify::{
 #[command(after_help = "Exit status: 0 every target gave the same bits; 1 one differed or broke; \
                         2 the request was not understood; 3 none differed, but one was not run.")]
 pub struct Options {
-    /// What to verify: host, qemu (emulated boards), emulated (those, WebAssembly and Linux), probe (the board with
-    /// --chip), all, or a target by its name in firmware/targets.toml
+    /// What to verify: host, qemu (emulated boards), emulated (those, WebAssembly and Linux), probe
+    /// (the board with --chip), all, or a target by its name in firmware/targets.toml
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "host")]
     target: Vec<String>,
     /// The chip of the board on the probe, as probe-rs names it
@@ -38,6 +39,10 @@ pub struct Options {
     /// Count what training costs on emulated devices instead, as Markdown or JSON
     #[arg(long, conflicts_with_all = ["target", "chip", "image"])]
     cost: bool,
+    /// Print the table as Markdown, with the commit and the flash to spare: what firmware/MATRIX.md
+    /// holds
+    #[arg(long, conflicts_with_all = ["cost", "json"])]
+    markdown: bool,
     /// Seconds that one run may take before it counts as hanging
     #[arg(long, value_name = "SECONDS", default_value_t = 25, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -49,6 +54,10 @@ struct Row {
     target: String,
     core: String,
     float: String,
+    /// Which experiments it runs.
+    set: Set,
+    /// Bytes of flash that it has.
+    flash: Option<u32>,
     experiments: Vec<JudgedExperiment>,
     outcome: Result<Judged, NotRun>,
 }
@@ -94,7 +103,8 @@ impl Options {
             None => None,
         };
         let mut rows = Vec::new();
-        if !common.json {
+        let line_by_line = !common.json && !self.markdown;
+        if line_by_line {
             standard::print(|out| writeln!(out, "{}", Row::header()))?;
         }
         let sets = [Set::Full, Set::Reduced].map(Expected::of);
@@ -102,8 +112,8 @@ impl Options {
             common.remark(format!("running {} …", subject.name()));
             let [full, reduced] = &sets;
             let expected = if subject.set() == Set::Full { full } else { reduced };
-            let row = self.row(&firmware, subject, expected, board.as_ref())?;
-            if !common.json {
+            let row = self.row(&firmware, subject, expected, board.as_ref());
+            if line_by_line {
                 standard::print(|out| row.print(out))?;
             }
             rows.push(row);
@@ -115,6 +125,10 @@ impl Options {
         }
         if common.json {
             json::print(&entries)?;
+        }
+        if self.markdown {
+            let commit = provenance::commit(Path::new(env!("CARGO_MANIFEST_DIR")));
+            standard::print(|out| markdown(out, commit.as_deref(), &self.target, &rows))?;
         }
         verdict(&rows)
     }
@@ -188,7 +202,8 @@ impl Options {
         Ok(subjects)
     }
 
-    /// The row of the board to flash, and how to reach it: that with --chip, or the one board that is named.
+    /// The row of the board to flash, and how to reach it: that with --chip, or the one board that
+    /// is named.
     fn board<'a>(&self, firmware: &'a Firmware) -> Result<Option<(&'a Target, Board)>, Failure> {
         let named = self.target.iter().filter_map(|name| firmware.target(name)?.chip.as_deref());
         let mut chips: Vec<&str> = self.chip.as_deref().into_iter().chain(named).collect();
@@ -208,22 +223,27 @@ impl Options {
         subject: &Subject<'_>,
         expected: &Expected,
         board: Option<&(&Target, Board)>,
-    ) -> Result<Row, Failure> {
+    ) -> Row {
         let board = board.filter(|(row, _)| row.name == subject.name()).map(|(_, board)| board);
         let patience = Duration::from_secs(self.timeout);
         let runner = Runner { image: self.image.as_deref(), patience, board };
-        let outcome = runner.run(firmware, subject, expected)?;
+        let outcome = runner.run(firmware, subject, expected);
         let experiments = match &outcome {
             Ok(judged) => judged.experiments.clone(),
             Err(_) => expected.not_run(),
         };
-        Ok(Row {
+        Row {
             target: subject.name(),
             core: subject.core().to_owned(),
             float: subject.float().to_owned(),
+            set: subject.set(),
+            flash: match subject {
+                Subject::Target(target) => target.flash.map(|region| region.size),
+                Subject::Host(..) => None,
+            },
             experiments,
             outcome,
-        })
+        }
     }
 }
 
@@ -246,12 +266,16 @@ impl Row {
         format!("{target:<23}  {core:<29}  {float:<8}  {digest:<16}  {verdict}")
     }
 
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut verdict = match &self.outcome {
+    fn verdict(&self) -> String {
+        match &self.outcome {
             Err(not_run) => format!("not run: {not_run}"),
             Ok(Judged { difference: Some(difference), .. }) => format!("DIFFERENT: {difference}"),
             Ok(_) => "equal".into(),
-        };
+        }
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut verdict = self.verdict();
         if let Ok(Judged { memory: Some(used), .. }) = &self.outcome {
             verdict += &format!(
                 "; bytes: flash {}, RAM {}, stack {} of {}",
@@ -281,7 +305,46 @@ impl Row {
     }
 }
 
-/// Success when every target gave the same bits; otherwise the sentence, and the exit status, that tell.
+/// The whole of `firmware/MATRIX.md`.
+fn markdown(
+    out: &mut dyn Write,
+    commit: Option<&str>,
+    targets: &[String],
+    rows: &[Row],
+) -> io::Result<()> {
+    let commit = commit.unwrap_or("unknown");
+    let equal = rows.iter().filter(|row| row.verdict() == "equal").count();
+    writeln!(out, "# The matrix as it was last run\n")?;
+    writeln!(
+        out,
+        "Written by `myopia verify --target {} --markdown > firmware/MATRIX.md` at commit {commit}: \
+         {equal} of {} gave the bits of the host, experiment by experiment. Flash is in bytes.\n",
+        targets.join(","),
+        rows.len()
+    )?;
+    writeln!(out, "| target | core | float hardware | experiments | flash | to spare | verdict |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    for row in rows {
+        let used =
+            row.outcome.as_ref().ok().and_then(|judged| judged.memory).map(|used| used.flash);
+        let spare = used.zip(row.flash).map(|(used, all)| i64::from(all) - i64::from(used));
+        let [used, spare] = [used.map(i64::from), spare]
+            .map(|bytes| bytes.map_or_else(String::new, |bytes| bytes.to_string()));
+        let set = if row.set == Set::Full { "full" } else { "reduced" };
+        writeln!(
+            out,
+            "| {} | {} | {} | {set} | {used} | {spare} | {} |",
+            row.target,
+            row.core,
+            row.float,
+            row.verdict()
+        )?;
+    }
+    Ok(())
+}
+
+/// Success when every target gave the same bits; otherwise the sentence, and the exit status, that
+/// tell.
 fn verdict(rows: &[Row]) -> Result<(), Failure> {
     let names = |wanted: fn(&Row) -> bool| -> Vec<&str> {
         rows.iter().filter(|row| wanted(row)).map(|row| row.target.as_str()).collect()

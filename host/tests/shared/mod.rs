@@ -3,13 +3,48 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// `myopia` with these arguments.
 pub fn program(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_myopia"));
     command.args(arguments.split_whitespace()).env_remove("MYOPIA_MNIST");
     command
+}
+
+/// The same program, hearing signals although whoever started the tests ignores them, as a shell
+/// does for what it starts with `&`.
+pub fn hearing(command: Command) -> Command {
+    if !cfg!(target_os = "linux") {
+        return command;
+    }
+    let mut hearing = Command::new("env");
+    hearing.arg("--default-signal").arg(command.get_program()).args(command.get_args());
+    hearing.env_remove("MYOPIA_MNIST").stdout(Stdio::piped()).stderr(Stdio::piped());
+    hearing
+}
+
+/// The program under the limits that a shell or a batch system sets.
+pub fn limited(limits: &str, arguments: &str) -> Command {
+    let mut command = Command::new("sh");
+    let line = format!("{limits}; exec \"$0\" {arguments}");
+    command.args(["-c", &line, env!("CARGO_BIN_EXE_myopia")]).env_remove("MYOPIA_MNIST");
+    command
+}
+
+/// How it ends and what it says; fails when that takes longer than `limit`.
+pub fn ended(mut child: Child, limit: Duration, what: &str) -> (Option<i32>, String) {
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > limit {
+            child.kill().unwrap();
+            panic!("{what}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 /// Exit status, standard output and standard error.

@@ -8,6 +8,7 @@ use super::images::{ImageOptions, Judged};
 use super::warm::{folder, name};
 use super::{failure, mean_spread, seeds};
 use crate::command::options::Common;
+use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
 use myopia::output::{csv, json, standard};
@@ -23,26 +24,37 @@ pub struct Options {
         value_delimiter = ',',
         default_value = "1,10",
         value_name = "N,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = whole::<u32>)]
     examples: Vec<u32>,
     /// Rate of the inner steps
     #[arg(long, default_value_t = 0.2, value_name = "A", allow_negative_numbers = true)]
     inner_rate: f64,
     /// Inner steps before each outer step
-    #[arg(long, default_value_t = 20, value_name = "T", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 20, value_name = "T", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     inner_steps: u32,
     /// Adam's rate on the learned examples
     #[arg(long, default_value_t = 0.05, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Outer steps
-    #[arg(long, default_value_t = 1_500, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 1_500, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     outer_steps: u32,
     /// Images of one outer step
-    #[arg(long, default_value_t = 50, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 50, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     batch: u32,
     /// Repetitions, with seeds from --seed on
-    #[arg(long, default_value_t = 3, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     seeds: u32,
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::problem::ProblemOptions;
 use super::{failure, short};
 use crate::command::options::Common;
+use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Reference, Series};
 use myopia::output::{OutputFolder, csv, json, standard};
@@ -26,7 +27,10 @@ pub struct Options {
     #[arg(long, default_value_t = 0.1, value_name = "B", allow_negative_numbers = true)]
     step_outer: f64,
     /// Steps of the trajectories
-    #[arg(long, default_value_t = 500, value_name = "T", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 500, value_name = "T", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     steps: u32,
     /// Shape of the inner gradient noise's covariance
     #[arg(long, value_enum, default_value = "curvature")]
@@ -38,11 +42,14 @@ pub struct Options {
     #[arg(long, default_value_t = 0.0, value_name = "VARIANCE", allow_negative_numbers = true)]
     outer_noise: f64,
     /// Steps of the simulation beside the Lyapunov equation
-    #[arg(long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     simulate: u32,
-    /// Also draw spectral radius and rotation at this many ratios of rates on either side; then what diverges
-    /// is no failure
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    /// Also draw spectral radius and rotation at this many ratios of rates on either side; then
+    /// what diverges is no failure
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = whole::<u32>)]
     sweep: Option<u32>,
 }
 

@@ -16,9 +16,9 @@ use myopia::output::{OutputFolder, csv, json, standard};
 pub struct Options {
     #[command(flatten)]
     problem: ProblemOptions,
-    /// exact, unrolled:T (T steps from the inner point), neumann:K (K + 1 terms), identity (a in place of
-    /// the inverse), cg:K (K iterations from zero), cg (until it has converged), nystrom:K (K random
-    /// columns), damped:LAMBDA
+    /// exact, unrolled:T (T steps from the inner point), neumann:K (K + 1 terms), identity (a in
+    /// place of the inverse), cg:K (K iterations from zero), cg (until it has converged), nystrom:K
+    /// (K random columns), damped:LAMBDA
     #[arg(
         long,
         value_name = "METHOD,…",

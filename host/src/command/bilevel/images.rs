@@ -2,14 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use myopia_bilevel::network::{Examples, Network};
 use myopia_core::glyphs::{self, Glyphs};
 
-use crate::command::options::{Common, DataName};
+use crate::command::options::Common;
+use crate::command::values::whole;
 use myopia::data::images::{self, Images};
 use myopia::data::mnist::{self, Mnist};
 use myopia::failure::Failure;
+
+/// Which images are learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DataName {
+    /// Synthetic 8x8 digits, built in
+    Glyphs,
+    /// MNIST, from --mnist-dir, MYOPIA_MNIST or the cache that `myopia data fetch` fills
+    Mnist,
+}
 
 /// Which images, and how many.
 #[derive(Args, Clone, Debug)]
@@ -21,13 +31,16 @@ pub struct ImageOptions {
     #[arg(long, value_name = "DIR")]
     mnist_dir: Option<PathBuf>,
     /// Images to train on, the first of the training file
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     training: Option<u32>,
     /// Images to judge by: of the training file those that follow, or those of the test file
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     judged: Option<u32>,
     /// Units of the hidden layer; 0 for none, which is softmax regression
-    #[arg(long, default_value_t = 32, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 32, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     hidden: u32,
 }
 
@@ -51,7 +64,8 @@ pub enum Judged {
 const MOST: u32 = 60_000;
 
 impl ImageOptions {
-    /// The images, `training` of them to train on and `judged` to judge by unless the options say otherwise.
+    /// The images, `training` of them to train on and `judged` to judge by unless the options say
+    /// otherwise.
     pub fn load(
         &self,
         common: &Common,

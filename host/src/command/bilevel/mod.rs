@@ -1,6 +1,5 @@
 //! `myopia bilevel`: bilevel problems whose truth is known.
 
-mod archive;
 mod distill;
 mod game;
 mod hypergradient;

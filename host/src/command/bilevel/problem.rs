@@ -8,10 +8,13 @@ use myopia_bilevel::problem::{Bilevel, Penalty, Quadratic, Ridge};
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
 
-use super::archive::Archive;
 use super::failure;
 use crate::command::nqm::options::{QuadraticOptions, Source};
+use crate::command::values::whole;
+use myopia::data::archive::Archive;
+use myopia::data::csv::standardise;
 use myopia::failure::Failure;
+use myopia::input::read_regular;
 use myopia::memory::afford;
 use myopia::nqm::spectrum::{Noise, Spectrum};
 
@@ -19,23 +22,29 @@ use myopia::nqm::spectrum::{Noise, Spectrum};
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct ProblemOptions {
-    /// NumPy archive with H, A, G, w_star, lambda and, if you like, w and direct; a vector in place of a
-    /// matrix is its diagonal
+    /// NumPy archive with H, A, G, w_star, lambda and, if you like, w and direct; a vector in place
+    /// of a matrix is its diagonal
     #[arg(long, value_name = "FILE.npz", conflicts_with_all = ["spectrum", "csv"])]
     problem: Option<PathBuf>,
-    /// Diagonal H of these curvatures: inverse (h_i = 1/i), geometric:LO,HI, uniform:LO,HI or file:PATH;
-    /// G is the identity and w* drawn from normals by --seed
+    /// Diagonal H of these curvatures: inverse (h_i = 1/i), geometric:LO,HI, uniform:LO,HI or
+    /// file:PATH; G is the identity and w* drawn from normals by --seed
     #[arg(long, conflicts_with = "csv")]
     spectrum: Option<Source<Spectrum>>,
     /// Directions of --spectrum [default: 100, or as many as the spectrum's file has]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "spectrum")]
+    #[arg(
+        long, value_name = "N", allow_negative_numbers = true, requires = "spectrum",
+        value_parser = whole::<usize>
+    )]
     dim: Option<usize>,
-    /// Hyperparameters of --spectrum, on which w depends by random normals [default: one for each direction,
-    /// on which alone it depends]
-    #[arg(long, value_name = "P", allow_negative_numbers = true, requires = "spectrum")]
+    /// Hyperparameters of --spectrum, on which w depends by random normals [default: one for each
+    /// direction, on which alone it depends]
+    #[arg(
+        long, value_name = "P", allow_negative_numbers = true, requires = "spectrum",
+        value_parser = whole::<usize>
+    )]
     hyperparameters: Option<usize>,
-    /// Ridge regression on the numbers of this CSV file, which has a header; the hyperparameters are the
-    /// logarithms of the penalties
+    /// Ridge regression on the numbers of this CSV file, which has a header; the hyperparameters
+    /// are the logarithms of the penalties
     #[arg(long, value_name = "FILE.csv")]
     csv: Option<PathBuf>,
     /// Column of --csv that is predicted [default: the last]
@@ -48,10 +57,13 @@ pub struct ProblemOptions {
     #[arg(long, default_value_t = -3.0, value_name = "X", allow_negative_numbers = true)]
     log_penalty: f64,
     /// Last rows of --csv that judge and are not trained on [default: a quarter]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "csv")]
+    #[arg(
+        long, value_name = "N", allow_negative_numbers = true, requires = "csv",
+        value_parser = whole::<usize>
+    )]
     validation: Option<usize>,
-    /// Leave the columns of --csv as they are, instead of giving each mean 0 and variance 1 on the rows
-    /// trained on (the predicted one: mean 0)
+    /// Leave the columns of --csv as they are, instead of giving each mean 0 and variance 1 on the
+    /// rows trained on (the predicted one: mean 0)
     #[arg(long, requires = "csv")]
     raw: bool,
     /// Where the inner weights of --spectrum and --csv are: at their optimum or at zero
@@ -164,7 +176,7 @@ impl ProblemOptions {
         }
         let trained = rows - held_out;
         if !self.raw {
-            standardise(&mut inputs, &mut targets, weights, trained);
+            standardise_both(&mut inputs, &mut targets, weights, trained);
         }
         let validation = (inputs.split_off(trained * weights), targets.split_off(trained));
         let (penalty, count) = match self.penalty {
@@ -177,22 +189,12 @@ impl ProblemOptions {
     }
 }
 
-/// Mean 0 and variance 1 in every column on the first `trained` rows, mean 0 of the targets; a column that
-/// does not vary becomes zero.
-fn standardise(inputs: &mut [f64], targets: &mut [f64], weights: usize, trained: usize) {
-    let count = trained as f64;
-    let mean = |values: &mut dyn Iterator<Item = f64>| myopia_core::sum::sum(values) / count;
-    let centre = mean(&mut targets[..trained].iter().copied());
+/// Mean 0 and variance 1 in every column on the first `trained` rows, mean 0 of the targets; a
+/// column that does not vary becomes zero.
+fn standardise_both(inputs: &mut [f64], targets: &mut [f64], weights: usize, trained: usize) {
+    let centre = myopia_core::sum::sum(targets[..trained].iter().copied()) / trained as f64;
     targets.iter_mut().for_each(|y| *y -= centre);
-    for column in 0..weights {
-        let places = || (column..trained * weights).step_by(weights);
-        let centre = mean(&mut places().map(|i| inputs[i]));
-        let spread = mean(&mut places().map(|i| (inputs[i] - centre) * (inputs[i] - centre)));
-        let scale = Libm::sqrt(spread);
-        for value in inputs.iter_mut().skip(column).step_by(weights) {
-            *value = if scale > 0.0 { (*value - centre) / scale } else { 0.0 };
-        }
-    }
+    standardise(inputs, weights, trained);
 }
 
 /// The problem of an archive.
@@ -205,6 +207,9 @@ fn read(path: &Path) -> Result<Quadratic, Failure> {
         .map_err(|e| Failure::run(format!("{}: {e}", path.display())))
 }
 
+/// More bytes than the largest table: 10,000 rows of 10,000 numbers.
+const LARGEST: u64 = 1 << 32;
+
 /// The numbers of a CSV file with a header.
 struct Columns {
     names: Vec<String>,
@@ -214,10 +219,10 @@ struct Columns {
 impl Columns {
     fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display();
-        let file = std::fs::File::open(path).map_err(|e| Failure::io("read", path, &e))?;
+        let bytes = read_regular(path, LARGEST).map_err(|e| Failure::io("read", path, &e))?;
         let wrong =
             |e: csv::Error| Failure::run(format!("{name} is not a CSV file of numbers: {e}"));
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*bytes);
         let names: Vec<String> =
             reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
         if names.iter().any(|name| name.parse::<f64>().is_ok()) {

@@ -12,6 +12,7 @@ use super::problem::ProblemOptions;
 use super::warm::folder;
 use super::{failure, mean_spread, seeds, short};
 use crate::command::options::Common;
+use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
 use myopia::output::{OutputFolder, csv, json, standard};
@@ -49,13 +50,19 @@ struct QuadraticOptions {
     #[arg(long, default_value_t = 1.0, value_name = "S", allow_negative_numbers = true)]
     spread: f64,
     /// Steps of learning the response while the hyperparameters stand still
-    #[arg(long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     steps: u32,
     /// Rate of outer descent
     #[arg(long, default_value_t = 0.05, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Outer steps
-    #[arg(long, default_value_t = 300, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 300, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     outer_steps: u32,
 }
 
@@ -187,25 +194,46 @@ struct NetworkOptions {
     #[arg(long, default_value_t = 0.02, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Images in a batch
-    #[arg(long, default_value_t = 50, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 50, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     batch: u32,
     /// Inner steps before anything is learned of the hyperparameters
-    #[arg(long, default_value_t = 2_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 2_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     pretrain: u32,
     /// Cost of learning the response while they stand still, in gradients of a batch
-    #[arg(long, default_value_t = 2_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 2_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     fit: u32,
     /// Cost of tuning them
-    #[arg(long, default_value_t = 3_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 3_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     tune: u32,
     /// Steps between two outer steps
-    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 5, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     between: u32,
     /// Products of conjugate gradient, of hypergradient descent
-    #[arg(long, default_value_t = 5, value_name = "K", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 5, value_name = "K", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     products: u32,
     /// Repetitions, with seeds from --seed on
-    #[arg(long, default_value_t = 3, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     seeds: u32,
 }
 

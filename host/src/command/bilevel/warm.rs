@@ -9,9 +9,10 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
 use rayon::prelude::*;
 
-use super::archive::Archive;
 use super::{distill, failure, seeds, short};
 use crate::command::options::Common;
+use crate::command::values::{real, whole};
+use myopia::data::archive::Archive;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Reference, Series};
 use myopia::output::{OutputFolder, csv, json, standard};
@@ -55,8 +56,7 @@ struct QuadraticOptions {
         default_value_t = 12,
         value_name = "N",
         allow_negative_numbers = true,
-        conflicts_with = "problem"
-    )]
+        conflicts_with = "problem", value_parser = whole::<u32>)]
     dim: u32,
     /// Flat ones besides
     #[arg(
@@ -64,8 +64,7 @@ struct QuadraticOptions {
         default_value_t = 6,
         value_name = "N",
         allow_negative_numbers = true,
-        conflicts_with = "problem"
-    )]
+        conflicts_with = "problem", value_parser = whole::<u32>)]
     flat: u32,
     /// Its hyperparameters, at least as many as curved directions
     #[arg(
@@ -73,20 +72,25 @@ struct QuadraticOptions {
         default_value_t = 20,
         value_name = "P",
         allow_negative_numbers = true,
-        conflicts_with = "problem"
-    )]
+        conflicts_with = "problem", value_parser = whole::<u32>)]
     hyperparameters: u32,
     /// Rate of the inner steps
     #[arg(long, default_value_t = 0.5, value_name = "A", allow_negative_numbers = true)]
     inner_rate: f64,
     /// Inner steps before each outer step
-    #[arg(long, default_value_t = 5, value_name = "T", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 5, value_name = "T", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     inner_steps: u32,
     /// Rate of the outer steps
     #[arg(long, default_value_t = 0.3, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Outer steps
-    #[arg(long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 20_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     outer_steps: u32,
 }
 
@@ -194,7 +198,10 @@ pub fn folder(common: &Common) -> Result<Option<OutputFolder>, Failure> {
 #[derive(Args, Debug)]
 struct MapOptions {
     /// Inputs of the map
-    #[arg(long, default_value_t = 6, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 6, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     inputs: u32,
     /// Its singular values, in descending order
     #[arg(
@@ -202,11 +209,13 @@ struct MapOptions {
         value_delimiter = ',',
         default_value = "2,1.5,1",
         value_name = "S,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = real)]
     singular: Vec<f64>,
     /// Learned examples
-    #[arg(long, default_value_t = 1, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     examples: u32,
     /// Rate of the inner steps
     #[arg(long, default_value_t = 0.1, value_name = "A", allow_negative_numbers = true)]
@@ -217,20 +226,28 @@ struct MapOptions {
         value_delimiter = ',',
         default_value = "1,5,20",
         value_name = "T,…",
-        allow_negative_numbers = true
-    )]
+        allow_negative_numbers = true, value_parser = whole::<u32>)]
     inner_steps: Vec<u32>,
     /// Adam's rate
     #[arg(long, default_value_t = 0.02, value_name = "B", allow_negative_numbers = true)]
     outer_rate: f64,
     /// Outer steps
-    #[arg(long, default_value_t = 3_000, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 3_000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     outer_steps: u32,
     /// Random inputs that an outer step sees the map through
-    #[arg(long, default_value_t = 8, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 8, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     batch: u32,
     /// Repetitions, with seeds from --seed on
-    #[arg(long, default_value_t = 5, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 5, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     seeds: u32,
 }
 

@@ -1,5 +1,7 @@
 //! `myopia nqm compare`: several schedules side by side.
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +10,7 @@ use serde::Serialize;
 
 use super::options::{Chosen, QuadraticOptions, RunOptions, Source, interrupted};
 use super::provenance::Provenance;
-use super::{band_lines, drawn, drawn_of, lines, readable, short};
+use super::{MOST_CURVES, band_lines, drawn, drawn_of, lines, readable, short};
 use crate::command::options::Common;
 use crate::command::progress;
 use myopia::failure::Failure;
@@ -18,6 +20,7 @@ use myopia::nqm::Quadratic;
 use myopia::nqm::policy::Policy;
 use myopia::nqm::run::Run;
 use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::shown;
 
 /// Options of `myopia nqm compare`.
 #[derive(Args, Debug, Serialize)]
@@ -55,17 +58,22 @@ impl Options {
         self.run.check()?;
         let chosen = self.schedules.iter().map(|source| self.run.choose(source));
         let chosen = chosen.collect::<Result<Vec<Chosen>, Failure>>()?;
+        self.run.check_judge(&chosen)?;
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
         let quadratic = self.quadratic.quadratic()?;
+        let drawn = if chosen.len() < MOST_CURVES { chosen.len() } else { MOST_CURVES };
+        self.run.afford(&quadratic, &chosen, drawn)?;
         let folder = OutputFolder::create_at_once(&path, common.force)?;
         interrupt::listen()?;
         let bar = progress::bar(common, chosen.len() as u64, "schedules");
+        let names = numbered(chosen.iter().map(|chosen| shown::name(&chosen.name)));
         let runs = chosen
             .par_iter()
-            .map(|chosen| {
+            .zip(names)
+            .map(|(chosen, schedule)| {
                 let run = self.run.run(&quadratic, chosen)?;
                 bar.inc(1);
-                Ok(Named { schedule: chosen.name.clone(), run })
+                Ok(Named { schedule, run })
             })
             .collect::<Result<Vec<_>, Failure>>();
         bar.finish_and_clear();
@@ -107,6 +115,18 @@ impl Options {
             writeln!(out, "Figures and tables are in {place}.")
         })
     }
+}
+
+/// The names, with a number behind each that was there before: rows and curves are told apart by
+/// them.
+fn numbered(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    let own = |name: String| {
+        let more = (2..).map(|number| format!("{name} ({number})"));
+        let mut names = iter::once(name.clone()).chain(more);
+        names.find(|name| taken.insert(name.clone())).unwrap_or(name)
+    };
+    names.map(own).collect()
 }
 
 fn write(folder: &OutputFolder, quadratic: &Quadratic, runs: &[Named]) -> Result<(), Failure> {

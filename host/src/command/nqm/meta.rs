@@ -1,4 +1,5 @@
-//! `myopia nqm meta`: short-horizon bias on the model, in a learning-rate schedule or in a preconditioner.
+//! `myopia nqm meta`: short-horizon bias on the model, in a learning-rate schedule or in a
+//! preconditioner.
 
 use clap::{Args, ValueEnum};
 use myopia_core::nqm::Preconditioner;
@@ -6,17 +7,22 @@ use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::options::{QuadraticOptions, at_most, check_momentum, interrupted};
+use super::options::{QuadraticOptions, at_most, check_momentum, check_steps, interrupted};
 use super::provenance::Provenance;
 use super::{drawn, drawn_of, readable};
 use crate::command::options::Common;
+use crate::command::outer::MOST_META_LR;
 use crate::command::progress;
+use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::interrupt;
-use myopia::nqm::error::TuneError;
+use myopia::memory::afford;
+use myopia::nqm::error::{StartOutOfBounds, TuneError};
+use myopia::nqm::judge::Judge;
 use myopia::nqm::policy::MOST_STEPS;
-use myopia::nqm::tuning::{Parameter, Trajectory, Tuned, Tuning, tune};
+use myopia::nqm::run::{self, Settings};
+use myopia::nqm::tuning::{self, Parameter, Trajectory, Tuned, Tuning, tune};
 use myopia::nqm::{Losses, Quadratic};
 use myopia::output::{OutputFolder, csv, json, standard};
 
@@ -52,10 +58,13 @@ pub struct Options {
     #[serde(flatten)]
     quadratic: QuadraticOptions,
     /// Horizons to tune at
-    #[arg(long, value_delimiter = ',', value_name = "STEPS,…", default_values_t = [10, 100, 1000])]
+    #[arg(
+        long, value_delimiter = ',', value_name = "STEPS,…", default_values_t = [10, 100, 1000],
+        value_parser = whole::<usize>
+    )]
     horizons: Vec<usize>,
     /// Steps after which the schedules are compared [default: the longest horizon]
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
     steps: Option<usize>,
     /// What is learned; the rest keeps its value
     #[arg(
@@ -66,7 +75,8 @@ pub struct Options {
         default_values = ["alpha0", "time-constant", "beta"]
     )]
     learn: Vec<Learned>,
-    /// First learning rate to start from [default: a hundredth of the inverse of the largest curvature]
+    /// First learning rate to start from [default: a hundredth of the inverse of the largest
+    /// curvature]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     alpha0: Option<f64>,
     /// Time constant K to start from, in steps
@@ -79,11 +89,29 @@ pub struct Options {
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "MU")]
     momentum: f64,
     /// Meta-steps to take
-    #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = 200, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
     meta_steps: u32,
     /// Meta-learning rate, on the logarithms of the parameters
     #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
     meta_lr: f64,
+}
+
+/// The refusal of a start that meta-descent would leave at once.
+fn out_of_bounds(found: StartOutOfBounds) -> Failure {
+    let StartOutOfBounds { parameter, start, least, greatest } = found;
+    let option = match parameter {
+        Parameter::Alpha0 => "--alpha0",
+        Parameter::TimeConstant => "--time-constant",
+        Parameter::Beta => "--beta",
+        Parameter::Damping => "--damping",
+    };
+    Failure::usage(format!(
+        "{option} is {start:?}; what is learned starts from {least:?} to {greatest:?}, so give a \
+         number in that range or leave the parameter out of --learn"
+    ))
 }
 
 /// What `meta.json` holds besides its provenance.
@@ -171,6 +199,23 @@ impl Options {
         })
     }
 
+    /// Refuses more steps and meta-steps than memory has room for.
+    fn afford(&self, quadratic: &Quadratic) -> Result<(), Failure> {
+        let directions = quadratic.directions().len();
+        let steps = self.steps();
+        let settings = Settings { steps, momentum: self.momentum, cooling: 0, judge: Judge::Plain };
+        // The run of each choice, and the points of its curves.
+        let run = run::bytes(directions, settings) + 4 * 16 * steps as u128;
+        let each = |&horizon: &usize| tuning::bytes(directions, horizon, self.meta_steps) + run;
+        let what = format!(
+            "tuning at {} horizons in {} meta-steps for {steps} steps",
+            self.horizons.len(),
+            self.meta_steps
+        );
+        let bytes = self.horizons.iter().map(each).fold(0, |sum, bytes| sum + bytes);
+        afford(&what, bytes, "take fewer or shorter horizons, meta-steps or steps")
+    }
+
     /// What each horizon chooses.
     pub fn choices(&self, tick: impl Fn() + Sync) -> Result<Vec<Choice>, Failure> {
         if self.horizons.contains(&0) {
@@ -178,14 +223,17 @@ impl Options {
                 "--horizons has a 0, which leaves no step to tune; give at least one step to look ahead",
             ));
         }
-        if self.steps == Some(0) {
-            return Err(Failure::usage("--steps is 0; give at least one step"));
-        }
-        at_most("steps", self.steps.unwrap_or(0), MOST_STEPS)?;
+        check_steps(self.steps.unwrap_or(1))?;
         for &horizon in &self.horizons {
             at_most("horizons", horizon, MOST_STEPS)?;
         }
         check_momentum(self.momentum)?;
+        if self.meta_lr > MOST_META_LR && self.meta_lr.is_finite() {
+            return Err(Failure::usage(format!(
+                "--meta-lr {:?} is above {MOST_META_LR}; it is a step on logarithms, give one such as 0.1",
+                self.meta_lr
+            )));
+        }
         if !(self.meta_lr > 0.0 && self.meta_lr.is_finite()) {
             return Err(Failure::usage(format!(
                 "--meta-lr is {}; give a positive finite number",
@@ -208,6 +256,7 @@ impl Options {
             ))
         })?;
         let QuadraticOptions { power, damping, .. } = self.quadratic;
+        self.afford(&quadratic)?;
         interrupt::listen()?;
         self.horizons
             .par_iter()
@@ -215,6 +264,7 @@ impl Options {
                 let tuning = Tuning {
                     horizon,
                     momentum: self.momentum,
+                    judge: Judge::Plain,
                     schedule,
                     preconditioner: Preconditioner { power, damping },
                     learned: self.learn.iter().map(|l| l.parameter()).collect(),
@@ -223,6 +273,7 @@ impl Options {
                 };
                 let trajectory = tune(&quadratic, tuning, &interrupt::is_asked, |_| tick()).map_err(|e| match e {
                     TuneError::Interrupted(_) => interrupted(),
+                    TuneError::StartOutOfBounds(e) => out_of_bounds(e),
                     e => Failure::run(format!(
                         "{e}; start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
                     )),
@@ -243,9 +294,12 @@ impl Options {
         let schedule = chosen.schedule(self.steps(), self.momentum);
         let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
         let preconditioner = Preconditioner { power: self.quadratic.power, damping };
-        let losses = quadratic.losses_under(&preconditioner.constant(), &numbers).map_err(|e| {
+        let losses =
+            quadratic.losses_under(&preconditioner.constant(), &numbers, &interrupt::is_asked);
+        let losses = losses.map_err(|e| {
             Failure::run(format!("the choice of horizon {horizon}: {e}; give fewer --steps"))
         })?;
+        let losses = losses.ok_or_else(interrupted)?;
         let losses: Vec<f64> = losses.iter().map(|loss| loss.value).collect();
         Ok(Choice {
             horizon,

@@ -1,12 +1,14 @@
 //! `myopia nqm`: the noisy quadratic laboratory.
 
 mod compare;
+mod judges;
 mod meta;
 pub mod options;
 mod provenance;
-mod table;
 #[cfg(test)]
 mod tests;
+
+use std::slice;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -34,10 +36,13 @@ pub struct Options {
 
 #[derive(Subcommand, Debug)]
 enum Action {
-    /// Run several schedules and draw them: learning rates, losses, and where in the spectrum the losses are
+    /// Run several schedules and draw them: learning rates, losses, and where in the spectrum the
+    /// losses are
     Compare(compare::Options),
     /// Tune alpha0, K, beta or a preconditioner's damping by meta-descent at several horizons
     Meta(meta::Options),
+    /// Sweep what a look-ahead is judged by: how far the rate it chooses is from the optimal plan's
+    Judges(judges::Options),
 }
 
 /// One schedule.
@@ -50,14 +55,15 @@ struct One {
     #[serde(flatten)]
     run: RunOptions,
     /// greedy, greedy-momentum, optimal, optimal-momentum, replan:H, replan-momentum:H, tuned:H,
-    /// constant:RATE, decay:RATE,STEPS,EXPONENT, or file:PATH with the columns learning_rate,momentum
-    /// (nqm.csv has them). optimal-momentum and replan-momentum:H choose momenta from 0 up to but not
-    /// including 1
+    /// constant:RATE, decay:RATE,STEPS,EXPONENT, or file:PATH with the columns
+    /// learning_rate,momentum (nqm.csv has them). optimal-momentum and replan-momentum:H choose
+    /// momenta from 0 up to but not including 1
     #[arg(long, required = true)]
     schedule: Option<Source<Policy>>,
 }
 
-/// One line of `nqm.csv`: the losses after `step` steps and the step that follows, which the last line lacks.
+/// One line of `nqm.csv`: the losses after `step` steps and the step that follows, which the last
+/// line lacks.
 #[derive(Serialize)]
 struct Line {
     step: usize,
@@ -96,6 +102,7 @@ impl Options {
         match self.action {
             Some(Action::Compare(options)) => options.run(common),
             Some(Action::Meta(options)) => options.run(common),
+            Some(Action::Judges(options)) => options.run(common),
             None => self.one.print(common),
         }
     }
@@ -109,7 +116,9 @@ impl One {
         self.run.check()?;
         // Before the quadratic, which may take long to read.
         let chosen = self.run.choose(source)?;
+        self.run.check_judge(slice::from_ref(&chosen))?;
         let quadratic = self.quadratic.quadratic()?;
+        self.run.afford(&quadratic, slice::from_ref(&chosen), 0)?;
         // From here on nothing is waited for: Ctrl-C is heard within a step.
         interrupt::listen()?;
         self.run.run(&quadratic, &chosen)
@@ -181,12 +190,16 @@ impl One {
     }
 }
 
-/// Says on standard error that a search has spent its budget before it was at an optimum.
+/// Says on standard error that a search ended before it was at an optimum, and why.
 fn remark(schedule: &str, run: &Run) {
     if let (Some(false), Some(evaluations)) = (run.stationary, run.iterations) {
+        let ending = match run.budget_spent {
+            Some(true) => format!("spent its budget, {evaluations} evaluations,"),
+            _ => format!("stalled after {evaluations} evaluations, as no descent led lower,"),
+        };
         remark::say(format!(
-            "{schedule}: the search spent its budget, {evaluations} evaluations, before its gradient \
-             was small: the schedule is the best one found, and a better one may exist near it"
+            "{schedule}: the search {ending} before its gradient was small: the schedule is the best \
+             one found, and a better one may exist near it"
         ));
     }
 }
@@ -196,7 +209,8 @@ fn digits(x: f64) -> String {
     if x == 0.0 || (1e-3..1e9).contains(&x.abs()) { format!("{x:.9}") } else { format!("{x:.9e}") }
 }
 
-/// A number for a table: in full, or with a power of ten where that would be long or show no digits.
+/// A number for a table: in full, or with a power of ten where that would be long or show no
+/// digits.
 fn readable(x: f64) -> String {
     if x == 0.0 || (1e-3..1e4).contains(&x.abs()) { format!("{x:.6}") } else { format!("{x:.5e}") }
 }

@@ -204,7 +204,8 @@ fn a_run_as_json_has_the_promised_keys() {
     assert!(!keys("greedy").iter().any(|key| key == "gradient_norm"));
 }
 
-/// Without noise and momentum the best rates are the inverse Ritz values, and reach conjugate gradient's loss.
+/// Without noise and momentum the best rates are the inverse Ritz values, and reach conjugate
+/// gradient's loss.
 #[test]
 fn without_noise_the_optimum_is_that_of_conjugate_gradient() {
     let setting = "--dim 20 --spectrum uniform:0.2,2 --noise none --steps 6";
@@ -224,6 +225,31 @@ fn replanning_leads_from_greedy_to_optimal() {
     let losses: Vec<f64> =
         [1, 2, 4, 8].map(|h| report(&format!("replan:{h}")).excess_loss).to_vec();
     assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+}
+
+/// Judges that prefer the same leave the plan as it is, others change it, and one that sees more of
+/// what is to come makes a better one.
+#[test]
+fn look_aheads_are_judged_as_asked() {
+    let report = |judge: &str| {
+        nqm(&format!("--dim 30 --steps 40 --schedule replan:5 --judge {judge}")).unwrap()
+    };
+    let plain = report("plain");
+    for same in ["cooldown:0", "average:0", "next-batch"] {
+        assert_eq!(report(same).learning_rates, plain.learning_rates, "{same}");
+    }
+    assert!(report("cooldown:20").excess_loss < 0.95 * plain.excess_loss);
+    // It is paid for following its own noise.
+    assert!(report("same-batch").excess_loss > 1.05 * plain.excess_loss);
+    let tuned = |judge: &str| excess(&format!("--dim 30 --schedule tuned:5 --judge {judge}"));
+    assert_eq!(tuned("plain"), tuned("next-batch"));
+    assert!(tuned("plain") != tuned("cooldown:9") && tuned("plain") != tuned("average:0.5"));
+    for (words, refusal) in [
+        ("--schedule greedy --judge same-batch", "greedy does not look ahead; name replan:H or"),
+        ("--schedule optimal --judge cooldown:3", "--judge cooldown:3: optimal does not look"),
+    ] {
+        assert!(sentence(words).contains(refusal), "{}", sentence(words));
+    }
 }
 
 fn sentence(words: &str) -> String {
@@ -287,6 +313,11 @@ fn wrong_requests_for_meta_descent_are_refused() {
         ("--learn damping", "give a positive --damping"),
         ("--alpha0 -1", "alpha0 must be a positive finite number"),
         ("--meta-lr nan", "--meta-lr is NaN"),
+        ("--meta-lr 1e30", "--meta-lr 1e30 is above 10"),
+        ("--alpha0 1e9", "--alpha0 is 1000000000.0; what is learned starts from 1e-8 to 1"),
+        ("--time-constant 0.5", "--time-constant is 0.5; what is learned starts from 1.0 to 1"),
+        ("--beta 0", "--beta is 0.0; what is learned starts from 0.0001 to 1000.0"),
+        ("--learn damping --damping 1e13", "--damping is 10000000000000.0; what is learned"),
         ("--momentum 1.5", "--momentum is 1.5"),
         ("--power nan", "power must be a finite number"),
         ("--damping -0.1", "damping must be zero or a positive"),

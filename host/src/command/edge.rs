@@ -1,0 +1,298 @@
+//! `myopia edge`: up to which value of a hyperparameter the exact derivative means anything.
+
+use clap::Args;
+use myopia_backend::awake;
+use myopia_core::schedule::geometric;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::optimizer::Tuned;
+use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions};
+use super::progress;
+use crate::command::values::whole;
+use myopia::checkpoint::Ledger;
+use myopia::edge::{Measurement, Row, Study, figure, sentence};
+use myopia::failure::Failure;
+use myopia::output::{json, standard};
+use myopia::problem::Problem;
+use myopia::shown::number;
+
+/// Options of `myopia edge`.
+#[derive(Args, Debug, Serialize)]
+pub struct Options {
+    #[command(flatten)]
+    #[serde(flatten)]
+    problem: ProblemOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    schedule: ScheduleOptions,
+    /// Steps to look ahead, each measured
+    #[arg(
+        long, default_value = "100", value_delimiter = ',', value_name = "STEPS,…",
+        allow_negative_numbers = true, value_parser = whole::<u32>
+    )]
+    horizon: Vec<u32>,
+    /// Which hyperparameter to vary
+    #[arg(long, value_enum, default_value = "alpha0", value_name = "NAME")]
+    parameter: Tuned,
+    /// Its least value
+    #[arg(long, default_value_t = 0.05, value_name = "VALUE", allow_negative_numbers = true)]
+    from: f64,
+    /// Its greatest value
+    #[arg(long, default_value_t = 1.0, value_name = "VALUE", allow_negative_numbers = true)]
+    to: f64,
+    /// How many values, evenly on a logarithmic scale
+    #[arg(
+        long, default_value_t = 9, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
+    points: usize,
+    /// Relative changes of the hyperparameter to compare the derivative with; the sentence and the
+    /// figure take the first
+    #[arg(
+        long,
+        default_value = "0.01,0.1,0.001,0.0001",
+        value_delimiter = ',',
+        value_name = "DELTA,…",
+        allow_negative_numbers = true
+    )]
+    ladder: Vec<f64>,
+    /// Seeds, from --seed on, over which the derivative's signal and noise are taken
+    #[arg(
+        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
+    seeds: usize,
+    /// Training examples, from the first, over which the Hessian is taken
+    #[arg(
+        long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
+    sharpness_examples: usize,
+    /// Products with the Hessian for its largest eigenvalue
+    #[arg(
+        long, default_value_t = 20, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
+    products: usize,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    seed: u64,
+    #[serde(flatten)]
+    options: &'a Options,
+    /// The points that were measured, when the run was interrupted before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<usize>,
+    /// For each horizon, up to which value the derivative means anything.
+    sentences: Vec<String>,
+    rows: &'a [Row],
+}
+
+impl Options {
+    pub fn run(self, common: &Common) -> Result<(), Failure> {
+        self.check()?;
+        let folder = self.long.folder(common)?;
+        let data = self.problem.load(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let parameter = Tuned::named(Some(&[self.parameter]), &problem)?[0].parameter();
+        if self.sharpness_examples > problem.trained_on() {
+            return Err(Failure::usage(format!(
+                "--sharpness-examples {} must be between 1 and {}, the examples trained on",
+                self.sharpness_examples,
+                problem.trained_on()
+            )));
+        }
+        let points = self.measurements(&problem)?;
+        let experiment = common.experiment("edge", &self, &problem);
+        let ledger = Ledger::open(folder.as_ref(), experiment, points.len(), self.long.opening())?;
+        let problems: Vec<Problem<'_>> = (0..self.seeds as u64)
+            .map(|more| Problem { seed: common.seed.wrapping_add(more), ..problem.clone() })
+            .collect();
+        let ended = awake(|| {
+            let starts = problems.par_iter().map(|problem| self.problem.start(problem));
+            let study = Study {
+                starts: starts.collect::<Result<_, _>>()?,
+                problems: problems.clone(),
+                schedule: self.schedule.schedule(self.problem.precision())?,
+                parameter,
+                ladder: self.ladder.clone(),
+                examples: self.sharpness_examples,
+                products: self.products,
+            };
+            self.measure(common, &study, &points, &ledger)
+        });
+        let interrupted = match ended {
+            Err(failure) if !failure.is_interruption() => return Err(failure),
+            ended => ended.err(),
+        };
+        let rows: Vec<Row> = (0..points.len()).filter_map(|n| ledger.unit(n).state()).collect();
+        if let (true, Some(failure)) = (rows.is_empty(), &interrupted) {
+            return Err(failure.clone());
+        }
+        let partial = interrupted.is_some();
+        let name = self.parameter.name();
+        let rung = (0, self.ladder[0]);
+        let sentences = self.horizon.iter().map(|horizon| {
+            let rows: Vec<&Row> = rows.iter().filter(|row| row.horizon == *horizon).collect();
+            sentence(&name, &rows, rung)
+        });
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            seed: common.seed,
+            options: &self,
+            partial: partial.then_some(rows.len()),
+            sentences: sentences.filter(|sentence| !sentence.is_empty()).collect(),
+            rows: &rows,
+        };
+        if let Some(folder) = &folder {
+            ledger.save()?;
+            folder.write_as(partial, "edge.csv", |w| {
+                Row::write(w, &name.replace('-', "_"), &self.ladder, &rows)
+            })?;
+            figure(&name, &self.horizon, &rows, rung, partial).write(folder, partial, "edge")?;
+            folder.write_as(partial, "edge.json", |w| json::write(w, &report))?;
+        }
+        if !partial {
+            ledger.finish()?;
+        }
+        if common.json {
+            json::print(&report)?;
+        } else {
+            self.print(&report)?;
+        }
+        interrupted.map_or(Ok(()), Err)
+    }
+
+    /// Refuses numbers without sense.
+    fn check(&self) -> Result<(), Failure> {
+        if self.horizon.contains(&0) {
+            return Err(Failure::usage(
+                "--horizon 0 leaves no step to differentiate; give at least one",
+            ));
+        }
+        for (place, horizon) in self.horizon.iter().enumerate() {
+            if self.horizon[..place].contains(horizon) {
+                return Err(Failure::usage(format!(
+                    "--horizon names {horizon} twice; name it once"
+                )));
+            }
+        }
+        let (from, to) = (self.from, self.to);
+        if !(from > 0.0 && from < to && to.is_finite()) {
+            return Err(Failure::usage(format!(
+                "--from {from:?} --to {to:?}: give two positive numbers, the smaller one first"
+            )));
+        }
+        for (option, number, least) in [
+            ("points", self.points, 2),
+            ("seeds", self.seeds, 1),
+            ("sharpness-examples", self.sharpness_examples, 1),
+            ("products", self.products, 1),
+        ] {
+            if number < least {
+                return Err(Failure::usage(format!(
+                    "--{option} {number} must be at least {least}"
+                )));
+            }
+        }
+        for delta in &self.ladder {
+            if !(*delta > 0.0 && *delta < 1.0) {
+                return Err(Failure::usage(format!(
+                    "--ladder {delta:?}: a relative change must be between 0 and 1"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The points, horizon by horizon, each ascending in the hyperparameter; rounded to the float
+    /// of the run.
+    fn measurements(&self, problem: &Problem<'_>) -> Result<Vec<Measurement>, Failure> {
+        let precision = problem.precision();
+        let values: Vec<f64> = (0..self.points)
+            .map(|n| geometric(self.from, self.to, n as f64 / (self.points - 1) as f64))
+            .map(|value| precision.round(value))
+            .collect();
+        let widest = self.ladder.iter().fold(0.0, |a: f64, b| if *b > a { *b } else { a });
+        let farthest = self.to * (1.0 + widest);
+        let is_below_one =
+            matches!(self.parameter, Tuned::Momentum | Tuned::Rho | Tuned::Beta1 | Tuned::Beta2);
+        if is_below_one && precision.round(farthest) >= 1.0 {
+            return Err(Failure::usage(format!(
+                "--to {:?} with the widest step of --ladder reaches {farthest:?}, and {} must stay below 1; lower one of them",
+                self.to,
+                self.parameter.name()
+            )));
+        }
+        let horizons = self.horizon.iter();
+        Ok(horizons
+            .flat_map(|&horizon| values.iter().map(move |&value| Measurement { value, horizon }))
+            .collect())
+    }
+
+    fn measure(
+        &self,
+        common: &Common,
+        study: &Study<'_>,
+        points: &[Measurement],
+        ledger: &Ledger<'_, Row>,
+    ) -> Result<(), Failure> {
+        let open: Vec<usize> =
+            (0..points.len()).filter(|&unit| ledger.unit(unit).state().is_none()).collect();
+        let steps = |points: &mut dyn Iterator<Item = usize>, all: &[Measurement]| {
+            points.fold(0, |sum, n| sum + study.unrolls() * u64::from(all[n].horizon))
+        };
+        let all = steps(&mut (0..points.len()), points);
+        let done = all - steps(&mut open.iter().copied(), points);
+        let bar = progress::bar_from(common, done, all, "edge");
+        let ended = open.par_iter().with_max_len(1).try_for_each(|&unit| {
+            let point = points[unit];
+            let row = study.measure(point, || {
+                bar.inc(point.horizon.into());
+                ledger.check()
+            })?;
+            ledger.unit(unit).leave(row)
+        });
+        bar.finish_and_clear();
+        ended
+    }
+
+    fn print(&self, report: &Report<'_>) -> Result<(), Failure> {
+        standard::print(|out| {
+            let name = self.parameter.name();
+            writeln!(
+                out,
+                "{:>7} {name:>13} {:>10} {:>11} {:>9} {:>9} {:>9} {:>9}",
+                "horizon",
+                "objective",
+                "derivative",
+                "exponent",
+                "stability",
+                "agreement",
+                "signal"
+            )?;
+            for row in report.rows {
+                let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 3));
+                writeln!(
+                    out,
+                    "{:>7} {:>13} {:>10} {:>11} {:>9} {:>9} {:>9} {:>9}",
+                    row.horizon,
+                    number(row.value, 4),
+                    shown(row.loss),
+                    shown(row.derivative),
+                    shown(row.exponent),
+                    shown(row.edge_of_stability),
+                    shown(row.agreement.first().copied().flatten()),
+                    shown(row.signal_to_noise),
+                )?;
+            }
+            report.sentences.iter().try_for_each(|sentence| writeln!(out, "{sentence}"))
+        })
+    }
+}
