@@ -93,7 +93,8 @@ fn chosen_board(table: &Table) -> Result<&Target, String> {
     Ok(board)
 }
 
-/// The stack lies at the bottom of RAM and the data above it, so that a stack overflow runs out of RAM and faults.
+/// The stack lies at the bottom of RAM and the data above it, so that a stack overflow runs out of
+/// RAM and faults.
 fn memory_x(board: &Target) -> String {
     let (Some(flash), Some(ram), Some(stack)) = (&board.flash, &board.ram, board.stack) else {
         panic!("firmware/targets.toml: {} needs flash, ram and stack", board.name);

@@ -1,8 +1,9 @@
 //! Runs that go wrong on purpose, to see that each ends with a message and a failure status.
 //!
-//! The command line asks for one: `drill=panic`, `drill=fault`, `drill=overflow`, `drill=hang` or `drill=difference` as the
-//! program's argument (an emulator's: `-semihosting-config …,arg=myopia,arg=drill=panic`). Boards and WebAssembly have no
-//! command line; an image for them is built to drill by `MYOPIA_DRILL=panic`.
+//! The command line asks for one: `drill=panic`, `drill=fault`, `drill=overflow`, `drill=hang` or
+//! `drill=difference` as the program's argument (an emulator's: `-semihosting-config
+//! …,arg=myopia,arg=drill=panic`). Boards and WebAssembly have no command line; an image for them
+//! is built to drill by `MYOPIA_DRILL=panic`.
 
 use core::hint::black_box;
 

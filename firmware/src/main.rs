@@ -1,5 +1,5 @@
-//! Runs every experiment on the device, prints one record per meta-step, judges the results against the golden
-//! reports and ends with an exit status.
+//! Runs every experiment on the device, prints one record per meta-step, judges the results against
+//! the golden reports and ends with an exit status.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,7 @@
-//! Counts the instructions of training on a Cortex-M, for `myopia verify --cost`: one line for each number of tangents and
-//! source of elementary functions. In QEMU with `-icount shift=0` an instruction takes a fixed time, which the system timer
-//! measures; how many ticks an instruction takes is found out by a loop of known length.
+//! Counts the instructions of training on a Cortex-M, for `myopia verify --cost`: one line for each
+//! number of tangents and source of elementary functions. In QEMU with `-icount shift=0` an
+//! instruction takes a fixed time, which the system timer measures; how many ticks an instruction
+//! takes is found out by a loop of known length.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! Links only if no panic can be reached from the experiments: the panic handler calls a function that does not exist.
-//! Never run; a build of it is the check. It has no `defmt`, whose own code refers to a panic.
+//! Links only if no panic can be reached from the experiments: the panic handler calls a function
+//! that does not exist. Never run; a build of it is the check. It has no `defmt`, whose own code
+//! refers to a panic.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Cortex-M: `cortex-m-rt` starts, `defmt` prints, semihosting ends the run, in an emulator as under a probe.
+//! Cortex-M: `cortex-m-rt` starts, `defmt` prints, semihosting ends the run, in an emulator as
+//! under a probe.
 
 use core::{
     arch::{asm, naked_asm},
@@ -32,8 +33,8 @@ fn start() -> ! {
     exit(outcome)
 }
 
-/// Closes the 256 MiB below RAM by the memory protection unit. Most chips fault there anyway; some emulated machines
-/// ignore such accesses.
+/// Closes the 256 MiB below RAM by the memory protection unit. Most chips fault there anyway; some
+/// emulated machines ignore such accesses.
 #[cfg(armv7m)]
 fn guard_stack() {
     const SIZE_LOG2: u32 = 28;
@@ -86,7 +87,8 @@ extern "C" fn HardFault() -> ! {
 
 extern "C" fn report_fault(stack_pointer: *const u32) -> ! {
     let end = &raw const memory::_stack_end;
-    // The exception frame takes up to 104 bytes; a stack this close to its end overflowed or was about to.
+    // The exception frame takes up to 104 bytes; a stack this close to its end overflowed or was
+    // about to.
     if stack_pointer < end.wrapping_add(64) {
         say!("broken stack overflow");
     } else {

@@ -1,4 +1,5 @@
-//! What the image and the run used of flash, RAM and stack, from the linker's symbols and the painted stack.
+//! What the image and the run used of flash, RAM and stack, from the linker's symbols and the
+//! painted stack.
 
 use core::ptr;
 
@@ -15,7 +16,8 @@ unsafe extern "C" {
     pub static _stack_start: u32;
 }
 
-/// Prints the bytes used: of flash, of RAM by statics, of stack at its deepest, and the stack's size.
+/// Prints the bytes used: of flash, of RAM by statics, of stack at its deepest, and the stack's
+/// size.
 pub fn say_usage() {
     let address = |symbol: *const u32| symbol.addr();
     let (flash_start, load) = (address(&raw const _flash_start), address(&raw const __sidata));
@@ -31,7 +33,8 @@ pub fn say_usage() {
     );
 }
 
-/// The stack's worst depth so far, in bytes: from its top down to the lowest word that lost its paint.
+/// The stack's worst depth so far, in bytes: from its top down to the lowest word that lost its
+/// paint.
 fn deepest_stack() -> usize {
     let (end, start) = (&raw const _stack_end, &raw const _stack_start);
     let mut word = end;

@@ -1,6 +1,7 @@
 //! What differs between the targets: how a run starts, where its lines go, how it ends.
 //!
-//! Every target prints the same lines; Cortex-M sends them through `defmt`, so that only their numbers travel.
+//! Every target prints the same lines; Cortex-M sends them through `defmt`, so that only their
+//! numbers travel.
 
 #[cfg(target_os = "none")]
 mod command_line;

@@ -1,4 +1,5 @@
-//! RISC-V: `riscv-rt` starts, semihosting prints and ends the run. (`defmt` knows no RISC-V linker script of its own.)
+//! RISC-V: `riscv-rt` starts, semihosting prints and ends the run. (`defmt` knows no RISC-V linker
+//! script of its own.)
 
 use core::arch::{asm, naked_asm};
 
@@ -19,8 +20,8 @@ fn start() -> ! {
     exit(outcome)
 }
 
-/// Closes the 256 KiB below the stack, which are memory like any other, by a locked entry of the physical memory
-/// protection.
+/// Closes the 256 KiB below the stack, which are memory like any other, by a locked entry of the
+/// physical memory protection.
 fn guard_stack() {
     const SIZE: usize = 0x4_0000;
     let base = (&raw const memory::_stack_end).addr() - SIZE;
