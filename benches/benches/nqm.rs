@@ -1,6 +1,6 @@
-//! The recurrences of the noisy quadratic in `f64`: losses, losses with three tangents, and the gradient by all 2T schedule entries.
-//! Throughput is in directions times steps, so that a time per element is one per direction and step. Each run first proves
-//! its bits.
+//! The recurrences of the noisy quadratic in `f64`: losses, losses with three tangents, and the
+//! gradient by all 2T schedule entries. Throughput is in directions times steps, so that a time per
+//! element is one per direction and step. Each run first proves its bits.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use myopia_benches::nqm::{STEPS, Work};

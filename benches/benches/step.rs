@@ -1,5 +1,6 @@
-//! One training step of the cases of `myopia bench`, without and with three tangents, on every instruction set of this
-//! processor. Each run first proves its bits: the steps of a case have the same digests everywhere.
+//! One training step of the cases of `myopia bench`, without and with three tangents, on every
+//! instruction set of this processor. Each run first proves its bits: the steps of a case have the
+//! same digests everywhere.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use myopia::bench::{CASES, Case, digests, initialised, step, synthetic};

@@ -4,9 +4,10 @@
 //! cargo run --release --package myopia-benches --example against-jax -- python3 jax_hypergrad.py --threads 1 --mnist DIR
 //! ```
 //!
-//! The command after `--` must print one JSON line for each variant, with `variant` and `us_per_step.median`. It runs three
-//! times, and before and after each run the same steps are timed here, on as many threads as its `--threads` says: on
-//! batches that lie ready in memory, as the peer's do, and again with each step making its own. Medians of all, and the digest.
+//! The command after `--` must print one JSON line for each variant, with `variant` and
+//! `us_per_step.median`. It runs three times, and before and after each run the same steps are
+//! timed here, on as many threads as its `--threads` says: on batches that lie ready in memory, as
+//! the peer's do, and again with each step making its own. Medians of all, and the digest.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -26,8 +27,8 @@ const STEPS: usize = 200;
 /// Examples in a batch.
 const BATCH: usize = 100;
 
-/// Microseconds per step, and the digest of the values. The batches lie in `room`: one for each step, or one that is filled
-/// for each step.
+/// Microseconds per step, and the digest of the values. The batches lie in `room`: one for each
+/// step, or one that is filled for each step.
 fn timed<const P: usize>(
     make: MakeModel<f32, P>,
     examples: &ExampleSet<f32>,

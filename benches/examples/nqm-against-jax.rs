@@ -4,9 +4,10 @@
 //! cargo run --release --package myopia-benches --example nqm-against-jax -- python3 jax_nqm.py --threads 1
 //! ```
 //!
-//! The command after `--` must print one JSON line for each variant, with `variant` ("nqm d=1000 forward"), `dims`, `loss` and
-//! `ns_per_dim_step.median`. It runs twice, and before and after each run the same work is timed here, on as many
-//! threads as its `--threads` says. Medians of all, and the digests. Its losses must agree with ours in nine digits.
+//! The command after `--` must print one JSON line for each variant, with `variant` ("nqm d=1000
+//! forward"), `dims`, `loss` and `ns_per_dim_step.median`. It runs twice, and before and after each
+//! run the same work is timed here, on as many threads as its `--threads` says. Medians of all, and
+//! the digests. Its losses must agree with ours in nine digits.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -9,7 +9,8 @@ use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
 
-/// 6,000 images of 784 pixels, each pixel non-zero with MNIST's probability of 0.19, and random labels.
+/// 6,000 images of 784 pixels, each pixel non-zero with MNIST's probability of 0.19, and random
+/// labels.
 fn mnist_like() -> ExampleSet<f32> {
     let mut rng = Pcg32::new(1, 0);
     ExampleSet::collect((0..6_000).map(|_| {
@@ -24,7 +25,8 @@ fn mnist_like() -> ExampleSet<f32> {
     }))
 }
 
-/// MNIST's training images where `MYOPIA_MNIST` names its folder, images with its share of zeros otherwise; and which it is.
+/// MNIST's training images where `MYOPIA_MNIST` names its folder, images with its share of zeros
+/// otherwise; and which it is.
 pub fn images() -> (ExampleSet<f32>, &'static str) {
     let real = std::env::var_os("MYOPIA_MNIST")
         .and_then(|folder| Source::Mnist(Some(folder.into())).load(Precision::F32, |_| {}).ok());

@@ -1,5 +1,6 @@
 //! The noisy quadratic that is timed: that of the peer's script.
 
+use myopia::nqm::judge::Judge;
 use myopia::nqm::{Losses, Quadratic, Schedule, Scratch};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
@@ -68,9 +69,9 @@ impl Work {
     /// The last excess loss with its derivatives by every learning rate and momentum.
     pub fn gradient(&mut self) -> Outcome {
         let start = self.quadratic.start();
-        let (loss, steps) = self.quadratic.gradient(&start, &self.plain, &mut self.scratch);
-        let entries: Vec<f64> = steps.flat_map(|s| [s.learning_rate, s.momentum]).collect();
-        self.outcome(loss, entries.into_iter())
+        let (loss, steps) =
+            self.quadratic.judged(Judge::Plain, &start, &self.plain, &mut self.scratch);
+        self.outcome(loss, steps.iter().flat_map(|s| [s.learning_rate, s.momentum]))
     }
 
     fn outcome(&self, excess: f64, entries: impl Iterator<Item = f64>) -> Outcome {

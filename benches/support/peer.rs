@@ -38,7 +38,8 @@ impl Peer {
         self.pool.current_num_threads()
     }
 
-    /// Runs the script `rounds` times, and `ours` five times before and after each; what the script printed, one JSON value a line.
+    /// Runs the script `rounds` times, and `ours` five times before and after each; what the script
+    /// printed, one JSON value a line.
     ///
     /// # Errors
     /// One sentence when the script cannot be run or fails.

@@ -1,27 +1,33 @@
 //! What the tests share: problems made from a seed, and derivatives by differences.
 
 use myopia::precision::Precision;
-use myopia::problem::{Data, ExampleSet, Examples, ObjectiveSet, Problem, Sets, Source};
+use myopia::problem::{
+    Data, ExampleSet, Examples, InitialParams, ObjectiveSet, Problem, Set, Sets, Source, Tangents,
+};
 use myopia_backend::Isa;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
 
-/// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982), begun at step `step`, and
-/// an estimate of its error.
+/// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982),
+/// begun at step `step`, and an estimate of its error.
 pub fn derivative(x: f64, step: f64, f: impl Fn(f64) -> f64) -> (f64, f64) {
     let mut best = (0.0, f64::INFINITY);
     let mut step = step;
     let mut above: Vec<f64> = Vec::new();
     for _ in 0..8 {
-        let mut row = vec![(f(x + step) - f(x - step)) / (2.0 * step)];
+        let (right, left) = (f(x + step), f(x - step));
+        // Two rows may agree by luck, so no error is taken for smaller than the rounding of f.
+        let rounding = f64::EPSILON * (right.abs() + left.abs()) / (2.0 * step);
+        let mut row = vec![(right - left) / (2.0 * step)];
         let mut power = 1.0;
         for (column, coarser) in above.iter().enumerate() {
             power *= 4.0;
             let finer = row[column];
             let extrapolated = (power * finer - coarser) / (power - 1.0);
-            let error = (extrapolated - finer).abs().larger((extrapolated - coarser).abs());
+            let differences = (extrapolated - finer).abs().larger((extrapolated - coarser).abs());
+            let error = differences.larger(rounding);
             if error < best.1 {
                 best = (extrapolated, error);
             }
@@ -31,6 +37,18 @@ pub fn derivative(x: f64, step: f64, f: impl Fn(f64) -> f64) -> (f64, f64) {
         step /= 2.0;
     }
     best
+}
+
+/// The objective after training without tangents.
+pub fn loss(
+    problem: &Problem<'_>,
+    start: &InitialParams,
+    schedule: InverseTime<f64>,
+    horizon: u32,
+) -> f64 {
+    let mut run = problem.run(Tangents::None, start);
+    run.train(&schedule, 0..horizon, &mut |_, _, _| {}).unwrap();
+    run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value
 }
 
 /// How far `found` is from `expected`, as a share of `expected`.
@@ -46,8 +64,8 @@ pub fn with_parameter(schedule: InverseTime<f64>, which: usize, value: f64) -> I
     InverseTime { alpha0, time_constant, beta }
 }
 
-/// `count` examples of `inputs` numbers to train on and as many to test on: noise around a centre for each class, about a third
-/// of the numbers zero.
+/// `count` examples of `inputs` numbers to train on and as many to test on: noise around a centre
+/// for each class, about a third of the numbers zero.
 pub fn cluster_sets<T: Real>(seed: u64, count: usize, inputs: usize, classes: usize) -> Sets<T> {
     let mut rng = Pcg32::new(seed, 77);
     let centres: Vec<f32> = (0..inputs * classes).map(|_| rng.normal()).collect();
@@ -85,6 +103,7 @@ pub fn problem<'a>(data: &'a Data, hidden: &[usize], batch: usize, seed: u64) ->
         layers: [&[data.inputs], hidden, &[data.classes]].concat(),
         batch,
         momentum: 0.9,
+        optimizer: None,
         objective: ObjectiveSet::Validation,
         objective_size: None,
         seed,

@@ -1,8 +1,8 @@
-//! The firmware in emulators: the quick subset of the matrix, what happens when a run goes wrong, and what the checks would
-//! notice.
+//! The firmware in emulators: the quick subset of the matrix, what happens when a run goes wrong,
+//! and what the checks would notice.
 //!
-//! Where `firmware/setup` can provide no toolchain or no emulator these tests cannot run; `tests/run` then says so and leaves
-//! them out, and they are listed as ignored.
+//! Where `firmware/setup` can provide no toolchain or no emulator these tests cannot run;
+//! `tests/run` then says so and leaves them out, and they are listed as ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ fn target(name: &str) -> &'static Target {
 fn judged(firmware: &Firmware, target: &Target, set: Set) -> Judged {
     let runner = Runner { image: None, patience: PATIENCE, board: None };
     let subject = Subject::Target(target);
-    runner.run(firmware, &subject, &Expected::of(set)).unwrap().unwrap_or_else(|not_run| {
+    runner.run(firmware, &subject, &Expected::of(set)).unwrap_or_else(|not_run| {
         panic!("{}: not run: {not_run}", target.name);
     })
 }
@@ -113,10 +113,12 @@ fn no_panic_can_be_reached_from_the_experiments() {
     assert!(refused.contains("undefined symbol: a_panic_can_be_reached"), "{refused}");
 }
 
-/// A copy of the core and the firmware in which each of `changes`, of a file's text from one thing to another, was made.
+/// A copy of the core and the firmware in which each of `changes`, of a file's text from one thing
+/// to another, was made.
 ///
-/// It has a copy of what cargo made for the microbit, so that only what changed is built. It must be a copy: cargo tells two
-/// checkouts apart by the age of their files alone, and would take one's objects for the other's.
+/// It has a copy of what cargo made for the microbit, so that only what changed is built. It must
+/// be a copy: cargo tells two checkouts apart by the age of their files alone, and would take one's
+/// objects for the other's.
 fn changed(name: &str, changes: &[(&str, &str, &str)]) -> Firmware {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&root);
@@ -170,7 +172,8 @@ fn copy(from: &Path, to: &Path, names: &[&str]) {
     }
 }
 
-/// Where the log of `name`, built from a changed copy, first departs from what this machine computes.
+/// Where the log of `name`, built from a changed copy, first departs from what this machine
+/// computes.
 fn seen_on(firmware: &Firmware, name: &str) -> String {
     let target = firmware.target(name).unwrap();
     let difference = judged(firmware, target, target.set).difference;

@@ -1,22 +1,10 @@
 //! Hypergradients of networks against differences of runs that carry no derivatives.
 
 use myopia::precision::Precision::{F32, F64};
-use myopia::problem::{InitialParams, Problem, Set, Tangents};
+use myopia::problem::{InitialParams, Problem, Tangents};
 use myopia_core::schedule::InverseTime;
-use myopia_tests::{clusters, derivative, glyphs, problem, relative, with_parameter};
+use myopia_tests::{clusters, derivative, glyphs, loss, problem, relative, with_parameter};
 use proptest::prelude::*;
-
-/// The objective after training without tangents.
-fn loss(
-    problem: &Problem<'_>,
-    start: &InitialParams,
-    schedule: InverseTime<f64>,
-    horizon: u32,
-) -> f64 {
-    let mut run = problem.run(Tangents::None, start);
-    run.train(&schedule, 0..horizon, &mut |_, _, _| {}).unwrap();
-    run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value
-}
 
 /// ∂loss/∂α₀, ∂loss/∂K and ∂loss/∂β by an unroll with tangents, and the problem's initial weights.
 fn hypergradient(
@@ -25,11 +13,13 @@ fn hypergradient(
     horizon: u32,
 ) -> (InitialParams, [f64; 3]) {
     let start = problem.start(0, 0.0).unwrap();
-    let found = problem.hypergradient(&start, &schedule, horizon, &mut || {}).unwrap();
+    let found =
+        problem.hypergradient(Tangents::Schedule, &start, &schedule, horizon, &mut || {}).unwrap();
     (start, found.objective.loss.tangents)
 }
 
-/// The loss of a network without a hidden layer has no kink: differences may be taken wide and extrapolated.
+/// The loss of a network without a hidden layer has no kink: differences may be taken wide and
+/// extrapolated.
 fn assert_linear(problem: &Problem<'_>, schedule: InverseTime<f64>, horizon: u32) {
     let (start, exact) = hypergradient(problem, schedule, horizon);
     for (which, (exact, at)) in exact.into_iter().zip(schedule.parameters()).enumerate() {
@@ -75,7 +65,11 @@ fn single_precision_agrees_with_double_after_a_hundred_steps() {
         let data = glyphs(precision);
         let problem = problem(&data, &[32], 100, 1);
         let start = problem.start(0, 0.0).unwrap();
-        problem.hypergradient(&start, &schedule, 100, &mut || {}).unwrap().objective.loss
+        problem
+            .hypergradient(Tangents::Schedule, &start, &schedule, 100, &mut || {})
+            .unwrap()
+            .objective
+            .loss
     });
     assert!(relative(found.value, exact.value) < 1e-5, "{found:?} {exact:?}");
     for (found, exact) in found.tangents.into_iter().zip(exact.tangents) {
@@ -134,7 +128,8 @@ proptest! {
         for (which, (exact, at)) in exact.into_iter().zip(schedule.parameters()).enumerate() {
             let along = |x| loss(&problem, &start, with_parameter(schedule, which, x), horizon);
             let difference = |step: f64| (along(at + step) - along(at - step)) / (2.0 * step);
-            // A difference whose ends lie on two sides of a kink changes with its step; rounding blurs it besides.
+            // A difference whose ends lie on two sides of a kink changes with its step; rounding
+            // blurs it besides.
             let (wide, narrow) = (difference(2e-5 * at), difference(1e-5 * at));
             let blur = 1e-15 / (1e-5 * at);
             prop_assume!((wide - narrow).abs() < 1e-7 * narrow.abs() + blur);

@@ -6,6 +6,7 @@ use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{HeapBatch, HeapNetwork, Shape, he_normal};
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
+use myopia_core::optimizer::Sgd;
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -78,8 +79,9 @@ where
     let mut drawn = sampler.next_batch(ahead.batch).to_vec();
     for _ in 0..ahead.steps {
         batch.fill(training, &drawn);
-        let rate = Dual::constant(at.learning_rate());
-        network.step(&batch, rate, at.momentum()).unwrap();
+        let learning_rate = Dual::constant(at.learning_rate());
+        let update = Sgd { learning_rate, momentum: at.momentum() };
+        network.step(&batch, update).unwrap();
         if ahead.batches == Batches::Fresh {
             drawn = sampler.next_batch(ahead.batch).to_vec();
         }

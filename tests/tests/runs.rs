@@ -1,5 +1,6 @@
-//! What must not change a bit of the host's runs: instruction sets, threads, and runs trained in lockstep. That lanes, tangents
-//! and divisions of a step change none is tested in the core (`core/tests/bits.rs`).
+//! What must not change a bit of the host's runs: instruction sets, threads, and runs trained in
+//! lockstep. That lanes, tangents and divisions of a step change none is tested in the core
+//! (`core/tests/bits.rs`).
 
 use myopia::precision::{Numbers, Precision};
 use myopia::problem::{Problem, Tangents};
@@ -10,13 +11,15 @@ use myopia_tests::{glyphs, problem};
 
 const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.1, time_constant: 20.0, beta: 1.0 };
 
-/// What an unroll leaves behind: bits of the objective and its tangents, parameters, digests of values and tangents.
+/// What an unroll leaves behind: bits of the objective and its tangents, parameters, digests of
+/// values and tangents.
 type Trace = (Vec<u64>, Numbers, [Digest; 2]);
 
 fn trace(problem: &Problem<'_>, isa: Isa, horizon: u32) -> Trace {
     let problem = Problem { isa, layers: problem.layers.clone(), ..*problem };
     let start = problem.start(3, 0.05).unwrap();
-    let found = problem.hypergradient(&start, &SCHEDULE, horizon, &mut || {}).unwrap();
+    let found =
+        problem.hypergradient(Tangents::Schedule, &start, &SCHEDULE, horizon, &mut || {}).unwrap();
     let loss = found.objective.loss;
     let numbers = [loss.value].into_iter().chain(loss.tangents);
     (numbers.map(f64::to_bits).collect(), found.parameters, found.digests)

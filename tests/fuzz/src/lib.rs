@@ -1,0 +1,246 @@
+//! Every reader of files on bytes that anybody may have written: it answers or refuses, and what it
+//! answers is sound.
+//!
+//! Checksums are made good first, so that what lies behind them is reached.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use myopia::checkpoint::{self, Experiment};
+use myopia::data;
+use myopia::data::archive::Archive;
+use myopia::data::csv::Reading;
+use myopia::data::idx::{self, Kind};
+use myopia::data::labelled::Own;
+use myopia::data::table::{self, Columns};
+use myopia::descent::{self, MetaDescent};
+use myopia::failure::Failure;
+use myopia::horizons::State;
+use myopia::outer::{OuterOptimizer, OuterRule, limits};
+use myopia::output::record::{Record, sha256};
+use myopia::precision::Precision;
+use myopia::problem::{self, Data, ObjectiveSet, Problem, Snapshot, Source, Tangents};
+use myopia::published::Manifest;
+use myopia::report::Table;
+use myopia::surface::{self, Piece, Row, ShardReport, merge};
+use myopia::verify::{Expected, Set};
+use myopia_backend::Isa;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
+use sha2::{Digest, Sha256};
+
+/// Images and labels in IDX files, raw or compressed.
+pub fn idx(bytes: &[u8]) {
+    for (kind, size) in [(Kind::Images, 784), (Kind::Labels, 1)] {
+        if let Ok(found) = idx::decode_up_to(bytes, kind, 1 << 20) {
+            assert!(!found.bytes.is_empty() && found.bytes.len().is_multiple_of(size));
+            assert_eq!(found.width, size);
+        }
+    }
+    for kind in [Kind::AnyExamples, Kind::AnyLabels] {
+        if let Ok(found) = idx::decode_up_to(bytes, kind, 1 << 20) {
+            assert!(!found.bytes.is_empty() && found.bytes.len().is_multiple_of(found.width));
+        }
+    }
+}
+
+/// Tables of numbers that other programs wrote.
+pub fn table(bytes: &[u8]) {
+    let columns = Columns {
+        names: &["curvature", "noise_variance", "initial_mean", "initial_variance"],
+        required: 2,
+        passed_over: &["direction"],
+    };
+    match table::parse("it", bytes, columns) {
+        Ok(table) => {
+            for row in table.rows {
+                assert_eq!(row.values.len(), columns.names.len());
+                let (required, rest) = row.values.split_at(columns.required);
+                assert!(required.iter().all(Option::is_some));
+                assert!(required.iter().chain(rest).flatten().all(|x| x.is_finite()));
+            }
+        }
+        Err(failure) => said(&failure.to_string()),
+    }
+}
+
+/// Examples in a CSV file.
+pub fn labelled(bytes: &[u8]) {
+    for raw in [false, true] {
+        let reading = Reading { label: "species".to_owned(), raw };
+        taken(data::csv::parse("it", bytes, &reading));
+    }
+}
+
+/// Takes the examples that somebody brought, whose data are then sound.
+fn taken(own: Result<Own<'static>, Failure>) {
+    match own.and_then(|own| own.load(Precision::F32)) {
+        Ok(data) => {
+            assert!(data.classes >= 2 && data.inputs >= 1 && data.held_out >= 1);
+            assert!(data.held_out < data.len(problem::Set::Training));
+            data.digest();
+        }
+        Err(failure) => said(&failure.to_string()),
+    }
+}
+
+/// This program's own tables.
+pub fn csv(bytes: &[u8]) {
+    if let Ok(table) = Table::read(bytes) {
+        assert!(table.rows.iter().all(|row| row.len() == table.header.len()));
+        let rows = |names: &[&str]| {
+            table.groups(names).iter().fold(0, |count, (_, rows)| count + rows.len())
+        };
+        assert_eq!(rows(&["horizon", "start"]), table.rows.len());
+    }
+    if let Ok(rows) = Row::read(bytes) {
+        let axes = ["alpha0", "beta"].map(str::to_owned);
+        let horizon = rows.first().map_or(1, |row| row.horizon);
+        let _ = surface::panel(&rows, &axes, horizon, "loss");
+    }
+    let _ = descent::Columns::default().read(bytes);
+}
+
+/// Arrays in a NumPy archive.
+pub fn npz(bytes: &[u8]) {
+    let path = Path::new("it.npz");
+    let mut archive = match Archive::new(path, Cursor::new(bytes)) {
+        Ok(archive) => archive,
+        Err(failure) => return said(&failure.to_string()),
+    };
+    taken(data::npz::parse(&mut archive));
+    for name in ["H", "A", "w_star"] {
+        match archive.find(name) {
+            Ok(Some(array)) => {
+                let count = array.shape.iter().fold(1, |count: usize, size| count * size);
+                assert_eq!(count, array.entries.len());
+            }
+            Ok(None) => {}
+            Err(failure) => said(&failure.to_string()),
+        }
+        let _ = (archive.matrix(name), archive.find_vector(name));
+    }
+}
+
+/// The two files of a shard, one after the other.
+pub fn shard(bytes: &[u8]) {
+    let end = bytes.windows(3).position(|three| three == b"\n}\n").map_or(bytes.len(), |at| at + 3);
+    let (report, rows) = bytes.split_at(end);
+    let path = Path::new("it");
+    let report = match serde_json::from_slice::<ShardReport>(report) {
+        Ok(mut good) => {
+            good.sha256 = sha256(rows);
+            serde_json::to_vec(&good.sealed()).unwrap()
+        }
+        Err(_) => report.to_vec(),
+    };
+    let piece = match Piece::parse(path, &report, rows) {
+        Ok(piece) => piece,
+        Err(error) => return drop(error.to_string()),
+    };
+    if let Ok((about, rows)) = merge(vec![piece]) {
+        assert_eq!(rows.len(), about.cells as usize * about.horizons.len());
+        let report = surface::write(None, &about, &rows, false).unwrap();
+        report.print(&mut Vec::new()).unwrap();
+    }
+}
+
+/// Manifests of published results.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(bytes) {
+        let arguments = manifest.arguments(Path::new("results"));
+        assert_eq!(arguments.len(), manifest.command.len());
+        let again = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(Manifest::parse(&again).unwrap(), manifest);
+    }
+}
+
+/// Records of which files a run wrote.
+pub fn record(bytes: &[u8]) {
+    let record = Record::parse(&String::from_utf8_lossy(bytes));
+    for (name, digest) in &record.files {
+        assert!(!Path::new(name).is_absolute() && !name.split('/').any(|part| part == ".."));
+        assert_eq!(digest.len(), 64);
+    }
+}
+
+static DATA: LazyLock<Data> = LazyLock::new(|| {
+    Source::Glyphs.load(Precision::F32, drop).unwrap_or_else(|e| panic!("built in: {e}"))
+});
+
+/// The experiment of which the corpus holds checkpoints.
+pub fn experiment() -> Experiment {
+    Experiment::new("horizons", &serde_json::json!({ "horizon": [3, 5], "seed": 1 }))
+}
+
+/// Its problem.
+pub fn problem() -> Problem<'static> {
+    Problem {
+        data: &DATA,
+        layers: vec![64, 2, 10],
+        batch: 2,
+        momentum: 0.9,
+        optimizer: None,
+        objective: ObjectiveSet::Validation,
+        objective_size: Some(2),
+        seed: 1,
+        isa: Isa::Baseline,
+    }
+}
+
+/// A descent of it.
+fn descent() -> MetaDescent {
+    let limits = limits(&PARAMETERS);
+    MetaDescent {
+        schedule: InverseTime { alpha0: 0.1, time_constant: 5.0, beta: 1.0 },
+        tuned: PARAMETERS.to_vec(),
+        outer: OuterOptimizer::new(Precision::F32, OuterRule::Adam, 0.1, limits),
+        horizon: 5,
+        meta_steps: 3,
+    }
+}
+
+/// Checkpoints, and the runs that are taken up from them.
+pub fn checkpoint(bytes: &[u8]) {
+    let contents = &bytes[..bytes.len().saturating_sub(32)];
+    let sealed = [contents, Sha256::digest(contents).as_slice()].concat();
+    let found = match checkpoint::decode::<State>(&sealed, &experiment(), 4) {
+        Ok(found) => found,
+        Err(trouble) => return drop(trouble.to_string()),
+    };
+    assert_eq!(found.states.len(), 4);
+    let problem = problem();
+    let restore = |tangents, snapshot: &Snapshot| {
+        if let Some(run) = problem.restore(tangents, snapshot) {
+            assert_eq!(run.steps(), snapshot.steps);
+        }
+    };
+    for state in found.states.into_iter().flatten() {
+        match state {
+            State::Path(progress, _) => {
+                let records = (progress.records.len() + progress.passes.len()) as u64;
+                let unroll = progress.unroll.as_ref().map_or(0, |unroll| u64::from(unroll.steps));
+                assert_eq!(descent().steps(&progress).1, 5 * records + unroll);
+                progress.unroll.iter().for_each(|unroll| restore(Tangents::Schedule, unroll));
+            }
+            State::Training(_, snapshot) => restore(Tangents::None, &snapshot),
+            State::Trained(..) => {}
+        }
+    }
+}
+
+static EXPECTED: LazyLock<Expected> = LazyLock::new(|| Expected::of(Set::Reduced));
+
+/// Logs of devices.
+pub fn device_log(bytes: &[u8]) {
+    let log: Vec<String> = String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect();
+    let judged = EXPECTED.judge("here", &log);
+    let equal = judged.difference.is_none();
+    assert!(!equal || judged.experiments.iter().all(|experiment| experiment.equal));
+    drop(judged.difference.map(|difference| difference.to_string()));
+}
+
+/// A sentence is one line and has an end.
+fn said(sentence: &str) {
+    assert!(sentence.lines().count() <= 1 && sentence.len() < 5_000, "{sentence}");
+}

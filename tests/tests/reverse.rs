@@ -1,0 +1,164 @@
+//! Reverse mode against forward mode: derivatives, and bits that neither memory, threads nor the
+//! instruction set change.
+
+use myopia::precision::Precision::{self, F32, F64};
+use myopia::problem::{Problem, ReverseHypergradient, Tangents, TooLittle};
+use myopia_backend::Isa;
+use myopia_core::optimizer::{Decay, Hyperparameters, Method};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_tests::{glyphs, problem, relative};
+
+const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.02, time_constant: 15.0, beta: 1.2 };
+const HORIZON: u32 = 40;
+
+const GIB: u64 = 1 << 30;
+
+fn back(problem: &Problem<'_>, memory: u64) -> ReverseHypergradient {
+    let start = problem.start(0, 0.0).unwrap();
+    let mut run = problem.reverse(&start);
+    let plan = run.plan(HORIZON, memory).unwrap();
+    let mut ticks = 0;
+    let found = run.run(&SCHEDULE, &plan, &mut || ticks += 1).unwrap();
+    assert_eq!(ticks, plan.forward_steps + u64::from(HORIZON), "{plan:?}");
+    found
+}
+
+/// By each of `parameters`, forward, and the digest of the values.
+fn forward(problem: &Problem<'_>, parameters: &[Parameter]) -> (Vec<f64>, String) {
+    let start = problem.start(0, 0.0).unwrap();
+    let passes = Tangents::passes(parameters).into_iter().map(|tangents| {
+        problem.hypergradient(tangents, &start, &SCHEDULE, HORIZON, &mut || {}).unwrap()
+    });
+    let passes: Vec<_> = passes.collect();
+    let slopes = passes.iter().flat_map(|pass| pass.objective.loss.tangents);
+    (slopes.take(parameters.len()).collect(), passes[0].digests[0].to_string())
+}
+
+const METHODS: [Method<f64>; 4] = [
+    Method::Sgd { momentum: 0.8, is_nesterov: true },
+    Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-2, is_inside: false },
+    Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-3, is_inside: true },
+    Method::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-3, epsilon_root: 1e-6 },
+];
+
+/// SGD with momentum, and each other method with decay of each kind.
+fn optimizers() -> Vec<Option<Hyperparameters<f64>>> {
+    let decays = [Decay::None, Decay::Coupled(1e-2), Decay::Decoupled(0.1)];
+    let all = METHODS.iter().flat_map(|m| decays.map(|decay| (*m, decay)));
+    let all = all.map(|(method, decay)| Some(Hyperparameters { method, decay }));
+    [None].into_iter().chain(all).collect()
+}
+
+fn assert_agree(precision: Precision, tolerance: f64) {
+    let data = glyphs(precision);
+    for optimizer in optimizers() {
+        let problem = Problem {
+            optimizer,
+            objective_size: Some(130),
+            momentum: precision.round(0.9),
+            ..problem(&data, &[21, 12], 20, 3)
+        };
+        let has = |p: &Parameter| PARAMETERS.contains(p) || problem.value(*p).is_some();
+        let parameters: Vec<Parameter> = Parameter::ALL.into_iter().filter(has).collect();
+        let (expected, digest) = forward(&problem, &parameters);
+        let found = back(&problem, GIB);
+        assert_eq!(found.digests[0].to_string(), digest, "{optimizer:?}");
+        for (parameter, expected) in parameters.into_iter().zip(expected) {
+            let slope = found.derivative(&SCHEDULE, parameter);
+            let off = relative(slope, expected);
+            assert!(
+                off < tolerance,
+                "{optimizer:?}: by {parameter:?} {slope} back and {expected} forward: {off:e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn reverse_and_forward_mode_agree_in_double_precision() {
+    assert_agree(F64, 1e-9);
+}
+
+#[test]
+fn reverse_and_forward_mode_agree_in_single_precision() {
+    assert_agree(F32, 1e-3);
+}
+
+#[test]
+fn the_objective_is_that_of_forward_mode_bit_for_bit() {
+    let data = glyphs(F32);
+    let problem = problem(&data, &[32], 100, 1);
+    let start = problem.start(0, 0.0).unwrap();
+    let forward =
+        problem.hypergradient(Tangents::Schedule, &start, &SCHEDULE, HORIZON, &mut || {}).unwrap();
+    let found = back(&problem, GIB);
+    assert_eq!(found.objective.loss.value.to_bits(), forward.objective.loss.value.to_bits());
+    assert_eq!(found.objective.accuracy, forward.objective.accuracy);
+    assert_eq!(found.parameters, forward.parameters);
+}
+
+/// All that a run back says, as text.
+fn said(found: &ReverseHypergradient) -> String {
+    format!("{found:?}")
+}
+
+#[test]
+fn memory_changes_how_many_steps_are_taken_and_no_bit() {
+    let data = glyphs(F32);
+    for optimizer in [None, Some(Hyperparameters { method: METHODS[3], decay: Decay::None })] {
+        let problem = Problem { optimizer, ..problem(&data, &[16], 10, 2) };
+        let start = problem.start(0, 0.0).unwrap();
+        let run = problem.reverse(&start);
+        let TooLittle { least } = run.plan(HORIZON, 1).unwrap_err();
+        assert_eq!(run.plan(HORIZON, least - 1), Err(TooLittle { least }));
+        let one = run.plan(HORIZON, least).unwrap();
+        assert_eq!((one.points, one.bytes), (1, least));
+        let expected = said(&back(&problem, GIB));
+        let mut steps = u64::MAX;
+        for points in [1, 2, 3, 6, 13, 39, 40, 100] {
+            let plan = run.plan(HORIZON, least + (points - 1) * one.bytes_of_points).unwrap();
+            assert_eq!(plan.points as u64, if points < 40 { points } else { 40 });
+            assert_eq!(plan.stores_everything(), points >= 40, "{plan:?}");
+            assert!(plan.forward_steps < steps || points > 40, "{plan:?}");
+            steps = plan.forward_steps;
+            assert_eq!(said(&back(&problem, plan.bytes)), expected, "{points} points");
+        }
+    }
+}
+
+#[test]
+fn threads_and_instruction_sets_change_no_bit() {
+    // Wide enough for steps that are divided among threads.
+    let data = glyphs(F32);
+    let sgd = problem(&data, &[260, 200], 100, 1);
+    let optimizer = Some(Hyperparameters { method: METHODS[3], decay: Decay::Coupled(1e-3) });
+    for base in [sgd.clone(), Problem { optimizer, ..sgd }] {
+        let mut all = Vec::new();
+        for isa in Isa::ALL.iter().copied().filter(|isa| isa.available()) {
+            for threads in [1, 2, 3, 8] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let problem = Problem { isa, ..base.clone() };
+                let start = problem.start(0, 0.0).unwrap();
+                let mut run = problem.reverse(&start);
+                let plan = run.plan(6, GIB).unwrap();
+                let found = pool.install(|| run.run(&SCHEDULE, &plan, &mut || {}).unwrap());
+                all.push((isa, threads, said(&found)));
+            }
+        }
+        for (isa, threads, found) in &all {
+            assert_eq!(*found, all[0].2, "{isa:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn an_unroll_of_no_steps_depends_on_nothing() {
+    let data = glyphs(F64);
+    let problem = problem(&data, &[12], 20, 1);
+    let start = problem.start(0, 0.0).unwrap();
+    let mut run = problem.reverse(&start);
+    let plan = run.plan(0, GIB).unwrap();
+    let found = run.run(&SCHEDULE, &plan, &mut || {}).unwrap();
+    assert_eq!(found.derivative(&SCHEDULE, Parameter::Alpha0), 0.0);
+    assert_eq!((plan.forward_steps, found.by_rate.len()), (0, 0));
+}
