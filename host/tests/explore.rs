@@ -70,7 +70,7 @@ fn it_serves_until_ctrl_c() {
 #[cfg(unix)]
 #[test]
 fn idle_connections_do_not_end_it() {
-    let command = shared::limited("ulimit -n 100", "explore --quiet");
+    let command = shared::limited("ulimit -n 20", "explore --quiet");
     let mut child = shared::hearing(command).spawn().unwrap();
     let address = address(&mut child);
     let idle: Vec<_> = (0..120).map(|_| TcpStream::connect(&address).unwrap()).collect();

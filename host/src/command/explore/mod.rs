@@ -78,8 +78,7 @@ impl Options {
             standard::print(|out| writeln!(out, "{address}"))?;
             common.remark("open that address in a browser on this machine; Ctrl-C ends");
         }
-        server.serve(PAGE, interrupt::is_asked).map_err(|e| {
-            Failure::run(format!("the page can no longer be served: {e}; start again"))
-        })
+        server.serve(PAGE, interrupt::is_asked);
+        Ok(())
     }
 }
