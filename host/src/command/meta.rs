@@ -5,6 +5,7 @@ use myopia_backend::awake;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde::Serialize;
 
+use super::entries::EntryOptions;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::outer::OuterOptions;
@@ -29,25 +30,28 @@ pub struct Options {
     pub problem: ProblemOptions,
     #[command(flatten)]
     #[serde(flatten)]
-    schedule: ScheduleOptions,
+    pub schedule: ScheduleOptions,
     #[command(flatten)]
     #[serde(flatten)]
-    outer: OuterOptions,
+    pub outer: OuterOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub entries: EntryOptions,
     /// What to tune [default: the schedule's three, but for what --fix names]. Beside their bounds,
     /// epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho and beta1 0.0001
     /// to 0.9999, beta2 0.0001 to 0.99999
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    tune: Option<Vec<Tuned>>,
+    pub tune: Option<Vec<Tuned>>,
     /// Steps of each look-ahead
     #[arg(
         long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true,
         value_parser = whole::<u32>
     )]
-    horizon: u32,
+    pub horizon: u32,
     #[command(flatten)]
     #[serde(skip)]
-    long: LongRun,
+    pub long: LongRun,
 }
 
 /// What the command prints as JSON and writes to `meta.json`.
@@ -70,6 +74,9 @@ struct Report<'a> {
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
+        if self.entries.every_entry {
+            return self.run_entries(common);
+        }
         let beginning = self.beginning()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
@@ -172,11 +179,7 @@ pub type Beginning = (InverseTime<f64>, Option<OuterOptimizer>);
 impl Options {
     /// What can be checked before there are data.
     pub fn beginning(&self) -> Result<Beginning, Failure> {
-        if self.horizon == 0 {
-            return Err(Failure::usage(
-                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
-            ));
-        }
+        self.check_horizon()?;
         let precision = self.problem.precision();
         let schedule = self.schedule.schedule(precision)?;
         let fixed = match self.tune {
@@ -187,6 +190,16 @@ impl Options {
         let what = format!("--meta-steps {meta_steps}");
         afford_record(&what, meta_steps.into(), size_of::<Record>())?;
         Ok((schedule, fixed))
+    }
+
+    /// Refuses to look no step ahead.
+    pub fn check_horizon(&self) -> Result<(), Failure> {
+        match self.horizon {
+            0 => Err(Failure::usage(
+                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The descent on `problem`.
