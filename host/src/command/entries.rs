@@ -6,6 +6,7 @@ use myopia_core::nqm::Step;
 use myopia_core::schedule::Parameter;
 use serde::Serialize;
 
+use super::edge::remark_exponent;
 use super::hypergrad::{sentence, size, too_little};
 use super::meta;
 use super::options::{Common, afford_record};
@@ -297,12 +298,7 @@ impl meta::Options {
     }
 
     fn warn(&self, common: &Common, report: &Report<'_>) {
-        if let Some(exponent) = report.exponent.filter(|exponent| *exponent > 0.0) {
-            common.remark(format!(
-                "the Lyapunov exponent of the last run is {exponent:.2e} per step, above zero: derivatives may not foretell \
-                 what a change does; `myopia edge` says up to which rate they do"
-            ));
-        }
+        remark_exponent(common, "training with the tuned schedule", report.exponent);
         if report.clipped > 0 {
             common.remark(format!(
                 "{} entries of gradients were beyond --clip {}",

@@ -11,6 +11,7 @@ use myopia_core::unroll::{Diverged, Objective};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::edge::remark_exponent;
 use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
@@ -55,6 +56,10 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     #[serde(skip)]
     memory: Option<u64>,
+    /// Leave out the run's Lyapunov exponent, which takes another run with one tangent
+    #[arg(long)]
+    #[serde(skip)]
+    no_exponent: bool,
     /// Write settings, initial and final weights, batches and objective here, for another program
     /// to recompute
     #[arg(long, value_name = "DIR")]
@@ -93,6 +98,10 @@ struct Report {
     derivatives: Map<String, Value>,
     /// Share of the objective's examples classified correctly.
     accuracy: f64,
+    /// The finite-time Lyapunov exponent of training, per step; nothing where it leaves the finite
+    /// range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exponent: Option<Option<f64>>,
     /// Digest of the values of the final state.
     digest: String,
     /// Digests of its tangents, of each three directions.
@@ -164,6 +173,10 @@ impl Options {
             d_beta: along(Tuned::Beta),
             derivatives: by.iter().map(|(tuned, slope)| (tuned.name(), (*slope).into())).collect(),
             accuracy: found.objective.accuracy,
+            exponent: (!self.no_exponent).then(|| {
+                let rates = Rates::Schedule(&schedule);
+                awake(|| problem.exponent(&found.start, rates, self.horizon)).ok()
+            }),
             digest: found.digest.to_string(),
             digest_tangents: found.tangents.clone(),
             digest_adjoints: found.adjoints.clone(),
@@ -186,6 +199,9 @@ impl Options {
             folder.write("meta.json", |w| json::write(w, &meta))?;
             folder.finish()?;
         }
+        if let Some(exponent) = report.exponent {
+            remark_exponent(common, "this run", exponent);
+        }
         if common.json {
             return json::print(&report);
         }
@@ -205,6 +221,10 @@ impl Options {
                     other => (other.name(), ""),
                 };
                 writeln!(out, "{:<27}{slope:+.6e}{unit}", format!("d loss / d {name}"))?;
+            }
+            if let Some(exponent) = report.exponent {
+                let exponent = exponent.map_or("-".to_owned(), |x| format!("{x:+.6e} per step"));
+                writeln!(out, "{:<27}{exponent}", "Lyapunov exponent")?;
             }
             writeln!(out, "digest                     {digest} ({others})")
         })

@@ -5,6 +5,7 @@ use myopia_backend::awake;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde::Serialize;
 
+use super::edge::remark_exponent;
 use super::entries::EntryOptions;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
@@ -16,7 +17,7 @@ use myopia::descent::{Columns, Ended, MetaDescent, Named, Progress, Record, best
 use myopia::failure::Failure;
 use myopia::outer::OuterOptimizer;
 use myopia::output::{json, standard};
-use myopia::problem::Problem;
+use myopia::problem::{Problem, Rates};
 use myopia::shown::number;
 
 /// The options that say where the descent starts.
@@ -70,6 +71,8 @@ struct Report<'a> {
     last: Named<'a>,
     /// The schedule with the lowest objective.
     best: Named<'a>,
+    /// The finite-time Lyapunov exponent of training with it, per step.
+    exponent: Option<f64>,
 }
 
 impl Options {
@@ -108,6 +111,7 @@ impl Options {
         if let (Some(first), Some(last), Some(best)) =
             (records.first(), records.last(), best(&records))
         {
+            let exponent = awake(|| best_exponent(&problem, &descent, best, &self.problem))?;
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
@@ -116,6 +120,7 @@ impl Options {
                 first: columns.named(first),
                 last: columns.named(last),
                 best: columns.named(best),
+                exponent,
             };
             if let Some(folder) = &folder {
                 folder.write_as(partial, "meta.json", |w| json::write(w, &report))?;
@@ -123,6 +128,7 @@ impl Options {
             if !partial {
                 ledger.finish()?;
             }
+            remark_exponent(common, "training with the best schedule", exponent);
             self.print(common, &report, &columns, &records)?;
         }
         early.map_or(Ok(()), |ended| Err(ended.into()))
@@ -171,6 +177,22 @@ impl Options {
             Ok(())
         })
     }
+}
+
+/// The finite-time Lyapunov exponent of training at `record`, if it stays finite.
+fn best_exponent(
+    problem: &Problem<'_>,
+    descent: &MetaDescent,
+    record: &Record,
+    options: &ProblemOptions,
+) -> Result<Option<f64>, Failure> {
+    // Pretraining is with the momentum of the command line.
+    let start = options.start(problem)?;
+    let there = descent.tuned.iter().fold(problem.clone(), |problem, &parameter| {
+        problem.with_value(parameter, record.value(parameter))
+    });
+    let schedule = record.schedule();
+    Ok(there.exponent(&start, Rates::Schedule(&schedule), descent.horizon).ok())
 }
 
 /// Where a descent begins, and its outer optimizer where that does not depend on the problem.
