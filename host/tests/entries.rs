@@ -47,6 +47,13 @@ fn every_entry_is_tuned_and_train_takes_the_schedule() {
     let trained: Value = serde_json::from_str(&trained).unwrap();
     assert_eq!(trained["steps"], 23);
     assert_eq!(trained["judged"]["loss"].as_f64(), report["best"]["loss"].as_f64());
+    // Stretched to three times its length, each rate is taken three times.
+    let long = root.path().join("long");
+    let line = format!("train {file} {flags} --stretch --steps 69 --quiet");
+    succeeds(program(&line).arg("--out").arg(&long));
+    let stretched = column(&long.join("training.csv"), "learning_rate");
+    let thrice: Vec<f64> = rates.iter().flat_map(|rate| [f64::from(*rate as f32); 3]).collect();
+    assert_eq!(stretched, thrice);
 }
 
 /// The first look's derivatives, one window over all steps, are those of `hypergrad` by α₀ and by
@@ -195,6 +202,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused(&format!("train {file} --steps 3"), "has 2 steps; leave --steps away");
     shared::refuses(&mut program("train --schedule linear"), 2, &["give file:PATH"]);
     shared::refuses(&mut program(&format!("train {file} --alpha0 1")), 2, &["--alpha0"]);
+    shared::refuses(&mut program(&format!("train {file} --stretch")), 2, &["--steps"]);
     shared::refuses(&mut program("meta --window 2"), 2, &["--every-entry"]);
     let diverging = "meta --every-entry --alpha0 9 --horizon 60 --layers 64,10 --quiet --momentum 0.999 --meta-lr 1";
     let (code, _, stderr) = run(&mut program(diverging));

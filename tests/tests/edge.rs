@@ -4,9 +4,7 @@
 use myopia::precision::Numbers;
 use myopia::precision::Precision::F64;
 use myopia::problem::Tangents;
-use myopia::problem::{
-    Data, ExampleSet, Examples, InitialParams, Problem, Rates, Sets, Stream,
-};
+use myopia::problem::{Data, ExampleSet, Examples, InitialParams, Problem, Rates, Sets, Stream};
 use myopia_core::bilevel::eigen::symmetric;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};

@@ -36,6 +36,10 @@ pub struct Options {
     )]
     #[serde(rename = "schedule", skip_serializing_if = "Option::is_none")]
     file: Option<ScheduleFile>,
+    /// Stretch the schedule's file to --steps: step k takes the entry that lies as far along it
+    #[arg(long, requires = "file", requires = "steps")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stretch: bool,
     /// Steps to train [default: 1000, or as many as the schedule's file has]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     steps: Option<u32>,
@@ -208,10 +212,19 @@ impl Options {
     /// The course of training, rates of α₀, K and β rounded to the working precision; from now on
     /// it is known how many steps there are.
     pub fn schedule(&mut self) -> Result<Course, Failure> {
+        // A record of so many steps is refused before it is filled.
+        let asked = self.steps.unwrap_or(1000);
+        afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
         let course = match &self.file {
             Some(ScheduleFile(path)) => {
                 let steps = self.steps.map(|steps| steps as usize);
-                let mut entries = schedule_file::read(path, steps)?;
+                let mut entries = match steps.filter(|_| self.stretch) {
+                    None => schedule_file::read(path, steps)?,
+                    Some(steps) => {
+                        let short = schedule_file::read(path, None)?;
+                        (0..steps).map(|k| short[k * short.len() / steps]).collect()
+                    }
+                };
                 let precision = self.problem.precision();
                 for nqm::Step { learning_rate, momentum } in &mut entries {
                     *learning_rate = precision.round(*learning_rate);
@@ -226,7 +239,6 @@ impl Options {
             Course::Schedule(_) => self.steps.unwrap_or(1000),
         };
         self.steps = Some(steps);
-        afford_record(&format!("--steps {steps}"), steps.into(), size_of::<Step>())?;
         Ok(course)
     }
 

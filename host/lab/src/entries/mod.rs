@@ -74,15 +74,8 @@ pub struct EntryRecord {
 
 impl EntryRecord {
     /// The columns of a trajectory in a CSV file.
-    pub const HEADER: [&str; 7] = [
-        "meta_step",
-        "loss",
-        "accuracy",
-        "gradient_norm",
-        "cosine",
-        "least_rate",
-        "greatest_rate",
-    ];
+    pub const HEADER: [&str; 7] =
+        ["meta_step", "loss", "accuracy", "gradient_norm", "cosine", "least_rate", "greatest_rate"];
 }
 
 /// The trajectory of `looks` of so many windows.

@@ -248,7 +248,10 @@ mod tests {
         let course = |rates: [f64; 3]| {
             let [a, b, c] = rates;
             let header = "window,first_step,learning_rate,d_learning_rate,momentum,d_momentum\n";
-            read("entries.csv", &format!("{header}0,0,{a},0,0.9,\n1,5,{b},0,0.9,\n2,10,{c},0,0.9,\n"))
+            read(
+                "entries.csv",
+                &format!("{header}0,0,{a},0,0.9,\n1,5,{b},0,0.9,\n2,10,{c},0,0.9,\n"),
+            )
         };
         assert_eq!(
             course([0.1, 0.4, 0.02]),
@@ -256,7 +259,10 @@ mod tests {
              4.000 times the first one before they fall to 5.0 % of the greatest."
         );
         let falls = course([0.4, 0.1, 0.02]);
-        assert!(falls.ends_with("rates are never above the first one, and end at 5.0 % of it."), "{falls}");
+        assert!(
+            falls.ends_with("rates are never above the first one, and end at 5.0 % of it."),
+            "{falls}"
+        );
     }
 
     #[test]
