@@ -294,7 +294,7 @@ impl meta::Options {
         let beyond = |look: &Look| {
             look.gradient(descent.windows()).iter().filter(|x| x.abs() > clip).count()
         };
-        looks.iter().map(beyond).sum()
+        looks.iter().fold(0, |count, look| count + beyond(look))
     }
 
     fn warn(&self, common: &Common, report: &Report<'_>) {
