@@ -13,12 +13,16 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 5] = [
+const LONG: [&str; 8] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
     "horizons --horizon 8,30 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 6,3 --layers 64,6,10 --batch 10 --objective-size 50",
     "online --steps 60 --from 0.02 --fixed 0.1 --every 20 --layers 64,6,10 --batch 10 --objective-size 50",
+    "meta --every-entry --every-momentum --horizon 30 --meta-steps 40 --layers 64,6,10 --batch 10 --objective-size 50",
+    "meta --every-entry --lbfgs --window 5 --horizon 30 --meta-steps 40 --seeds 2 --alpha0 0.01 --layers 64,6,10 --batch 10 \
+     --objective-size 50 --precision f64",
+    "edge --horizon 10,30 --points 5 --seeds 2 --layers 64,8,10 --batch 10 --objective-size 50 --sharpness-examples 100 --products 5",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
@@ -103,9 +107,16 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_files() {
-    for (arguments, partial) in
-        LONG.into_iter().zip(["training", "trajectory", "surface", "trajectories", "online"])
-    {
+    for (arguments, partial) in LONG.into_iter().zip([
+        "training",
+        "trajectory",
+        "surface",
+        "trajectories",
+        "online",
+        "trajectory",
+        "trajectory",
+        "edge",
+    ]) {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();
             let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));

@@ -110,3 +110,57 @@ fn what_it_says_of_judges_is_published_and_what_the_program_prints() {
     let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
 }
+
+/// The numbers of a column of a published table.
+fn column(file: &str, name: &str) -> Vec<f64> {
+    let table = read(file);
+    let mut lines = table.lines();
+    let at = lines.next().unwrap().split(',').position(|header| header == name).expect(name);
+    lines.map(|line| line.split(',').nth(at).unwrap().parse().unwrap_or(f64::NAN)).collect()
+}
+
+#[test]
+fn what_it_says_of_every_entry_is_published() {
+    let readme = read("results/README.md");
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
+    let names = std::fs::read_dir(results).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with("entries-"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 3, "{names:?}");
+    let mean = |numbers: &[f64]| numbers.iter().fold(0.0, |a, b| a + b) / numbers.len() as f64;
+    for name in names {
+        let meta: Value = serde_json::from_str(&read(&format!("results/{name}/meta.json"))).unwrap();
+        let rates = column(&format!("results/{name}/schedule.csv"), "learning_rate");
+        let losses = column(&format!("results/{name}/trajectory.csv"), "loss");
+        let tenth = rates.len() / 10;
+        let correlation = meta["formula_correlation"].as_f64().unwrap();
+        let line = format!(
+            "| [{}]({name}) | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.4} | {:.4} | {}{:.2} |",
+            meta["horizon"],
+            meta["seed"],
+            mean(&rates[..tenth]),
+            mean(&rates[2 * tenth..4 * tenth]),
+            mean(&rates[rates.len() - tenth..]),
+            rates[rates.len() - 1],
+            mean(&losses[..10]),
+            mean(&losses[losses.len() - 10..]),
+            if correlation < 0.0 { "−" } else { "" },
+            correlation.abs()
+        );
+        assert!(readme.contains(&line), "results/README.md lacks {line}");
+        // What the text says of all of them.
+        let (first, early) = (mean(&rates[..tenth]), mean(&rates[2 * tenth..4 * tenth]));
+        let (end, last) = (mean(&rates[rates.len() - tenth..]), rates[rates.len() - 1]);
+        let rise = early / first;
+        assert!((1.1..2.25).contains(&rise), "{name}: {rise}");
+        assert!(early > 2.0 * end, "{name}: {early} {end}");
+        let highest = |rate: &f64| *rate <= last;
+        assert!(rates[rates.len() - tenth..].iter().all(highest) && end > 0.0, "{name}");
+        let gain = 1.0 - mean(&losses[losses.len() - 10..]) / mean(&losses[..10]);
+        assert!((0.025..0.075).contains(&gain), "{name}: {gain}");
+        assert!(correlation < 0.0, "{name}");
+    }
+}

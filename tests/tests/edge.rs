@@ -4,7 +4,7 @@
 use myopia::precision::Numbers;
 use myopia::precision::Precision::F64;
 use myopia::problem::Tangents;
-use myopia::problem::{Data, ExampleSet, Examples, InitialParams, Problem, Sets, Stream};
+use myopia::problem::{Data, ExampleSet, Examples, InitialParams, Problem, Rates, Sets, Stream};
 use myopia_core::bilevel::eigen::symmetric;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
@@ -36,7 +36,7 @@ fn the_exponent_is_how_fast_two_runs_part() {
         let schedule = InverseTime { alpha0, ..schedule };
         let horizon = 23;
         let start = problem.start(0, 0.0).unwrap();
-        let exponent = problem.exponent(&start, &schedule, horizon).unwrap();
+        let exponent = problem.exponent(&start, Rates::Schedule(&schedule), horizon).unwrap();
         let mut rng = Pcg32::new(problem.seed, Stream::Tangents as u64);
         let count = problem.parameters();
         let direction: Vec<f64> = (0..count).map(|_| f64::from(rng.normal::<f32>())).collect();

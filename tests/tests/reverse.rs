@@ -2,8 +2,10 @@
 //! instruction set change.
 
 use myopia::precision::Precision::{self, F32, F64};
-use myopia::problem::{Problem, ReverseHypergradient, Tangents, TooLittle};
+use myopia::problem::{Problem, Rates, ReverseHypergradient, Tangents, TooLittle};
 use myopia_backend::Isa;
+use myopia_core::elementary::Libm;
+use myopia_core::nqm::Step;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_tests::{glyphs, problem, relative};
@@ -18,7 +20,13 @@ fn back(problem: &Problem<'_>, memory: u64) -> ReverseHypergradient {
     let mut run = problem.reverse(&start);
     let plan = run.plan(HORIZON, memory).unwrap();
     let mut ticks = 0;
-    let found = run.run(&SCHEDULE, &plan, &mut || ticks += 1).unwrap();
+    let found = run
+        .run(Rates::Schedule(&SCHEDULE), &plan, &mut || {
+            ticks += 1;
+            true
+        })
+        .unwrap()
+        .expect("nobody stops it");
     assert_eq!(ticks, plan.forward_steps + u64::from(HORIZON), "{plan:?}");
     found
 }
@@ -141,7 +149,9 @@ fn threads_and_instruction_sets_change_no_bit() {
                 let start = problem.start(0, 0.0).unwrap();
                 let mut run = problem.reverse(&start);
                 let plan = run.plan(6, GIB).unwrap();
-                let found = pool.install(|| run.run(&SCHEDULE, &plan, &mut || {}).unwrap());
+                let found = pool.install(|| {
+                    run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap()
+                });
                 all.push((isa, threads, said(&found)));
             }
         }
@@ -158,7 +168,50 @@ fn an_unroll_of_no_steps_depends_on_nothing() {
     let start = problem.start(0, 0.0).unwrap();
     let mut run = problem.reverse(&start);
     let plan = run.plan(0, GIB).unwrap();
-    let found = run.run(&SCHEDULE, &plan, &mut || {}).unwrap();
+    let found = run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap();
     assert_eq!(found.derivative(&SCHEDULE, Parameter::Alpha0), 0.0);
     assert_eq!((plan.forward_steps, found.by_rate.len()), (0, 0));
+}
+
+/// Every step's own rate and momentum, where they are those of a schedule, give its bits; where one
+/// of them moves, the objective moves along the derivative by it. A run that is stopped finds
+/// nothing.
+#[test]
+fn entries_are_differentiated_each_by_itself() {
+    let data = glyphs(F64);
+    let problem = problem(&data, &[14], 20, 2);
+    let start = problem.start(0, 0.0).unwrap();
+    let mut run = problem.reverse(&start);
+    let plan = run.plan(HORIZON, GIB).unwrap();
+    let rates = SCHEDULE.with_tangents([]);
+    let step = |k| Step {
+        learning_rate: rates.learning_rate::<Libm>(k).value,
+        momentum: problem.momentum,
+    };
+    let entries: Vec<Step<f64>> = (0..HORIZON).map(step).collect();
+    let mut at = |rates: Rates<'_>| run.run(rates, &plan, &mut || true).unwrap().unwrap();
+    let found = at(Rates::Entries(&entries));
+    let whole = at(Rates::Schedule(&SCHEDULE));
+    assert_eq!((found.digests, &found.by_rate), (whole.digests, &whole.by_rate));
+    let by_momentum = &found.by_others[0];
+    assert_eq!(by_momentum.0, Parameter::Momentum);
+    let change = 1e-6;
+    for k in [0, 7, HORIZON as usize - 1] {
+        let mut moved = |rate: f64, momentum: f64| {
+            let mut entries = entries.clone();
+            entries[k].learning_rate += rate;
+            entries[k].momentum += momentum;
+            at(Rates::Entries(&entries)).objective.loss.value
+        };
+        let by_rate = (moved(change, 0.0) - moved(-change, 0.0)) / (2.0 * change);
+        let slope = (moved(0.0, change) - moved(0.0, -change)) / (2.0 * change);
+        assert!((by_rate - found.by_rate[k]).abs() < 1e-6, "{k}: {by_rate}");
+        assert!((slope - by_momentum.1[k]).abs() < 1e-6, "{k}: {slope}");
+    }
+    let mut left = 50;
+    let mut go_on = || {
+        left -= 1;
+        left > 0
+    };
+    assert!(run.run(Rates::Entries(&entries), &plan, &mut go_on).unwrap().is_none());
 }

@@ -6,6 +6,7 @@ pub mod curve;
 pub mod data;
 pub mod descent;
 pub mod edge;
+pub mod entries;
 pub mod failure;
 pub mod figure;
 pub mod horizons;

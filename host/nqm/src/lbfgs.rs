@@ -20,49 +20,44 @@ pub fn descend(
     evaluations: u64,
     control: &Control<'_>,
 ) -> (Evaluation, u64) {
+    let tolerances = &control.tolerances;
     let point = if map.is_some() { vec![0.0; start.point.len()] } else { start.point.clone() };
-    let problem = Problem {
-        objective,
-        map,
-        control,
-        evaluations,
-        progress: RefCell::new(Progress {
-            scratch: Scratch::default(),
-            asked: Vec::new(),
-            gradient: Vec::new(),
-            latest: Evaluation::default(),
-            lowest: start,
-            spent: 0,
-            stalled: 0,
-        }),
-    };
-    // However it ends, also by an error of the line search, the lowest point has been kept.
-    let _ = problem.search(point);
-    let Progress { lowest, spent, .. } = problem.progress.into_inner();
+    let pairs = tolerances.pairs(point.len());
+    let (mut scratch, mut lowest) = (Scratch::default(), start);
+    // `stalled` counts evaluations since the lowest point was found.
+    let (mut spent, mut stalled) = (0, 0);
+    minimise(point, pairs, &mut |asked| {
+        let enough = spent >= evaluations
+            || stalled >= tolerances.stalled_evaluations
+            || lowest.gradient_norm <= tolerances.converged_gradient_norm
+            || (control.stop)();
+        if enough {
+            return None;
+        }
+        let point = map.map_or_else(|| asked.to_vec(), |map| map.point(asked));
+        let latest = objective.at(&point, &mut scratch);
+        let gradient = &latest.gradient;
+        let gradient = map.map_or_else(|| gradient.clone(), |map| map.gradient(gradient));
+        spent += 1;
+        (control.spent)(1);
+        stalled += 1;
+        if better(&latest, &lowest, tolerances) && objective.robust(&latest) {
+            lowest.clone_from(&latest);
+            stalled = 0;
+        }
+        Some((latest.cost, gradient))
+    });
     (lowest, spent)
 }
 
-/// The objective as argmin sees it.
-struct Problem<'a> {
-    objective: &'a Objective<'a>,
-    map: Option<&'a Cholesky>,
-    control: &'a Control<'a>,
-    evaluations: u64,
-    progress: RefCell<Progress>,
-}
+/// Cost and gradient at a point; `None` ends the descent.
+type Evaluate<'a> = &'a mut dyn FnMut(&[f64]) -> Option<(f64, Vec<f64>)>;
 
-/// How far a descent has got.
-struct Progress {
-    scratch: Scratch,
-    /// Where cost and gradient were asked for, which a line search does in turn.
-    asked: Vec<f64>,
-    /// The gradient by the coordinates of the descent.
-    gradient: Vec<f64>,
-    latest: Evaluation,
-    lowest: Evaluation,
-    spent: u64,
-    /// Evaluations since the lowest point was found.
-    stalled: u64,
+/// Descends from `start` with so many pairs of steps and gradients. Whoever evaluates keeps what is
+/// worth keeping: however a descent ends, also by an error of its line search, it returns nothing.
+pub fn minimise(start: Vec<f64>, pairs: usize, evaluate: Evaluate<'_>) {
+    let latest = Latest { evaluate, asked: Vec::new(), cost: 0.0, gradient: Vec::new() };
+    let _ = Problem(RefCell::new(latest)).search(start, pairs);
 }
 
 /// Whether `a` is lower than `b`, or equally low and more nearly stationary.
@@ -71,49 +66,39 @@ pub fn better(a: &Evaluation, b: &Evaluation, tolerances: &Tolerances) -> bool {
     if equal { a.gradient_norm < b.gradient_norm } else { a.excess < b.excess }
 }
 
+/// A function as argmin sees it.
+struct Problem<'a>(RefCell<Latest<'a>>);
+
+/// Where cost and gradient were asked for, which a line search does in turn.
+struct Latest<'a> {
+    evaluate: Evaluate<'a>,
+    asked: Vec<f64>,
+    cost: f64,
+    gradient: Vec<f64>,
+}
+
 impl Problem<'_> {
-    fn search(&self, point: Vec<f64>) -> Result<(), Error> {
-        let tolerances = &self.control.tolerances;
+    fn search(&self, start: Vec<f64>, pairs: usize) -> Result<(), Error> {
         let line_search = MoreThuenteLineSearch::new().with_c(1e-4, 0.9)?;
-        let pairs = tolerances.pairs(point.len());
         let solver =
             LBFGS::new(line_search, pairs).with_tolerance_grad(0.0)?.with_tolerance_cost(0.0)?;
         Executor::new(self, solver)
             .ctrlc(false)
-            .configure(|state| state.param(point).max_iters(u64::MAX))
+            .configure(|state| state.param(start).max_iters(u64::MAX))
             .run()?;
         Ok(())
     }
 
     /// What `read` makes of the evaluation at `point`; an error ends the descent.
-    fn at<R>(&self, asked: &[f64], read: impl FnOnce(&Progress) -> R) -> Result<R, Error> {
-        let progress = &mut *self.progress.borrow_mut();
-        if progress.asked != asked {
-            let tolerances = &self.control.tolerances;
-            let enough = progress.spent >= self.evaluations
-                || progress.stalled >= tolerances.stalled_evaluations
-                || progress.lowest.gradient_norm <= tolerances.converged_gradient_norm
-                || (self.control.stop)();
-            if enough {
-                return Err(Error::msg("the descent has ended"));
-            }
-            let point = self.map.map_or_else(|| asked.to_vec(), |map| map.point(asked));
-            progress.latest = self.objective.at(&point, &mut progress.scratch);
-            let gradient = &progress.latest.gradient;
-            progress.gradient =
-                self.map.map_or_else(|| gradient.clone(), |map| map.gradient(gradient));
-            progress.asked = asked.to_vec();
-            progress.spent += 1;
-            (self.control.spent)(1);
-            progress.stalled += 1;
-            if better(&progress.latest, &progress.lowest, tolerances)
-                && self.objective.robust(&progress.latest)
-            {
-                progress.lowest.clone_from(&progress.latest);
-                progress.stalled = 0;
-            }
+    fn at<R>(&self, point: &[f64], read: impl FnOnce(&Latest<'_>) -> R) -> Result<R, Error> {
+        let latest = &mut *self.0.borrow_mut();
+        if latest.asked != point {
+            let found = (latest.evaluate)(point);
+            (latest.cost, latest.gradient) =
+                found.ok_or_else(|| Error::msg("the descent has ended"))?;
+            latest.asked = point.to_vec();
         }
-        Ok(read(progress))
+        Ok(read(latest))
     }
 }
 
@@ -122,7 +107,7 @@ impl CostFunction for &Problem<'_> {
     type Output = f64;
 
     fn cost(&self, point: &Vec<f64>) -> Result<f64, Error> {
-        self.at(point, |progress| progress.latest.cost)
+        self.at(point, |latest| latest.cost)
     }
 }
 
@@ -131,6 +116,6 @@ impl Gradient for &Problem<'_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, point: &Vec<f64>) -> Result<Vec<f64>, Error> {
-        self.at(point, |progress| progress.gradient.clone())
+        self.at(point, |latest| latest.gradient.clone())
     }
 }

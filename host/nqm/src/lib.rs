@@ -34,7 +34,7 @@ pub mod gradient;
 pub mod greedy;
 pub mod judge;
 mod lanczos;
-mod lbfgs;
+pub mod lbfgs;
 mod native;
 pub mod objective;
 pub mod optimum;

@@ -154,7 +154,7 @@ pub struct Trained {
 /// # Errors
 /// What the command refuses, when training diverges, and when it is interrupted.
 pub fn train(words: &[String], examples: &Own<'_>) -> Result<Trained, Failure> {
-    let Words { common, options } = parsed::<train::Options>(words)?;
+    let Words { common, mut options } = parsed::<train::Options>(words)?;
     let schedule = options.schedule()?;
     let data = loaded(examples, &options.problem)?;
     let problem = options.problem.problem(&common, &data)?;
@@ -190,6 +190,7 @@ impl Descent {
     /// What the command refuses.
     pub fn new(words: &[String], examples: &Own<'_>) -> Result<Self, Failure> {
         let Words { common, options } = parsed::<meta::Options>(words)?;
+        options.refuse_entries("a descent in Python tunes hyperparameters")?;
         let beginning = options.beginning()?;
         let data = loaded(examples, &options.problem)?;
         let problem = options.problem.problem(&common, &data)?;

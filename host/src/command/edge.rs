@@ -80,6 +80,20 @@ pub struct Options {
     long: LongRun,
 }
 
+/// Says where the derivative of the run `of` is past the edge of chaos, at this finite-time Lyapunov
+/// exponent of it; one that is unknown left the finite range.
+pub fn remark_exponent(common: &Common, of: &str, exponent: Option<f64>) {
+    let what = match exponent {
+        Some(exponent) if exponent <= 0.0 => return,
+        Some(exponent) => format!("is {exponent:.2e} per step, above zero"),
+        None => "leaves the finite range".to_owned(),
+    };
+    common.remark(format!(
+        "the Lyapunov exponent of {of} {what}: derivatives may not foretell what a change does; `myopia edge` says up to \
+         which rate they do"
+    ));
+}
+
 #[derive(Serialize)]
 struct Report<'a> {
     version: &'static str,

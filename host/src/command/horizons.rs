@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use myopia_backend::awake;
 use myopia_core::schedule::InverseTime;
 use serde::{Serialize, Serializer};
 
+use super::edge::remark_exponent;
 use super::optimizer::schedule_alone;
 use super::options::{Common, LongRun, ProblemOptions, afford_record, comma};
 use super::outer::RuleOptions;
@@ -17,11 +19,12 @@ use super::progress;
 use crate::command::values::whole;
 use myopia::checkpoint::{Experiment, Ledger};
 use myopia::curve::Point;
+use myopia::descent::{Record, best};
 use myopia::failure::Failure;
 use myopia::horizons::{self, Choice, Horizons, Path, Training};
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
-use myopia::problem::ObjectiveSet;
+use myopia::problem::{ObjectiveSet, Rates};
 use myopia::shown;
 
 /// Options of `myopia horizons`.
@@ -258,7 +261,25 @@ impl Options {
         } else {
             standard::print(|out| print(out, &report, &paths))?;
         }
+        if !partial && !common.quiet {
+            self.remark_exponents(common, &study, &paths);
+        }
         early.map_or(Ok(()), Err)
+    }
+
+    /// Says where the best schedule of a horizon is past the edge of chaos.
+    fn remark_exponents(&self, common: &Common, study: &Horizons<'_>, paths: &[Path]) {
+        for &horizon in &self.horizon {
+            let paths = paths.iter().filter(|path| path.horizon == horizon);
+            let records: Vec<Record> =
+                paths.filter_map(|path| best(&path.records)).copied().collect();
+            let Some(schedule) = best(&records).map(Record::schedule) else { continue };
+            let exponent = awake(|| {
+                study.problem.exponent(&study.weights, Rates::Schedule(&schedule), horizon)
+            });
+            let of = format!("training with the schedule of T = {horizon}");
+            remark_exponent(common, &of, exponent.ok());
+        }
     }
 
     fn write(

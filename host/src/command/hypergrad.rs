@@ -11,6 +11,7 @@ use myopia_core::unroll::{Diverged, Objective};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::edge::remark_exponent;
 use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
@@ -22,7 +23,9 @@ use myopia::output::npy;
 use myopia::output::npz::Npz;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Numbers;
-use myopia::problem::{Hypergradient, InitialParams, Problem, ReversePlan, Tangents, TooLittle};
+use myopia::problem::{
+    Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle,
+};
 use myopia::shown::number;
 
 /// Options of `myopia hypergrad`.
@@ -53,6 +56,10 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     #[serde(skip)]
     memory: Option<u64>,
+    /// Leave out the run's Lyapunov exponent, which takes another run with one tangent
+    #[arg(long)]
+    #[serde(skip)]
+    no_exponent: bool,
     /// Write settings, initial and final weights, batches and objective here, for another program
     /// to recompute
     #[arg(long, value_name = "DIR")]
@@ -91,6 +98,10 @@ struct Report {
     derivatives: Map<String, Value>,
     /// Share of the objective's examples classified correctly.
     accuracy: f64,
+    /// The finite-time Lyapunov exponent of training, per step; nothing where it leaves the finite
+    /// range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exponent: Option<Option<f64>>,
     /// Digest of the values of the final state.
     digest: String,
     /// Digests of its tangents, of each three directions.
@@ -162,6 +173,10 @@ impl Options {
             d_beta: along(Tuned::Beta),
             derivatives: by.iter().map(|(tuned, slope)| (tuned.name(), (*slope).into())).collect(),
             accuracy: found.objective.accuracy,
+            exponent: (!self.no_exponent).then(|| {
+                let rates = Rates::Schedule(&schedule);
+                awake(|| problem.exponent(&found.start, rates, self.horizon)).ok()
+            }),
             digest: found.digest.to_string(),
             digest_tangents: found.tangents.clone(),
             digest_adjoints: found.adjoints.clone(),
@@ -184,6 +199,9 @@ impl Options {
             folder.write("meta.json", |w| json::write(w, &meta))?;
             folder.finish()?;
         }
+        if let Some(exponent) = report.exponent {
+            remark_exponent(common, "this run", exponent);
+        }
         if common.json {
             return json::print(&report);
         }
@@ -203,6 +221,10 @@ impl Options {
                     other => (other.name(), ""),
                 };
                 writeln!(out, "{:<27}{slope:+.6e}{unit}", format!("d loss / d {name}"))?;
+            }
+            if let Some(exponent) = report.exponent {
+                let exponent = exponent.map_or("-".to_owned(), |x| format!("{x:+.6e} per step"));
+                writeln!(out, "{:<27}{exponent}", "Lyapunov exponent")?;
             }
             writeln!(out, "digest                     {digest} ({others})")
         })
@@ -285,18 +307,19 @@ impl Options {
     ) -> Result<Found, Failure> {
         let mut run = problem.reverse(&start);
         let memory = self.memory.unwrap_or(1 << 30);
-        let plan = run.plan(self.horizon, memory).map_err(|TooLittle { least }| {
-            let (asked, least) = (told(memory.into()), told_up(least));
-            Failure::usage(format!(
-                "--memory allows {asked}, and one point of this run with all else takes {least}; give at least that"
-            ))
-        })?;
+        let plan = run.plan(self.horizon, memory).map_err(|least| too_little(memory, &least))?;
         afford("reverse mode", plan.bytes.into(), "give a smaller --memory")?;
         common.remark(sentence(&plan));
         let steps = plan.forward_steps + u64::from(self.horizon);
         let bar = progress::bar(common, steps, "reverse mode");
-        let found = run.run(schedule, &plan, &mut || bar.inc(1)).map_err(diverged)?;
+        let mut go_on = || {
+            bar.inc(1);
+            !interrupt::is_asked()
+        };
+        let found = run.run(Rates::Schedule(schedule), &plan, &mut go_on).map_err(diverged)?;
         bar.finish_and_clear();
+        let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
+        let found = found.ok_or_else(interrupted)?;
         let slope = |tuned: &Tuned| (*tuned, found.derivative(schedule, tuned.parameter()));
         let by = tuned.iter().map(slope).collect();
         let by_momentum = found.by_others.into_iter().find(|(by, _)| *by == Parameter::Momentum);
@@ -321,8 +344,16 @@ fn diverged(diverged: Diverged) -> Failure {
     Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
 }
 
+/// Refuses less than a run takes.
+pub fn too_little(memory: u64, TooLittle { least }: &TooLittle) -> Failure {
+    let (asked, least) = (told(memory.into()), told_up(*least));
+    Failure::usage(format!(
+        "--memory allows {asked}, and one point of this run with all else takes {least}; give at least that"
+    ))
+}
+
 /// What a plan of reverse mode costs, in a sentence.
-fn sentence(plan: &ReversePlan) -> String {
+pub fn sentence(plan: &ReversePlan) -> String {
     let ReversePlan { horizon, points, forward_steps, .. } = plan;
     let (of_points, all) = (told(plan.bytes_of_points.into()), told(plan.bytes.into()));
     let how = match plan.stores_everything() {
@@ -342,7 +373,7 @@ fn told_up(bytes: u64) -> String {
 }
 
 /// A size in bytes, as people write it.
-fn size(text: &str) -> Result<u64, &'static str> {
+pub fn size(text: &str) -> Result<u64, &'static str> {
     let found: Result<bytesize::ByteSize, _> = text.trim().parse();
     found.map(|size| size.as_u64()).map_err(|_| "give a size, such as 512MiB or 1GiB")
 }

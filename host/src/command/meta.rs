@@ -5,6 +5,8 @@ use myopia_backend::awake;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde::Serialize;
 
+use super::edge::remark_exponent;
+use super::entries::EntryOptions;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::outer::OuterOptions;
@@ -15,7 +17,7 @@ use myopia::descent::{Columns, Ended, MetaDescent, Named, Progress, Record, best
 use myopia::failure::Failure;
 use myopia::outer::OuterOptimizer;
 use myopia::output::{json, standard};
-use myopia::problem::Problem;
+use myopia::problem::{Problem, Rates};
 use myopia::shown::number;
 
 /// The options that say where the descent starts.
@@ -29,25 +31,28 @@ pub struct Options {
     pub problem: ProblemOptions,
     #[command(flatten)]
     #[serde(flatten)]
-    schedule: ScheduleOptions,
+    pub schedule: ScheduleOptions,
     #[command(flatten)]
     #[serde(flatten)]
-    outer: OuterOptions,
+    pub outer: OuterOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub entries: EntryOptions,
     /// What to tune [default: the schedule's three, but for what --fix names]. Beside their bounds,
     /// epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho and beta1 0.0001
     /// to 0.9999, beta2 0.0001 to 0.99999
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    tune: Option<Vec<Tuned>>,
+    pub tune: Option<Vec<Tuned>>,
     /// Steps of each look-ahead
     #[arg(
         long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true,
         value_parser = whole::<u32>
     )]
-    horizon: u32,
+    pub horizon: u32,
     #[command(flatten)]
     #[serde(skip)]
-    long: LongRun,
+    pub long: LongRun,
 }
 
 /// What the command prints as JSON and writes to `meta.json`.
@@ -66,10 +71,15 @@ struct Report<'a> {
     last: Named<'a>,
     /// The schedule with the lowest objective.
     best: Named<'a>,
+    /// The finite-time Lyapunov exponent of training with it, per step.
+    exponent: Option<f64>,
 }
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
+        if self.entries.every_entry {
+            return self.run_entries(common);
+        }
         let beginning = self.beginning()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
@@ -101,6 +111,7 @@ impl Options {
         if let (Some(first), Some(last), Some(best)) =
             (records.first(), records.last(), best(&records))
         {
+            let exponent = awake(|| best_exponent(&problem, &descent, best, &self.problem))?;
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
@@ -109,6 +120,7 @@ impl Options {
                 first: columns.named(first),
                 last: columns.named(last),
                 best: columns.named(best),
+                exponent,
             };
             if let Some(folder) = &folder {
                 folder.write_as(partial, "meta.json", |w| json::write(w, &report))?;
@@ -116,6 +128,7 @@ impl Options {
             if !partial {
                 ledger.finish()?;
             }
+            remark_exponent(common, "training with the best schedule", exponent);
             self.print(common, &report, &columns, &records)?;
         }
         early.map_or(Ok(()), |ended| Err(ended.into()))
@@ -166,17 +179,29 @@ impl Options {
     }
 }
 
+/// The finite-time Lyapunov exponent of training at `record`, if it stays finite.
+fn best_exponent(
+    problem: &Problem<'_>,
+    descent: &MetaDescent,
+    record: &Record,
+    options: &ProblemOptions,
+) -> Result<Option<f64>, Failure> {
+    // Pretraining is with the momentum of the command line.
+    let start = options.start(problem)?;
+    let there = descent.tuned.iter().fold(problem.clone(), |problem, &parameter| {
+        problem.with_value(parameter, record.value(parameter))
+    });
+    let schedule = record.schedule();
+    Ok(there.exponent(&start, Rates::Schedule(&schedule), descent.horizon).ok())
+}
+
 /// Where a descent begins, and its outer optimizer where that does not depend on the problem.
 pub type Beginning = (InverseTime<f64>, Option<OuterOptimizer>);
 
 impl Options {
     /// What can be checked before there are data.
     pub fn beginning(&self) -> Result<Beginning, Failure> {
-        if self.horizon == 0 {
-            return Err(Failure::usage(
-                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
-            ));
-        }
+        self.check_horizon()?;
         let precision = self.problem.precision();
         let schedule = self.schedule.schedule(precision)?;
         let fixed = match self.tune {
@@ -187,6 +212,16 @@ impl Options {
         let what = format!("--meta-steps {meta_steps}");
         afford_record(&what, meta_steps.into(), size_of::<Record>())?;
         Ok((schedule, fixed))
+    }
+
+    /// Refuses to look no step ahead.
+    pub fn check_horizon(&self) -> Result<(), Failure> {
+        match self.horizon {
+            0 => Err(Failure::usage(
+                "--horizon 0 leaves no step to tune; give at least one step to look ahead",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The descent on `problem`.

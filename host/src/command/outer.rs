@@ -1,7 +1,7 @@
 //! Options of the outer optimizer, and the bounds between which it keeps what it learns.
 
 use clap::{Args, ValueEnum};
-use myopia_core::meta::Limits;
+use myopia_core::meta::{Limits, Rule};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde::Serialize;
 
@@ -100,6 +100,19 @@ impl RuleOptions {
         outer_optimizer(precision, self.outer, rule, outer::limits(&learned))
     }
 
+    /// The rule in double precision.
+    pub fn rule(&self) -> Rule<f64> {
+        match self.outer {
+            Outer::Adam => Rule::adam(),
+            Outer::Momentum => Rule::momentum(),
+        }
+    }
+
+    /// The meta-learning rate and the clip.
+    pub fn checked(&self, precision: Precision) -> Result<[f64; 2], Failure> {
+        Ok([checked_rate(precision, self.meta_lr)?, positive(precision, "clip", self.clip)?])
+    }
+
     /// The optimizer of what `--tune` names, which starts at `value`.
     pub fn optimizer_of(
         &self,
@@ -157,6 +170,17 @@ pub fn within(
 /// The largest meta-learning rate: e¹⁰ is a factor of 22,000 in one step.
 pub const MOST_META_LR: f64 = 10.0;
 
+/// A meta-learning rate with sense.
+fn checked_rate(precision: Precision, meta_lr: f64) -> Result<f64, Failure> {
+    let rate = positive(precision, "meta-lr", meta_lr)?;
+    if rate > MOST_META_LR {
+        return Err(Failure::usage(format!(
+            "--meta-lr {meta_lr:?} is above {MOST_META_LR}; it is a step on logarithms, give one such as 0.1"
+        )));
+    }
+    Ok(rate)
+}
+
 /// The outer optimizer with this meta-learning rate and clip on what `limits` say is learned.
 pub fn outer_optimizer<const N: usize>(
     precision: Precision,
@@ -164,12 +188,7 @@ pub fn outer_optimizer<const N: usize>(
     [meta_lr, clip]: [f64; 2],
     limits: [Limits<f64>; N],
 ) -> Result<OuterOptimizer<N>, Failure> {
-    let rate = positive(precision, "meta-lr", meta_lr)?;
-    if rate > MOST_META_LR {
-        return Err(Failure::usage(format!(
-            "--meta-lr {meta_lr:?} is above {MOST_META_LR}; it is a step on logarithms, give one such as 0.1"
-        )));
-    }
+    let rate = checked_rate(precision, meta_lr)?;
     if limits.iter().all(|limits| !limits.learned) {
         return Err(Failure::usage(
             "--fix names everything, so that nothing is learned; leave one out",

@@ -3,12 +3,14 @@
 use clap::Args;
 use myopia_backend::awake;
 use myopia_core::digest::Digest;
+use myopia_core::nqm;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
+use super::schedule_file::{self, ScheduleFile};
 use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
 use myopia::failure::Failure;
@@ -25,12 +27,22 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
-    /// Steps to train
+    /// A learning rate and a momentum for each step, in place of alpha0, time-constant and beta:
+    /// file:PATH with the columns learning_rate and momentum, such as the schedule.csv of meta
+    /// --every-entry
     #[arg(
-        long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<u32>
+        long = "schedule", value_name = "file:PATH", value_parser = schedule_file::named,
+        conflicts_with_all = ["alpha0", "time_constant", "beta"]
     )]
-    steps: u32,
+    #[serde(rename = "schedule", skip_serializing_if = "Option::is_none")]
+    file: Option<ScheduleFile>,
+    /// Stretch the schedule's file to --steps: step k takes the entry that lies as far along it
+    #[arg(long, requires = "file", requires = "steps")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stretch: bool,
+    /// Steps to train [default: 1000, or as many as the schedule's file has]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
+    steps: Option<u32>,
     #[command(flatten)]
     #[serde(skip)]
     long: LongRun,
@@ -76,12 +88,16 @@ struct Report<'a> {
 }
 
 impl Options {
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
         let schedule = self.schedule()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
-        let experiment = common.experiment("train", &self, &problem);
+        let mut experiment = common.experiment("train", &self, &problem);
+        if let Course::Entries(steps) = &schedule {
+            // The same file may hold something else by now.
+            experiment = experiment.with("schedule_digest", schedule_file::digest(steps));
+        }
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let unit = ledger.unit(0);
         let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
@@ -118,10 +134,11 @@ impl Options {
         if common.json {
             return json::print(report);
         }
+        let all = self.steps.unwrap_or_default();
         standard::print(|out| {
             match report.partial {
-                None => writeln!(out, "after {} steps", self.steps),
-                Some(steps) => writeln!(out, "after {steps} of {} steps (partial)", self.steps),
+                None => writeln!(out, "after {all} steps"),
+                Some(steps) => writeln!(out, "after {steps} of {all} steps (partial)"),
             }?;
             let judged = (ObjectiveSet::from(self.problem.objective).name(), &report.judged);
             let test = report.test.iter().map(|test| ("test", test));
@@ -132,6 +149,14 @@ impl Options {
             writeln!(out, "digest     {}", report.digest)
         })
     }
+}
+
+/// What training takes its learning rates from.
+pub enum Course {
+    /// α₀, K and β.
+    Schedule(InverseTime<f64>),
+    /// A file.
+    Entries(Vec<nqm::Step<f64>>),
 }
 
 /// How far training has come.
@@ -184,11 +209,37 @@ impl From<Ended> for Failure {
 }
 
 impl Options {
-    /// The schedule, rounded to the working precision.
-    pub fn schedule(&self) -> Result<InverseTime<f64>, Failure> {
-        let what = format!("--steps {}", self.steps);
-        afford_record(&what, self.steps.into(), size_of::<Step>())?;
-        self.schedule.schedule(self.problem.precision())
+    /// The course of training, rates of α₀, K and β rounded to the working precision; from now on
+    /// it is known how many steps there are.
+    pub fn schedule(&mut self) -> Result<Course, Failure> {
+        // A record of so many steps is refused before it is filled.
+        let asked = self.steps.unwrap_or(1000);
+        afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
+        let course = match &self.file {
+            Some(ScheduleFile(path)) => {
+                let steps = self.steps.map(|steps| steps as usize);
+                let mut entries = match steps.filter(|_| self.stretch) {
+                    None => schedule_file::read(path, steps)?,
+                    Some(steps) => {
+                        let short = schedule_file::read(path, None)?;
+                        (0..steps).map(|k| short[k * short.len() / steps]).collect()
+                    }
+                };
+                let precision = self.problem.precision();
+                for nqm::Step { learning_rate, momentum } in &mut entries {
+                    *learning_rate = precision.round(*learning_rate);
+                    *momentum = precision.round(*momentum);
+                }
+                Course::Entries(entries)
+            }
+            None => Course::Schedule(self.schedule.schedule(self.problem.precision())?),
+        };
+        let steps = match &course {
+            Course::Entries(entries) => entries.len() as u32,
+            Course::Schedule(_) => self.steps.unwrap_or(1000),
+        };
+        self.steps = Some(steps);
+        Ok(course)
     }
 
     /// Trains on `problem`, from where `state` says if it is one of such a run; between two steps
@@ -197,7 +248,7 @@ impl Options {
         &self,
         common: &Common,
         problem: &Problem<'_>,
-        schedule: &InverseTime<f64>,
+        course: &Course,
         state: Option<State>,
         keeper: &impl Keeper<State>,
     ) -> Result<Trained, Ended> {
@@ -210,14 +261,26 @@ impl Options {
                 (Vec::new(), problem.run(Tangents::None, &start))
             }
         };
-        let bar = progress::bar_from(common, run.steps().into(), self.steps.into(), "training");
+        let all = self.steps.unwrap_or_default();
+        let bar = progress::bar_from(common, run.steps().into(), all.into(), "training");
         let mut interrupted = None;
-        while run.steps() < self.steps && interrupted.is_none() {
-            let step = run.steps()..run.steps() + 1;
-            run.train(schedule, step, &mut |step, learning_rate, loss| {
+        while run.steps() < all && interrupted.is_none() {
+            let step = run.steps();
+            let mut observe = |step, learning_rate, loss| {
                 bar.inc(1);
                 steps.push(Step { step, learning_rate, loss });
-            })?;
+            };
+            match course {
+                Course::Schedule(schedule) => run.train(schedule, step..step + 1, &mut observe)?,
+                Course::Entries(entries) => {
+                    let entry = entries[step as usize];
+                    observe(
+                        step,
+                        entry.learning_rate,
+                        run.step(entry.learning_rate, entry.momentum)?,
+                    );
+                }
+            }
             let state = || State { steps: steps.clone(), run: run.snapshot() };
             interrupted = match keeper.pause(state) {
                 Err(failure @ Failure::Interrupted(_)) => Some(failure),

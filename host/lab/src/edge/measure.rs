@@ -8,7 +8,7 @@ use myopia_core::unroll::Diverged;
 
 use super::Row;
 use crate::failure::Failure;
-use crate::problem::{Hypergradient, InitialParams, Problem, Set, Tangents};
+use crate::problem::{Hypergradient, InitialParams, Problem, Rates, Set, Tangents};
 
 /// What is varied, and how it is judged.
 pub struct Study<'a> {
@@ -103,7 +103,7 @@ impl<'a> Study<'a> {
         let slopes: Option<Vec<f64>> =
             found.iter().map(|found| Some(self.slope(found.as_ref()?))).collect();
         let (problem, schedule) = self.at(0, value);
-        let exponent = problem.exponent(&self.starts[0], &schedule, horizon).ok();
+        let exponent = problem.exponent(&self.starts[0], Rates::Schedule(&schedule), horizon).ok();
         tick()?;
         let first = found.into_iter().next().flatten();
         let sharpness = first.as_ref().and_then(|first| {

@@ -156,7 +156,7 @@ impl Trials<'_> {
             outcome.updates.push(update);
         }
         let (rate, momentum) = control.now(k, self.steps);
-        run.step(rate, momentum)
+        run.step(rate, momentum).map(|_| ())
     }
 }
 

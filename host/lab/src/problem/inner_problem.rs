@@ -21,7 +21,7 @@ use super::reverse::Back;
 use super::run::Run;
 use super::tangent::{RENORMALISED_EVERY, TangentRun, sharpness};
 use super::{
-    Data, InitialParams, LockstepRuns, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
+    Data, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
 };
 use crate::precision::{Float, Numbers, Precision, in_precision};
 
@@ -379,7 +379,7 @@ impl Problem<'_> {
     pub fn exponent(
         &self,
         start: &InitialParams,
-        schedule: &InverseTime<f64>,
+        rates: Rates<'_>,
         horizon: u32,
     ) -> Result<f64, Diverged> {
         // A direction that neither the schedule nor the constant optimiser has.
@@ -392,7 +392,7 @@ impl Problem<'_> {
             let model = self.model(T::models(self.isa).any_direction);
             let all = all.map(|number| Dual::constant(T::from_f64(number)));
             let run = Run::new(self, model, all, directions, start, Stream::Batches);
-            exponent(&mut TangentRun::new(run, *schedule, rng), horizon, RENORMALISED_EVERY)
+            exponent(&mut TangentRun::new(run, rates, rng), horizon, RENORMALISED_EVERY)
         })
     }
 

@@ -17,7 +17,7 @@ pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
 pub use lockstep::LockstepRuns;
 pub use online::{AdaptedRate, ShortUnroll};
-pub use reverse::{ReverseHypergradient, ReversePlan, ReverseRun, TooLittle};
+pub use reverse::{Rates, ReverseHypergradient, ReversePlan, ReverseRun, TooLittle};
 pub use run::TrainingRun;
 pub use snapshot::{InitialParams, Snapshot};
 pub use source::{OwnFile, Source};

@@ -7,12 +7,14 @@ use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{Batch, NonFinite};
+use myopia_core::nqm::Step;
 use myopia_core::optimizer::{DERIVATIVES, Optimizer, Reverse};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::sum::sum;
 use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
 
 use super::checkpoints::{Action, Checkpoints, steps_forward};
+use super::run::RunOptimizer;
 use super::{ExampleSet, InitialParams, Problem};
 use crate::precision::{Float, Numbers};
 
@@ -76,6 +78,15 @@ impl ReverseHypergradient {
     }
 }
 
+/// The learning rate of every step, and its momentum.
+#[derive(Clone, Copy, Debug)]
+pub enum Rates<'a> {
+    /// Rates of a schedule, the optimiser's momentum.
+    Schedule(&'a InverseTime<f64>),
+    /// Each step's own; the momentum of an optimiser that has none is passed over.
+    Entries(&'a [Step<f64>]),
+}
+
 /// A training run of a problem that is taken back.
 pub trait ReverseRun: Send {
     /// The plan for `horizon` steps in `memory` bytes.
@@ -84,17 +95,17 @@ pub trait ReverseRun: Send {
     /// When that is less than one point takes.
     fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle>;
 
-    /// Trains by `schedule`, evaluates the objective, and takes all steps back; `tick` is called
-    /// after each step, forward or back.
+    /// Trains by `rates`, evaluates the objective, and takes all steps back, as long as `go_on` says
+    /// so after each step, forward or back; `None` when it does not.
     ///
     /// # Errors
     /// When a step, the objective or a derivative leaves the finite range.
     fn run(
         &mut self,
-        schedule: &InverseTime<f64>,
+        rates: Rates<'_>,
         plan: &ReversePlan,
-        tick: &mut dyn FnMut(),
-    ) -> Result<ReverseHypergradient, Diverged>;
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<ReverseHypergradient>, Diverged>;
 }
 
 /// The object that steps back for the optimiser `O` in the float `T`.
@@ -133,7 +144,7 @@ where
     }
 }
 
-impl<T: Float, O: Reverse<T> + Send> ReverseRun for Back<'_, T, O>
+impl<T: Float, O: Reverse<T> + RunOptimizer<T, 0>> ReverseRun for Back<'_, T, O>
 where
     Libm: Elementary<T>,
 {
@@ -162,19 +173,30 @@ where
 
     fn run(
         &mut self,
-        schedule: &InverseTime<f64>,
+        rates: Rates<'_>,
         plan: &ReversePlan,
-        tick: &mut dyn FnMut(),
-    ) -> Result<ReverseHypergradient, Diverged> {
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<ReverseHypergradient>, Diverged> {
         restore_float_control();
         let (problem, horizon) = (self.problem, plan.horizon);
         let values = T::values(&self.start.0).expect("initial parameters are in its float");
         let parameters: Vec<_> = values.iter().map(|&x| Dual::constant(x)).collect();
         self.model.model().load(&parameters, &[]);
-        let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
-        let rates = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
         let optimizer = self.optimizer;
-        let inner = InnerLoop { schedule: rates, optimizer, batch: problem.batch };
+        let inner = |k: u32| {
+            let (schedule, optimizer) = match rates {
+                Rates::Schedule(schedule) => {
+                    let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
+                    (InverseTime { alpha0, time_constant, beta }.with_tangents([]), optimizer)
+                }
+                Rates::Entries(steps) => {
+                    let Step { learning_rate, momentum } = steps[k as usize];
+                    let rate = Dual::constant(T::from_f64(learning_rate));
+                    (InverseTime::constant(rate), optimizer.with_momentum(T::from_f64(momentum)))
+                }
+            };
+            InnerLoop { schedule, optimizer, batch: problem.batch }
+        };
         let batches = problem.batch_indices(horizon);
         let mut storage = HeapBatch::new(&problem.layers, problem.batch);
         let mut batch = storage.batch();
@@ -189,8 +211,10 @@ where
                 Action::Advance(steps) => {
                     for k in steps {
                         fill(&mut batch, k);
-                        inner.step::<Libm, _>(self.model.model(), &batch, k, |_, _, _| {})?;
-                        tick();
+                        inner(k).step::<Libm, _>(self.model.model(), &batch, k, |_, _, _| {})?;
+                        if !go_on() {
+                            return Ok(None);
+                        }
                     }
                 }
                 Action::Save(point) => self.model.save(point),
@@ -204,14 +228,17 @@ where
                 }
                 Action::Back(k, point) => {
                     fill(&mut batch, k);
-                    let rate = rates.learning_rate::<Libm>(k).value;
+                    let InnerLoop { schedule, optimizer, .. } = inner(k);
+                    let rate = schedule.learning_rate::<Libm>(k).value;
                     let step = optimizer.back::<Libm>(k, rate);
                     let by = self
                         .model
                         .step_back(&batch, step, point)
                         .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
                     found[k as usize] = by.map(T::to_f64);
-                    tick();
+                    if !go_on() {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -223,13 +250,13 @@ where
         let by = |place: usize| found.iter().map(|by| by[place]).collect::<Vec<f64>>();
         let others = (1..).zip(optimizer.directions());
         let others = others.filter_map(|(place, other)| Some((other?, by(place))));
-        Ok(ReverseHypergradient {
+        Ok(Some(ReverseHypergradient {
             objective,
             parameters,
             digests: [values, adjoints],
             by_rate: by(0),
             by_others: others.collect(),
-        })
+        }))
     }
 }
 

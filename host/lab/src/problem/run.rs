@@ -33,11 +33,12 @@ pub trait TrainingRun: Send {
         observe: &mut dyn FnMut(u32, f64, f64),
     ) -> Result<(), Diverged>;
 
-    /// One step at this learning rate and momentum, where the optimiser has one, on the next batch.
+    /// One step at this learning rate and momentum, where the optimiser has one, on the next batch:
+    /// the mean loss of the batch before the update, in nats.
     ///
     /// # Errors
     /// When it leaves the finite range.
-    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged>;
+    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<f64, Diverged>;
 
     /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set`
     /// numbered `indices`.
@@ -210,7 +211,7 @@ where
         inner.run::<Libm, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
     }
 
-    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<(), Diverged> {
+    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<f64, Diverged> {
         restore_float_control();
         let schedule = InverseTime::constant(Dual::constant(T::from_f64(learning_rate)));
         let optimizer = self.optimizer.with_momentum(T::from_f64(momentum));
@@ -219,7 +220,11 @@ where
         self.done += 1;
         let (model, sampler) = (&mut *self.model, &mut self.sampler);
         let examples = &self.sets.training;
-        inner.run::<Libm, _>(model, &mut batch, sampler, examples, k..k + 1, |_, _, _| {})
+        let mut found = 0.0;
+        inner.run::<Libm, _>(model, &mut batch, sampler, examples, k..k + 1, |_, _, loss: T| {
+            found = loss.to_f64();
+        })?;
+        Ok(found)
     }
 
     fn evaluate(&mut self, set: Set, indices: &[u32]) -> Result<Objective<f64, 3>, Diverged> {

@@ -9,20 +9,20 @@ use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::exponent::TangentMap;
 use myopia_core::mlp::{KeepGradient, NonFinite};
+use myopia_core::nqm::Step;
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::InverseTime;
 use myopia_core::sum::sum;
 use myopia_core::unroll::Diverged;
 
 use super::Problem;
 use super::run::{Run, RunOptimizer};
-use super::{Stream, TrainingRun};
+use super::{Rates, Stream, TrainingRun};
 use crate::precision::Float;
 
 /// A run with one tangent of parameters and state.
 pub(super) struct TangentRun<'a, T: Float, O: RunOptimizer<T, 1>> {
     run: Run<'a, T, 1, O>,
-    schedule: InverseTime<f64>,
+    rates: Rates<'a>,
 }
 
 /// Steps between two renormalisations; a tangent grows by less than a float's range in them.
@@ -32,18 +32,18 @@ impl<'a, T: Float, O: RunOptimizer<T, 1>> TangentRun<'a, T, O>
 where
     Libm: Elementary<T>,
 {
-    /// `run` with a random tangent of its parameters; neither `schedule` nor the optimiser has one.
+    /// `run` with a random tangent of its parameters; neither `rates` nor the optimiser has one.
     ///
     /// The state begins without a tangent: one of the velocity would first be summed up to
     /// 1/(1 − μ) times itself, and a short run would seem to part.
-    pub fn new(mut run: Run<'a, T, 1, O>, schedule: InverseTime<f64>, mut rng: Pcg32) -> Self {
+    pub fn new(mut run: Run<'a, T, 1, O>, rates: Rates<'a>, mut rng: Pcg32) -> Self {
         let random = |mut number: Dual<T, 1>| {
             number.tangents = [T::from_f32(rng.normal::<f32>())];
             number
         };
         let parameters: Vec<_> = run.model.parameters().into_iter().map(random).collect();
         run.model.load(&parameters, &[]);
-        Self { run, schedule }
+        Self { run, rates }
     }
 }
 
@@ -54,7 +54,13 @@ where
     type Error = Diverged;
 
     fn advance(&mut self, steps: Range<u32>) -> Result<(), Diverged> {
-        self.run.train(&self.schedule, steps, &mut |_, _, _| {})
+        match self.rates {
+            Rates::Schedule(schedule) => self.run.train(schedule, steps, &mut |_, _, _| {}),
+            Rates::Entries(entries) => steps.into_iter().try_for_each(|k| {
+                let Step { learning_rate, momentum } = entries[k as usize];
+                self.run.step(learning_rate, momentum).map(|_| ())
+            }),
+        }
     }
 
     fn normalise(&mut self) -> f64 {

@@ -62,7 +62,7 @@ impl Settings {
             "surface" | "shard" => Some("surface"),
             "nqm" => Some("nqm"),
             "meta" if self.fields.contains_key("best") => Some("meta"),
-            "meta" if self.fields.contains_key("digest_tangents") => Some("hypergrad"),
+            "meta" if self.fields.contains_key("digest") => Some("hypergrad"),
             _ => None,
         }
     }

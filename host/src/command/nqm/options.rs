@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use myopia_core::nqm::{Direction, Preconditioner, Step};
+use myopia_core::nqm::{Direction, Preconditioner};
 use serde::{Serialize, Serializer};
 
+use crate::command::schedule_file;
 use crate::command::values::whole;
 use myopia::data::table::{self, Columns, Row};
 use myopia::failure::Failure;
@@ -29,13 +30,6 @@ const SPECTRUM: Columns = Columns {
     names: &["curvature", "noise_variance", "initial_mean", "initial_variance"],
     required: 2,
     passed_over: &["direction"],
-};
-
-/// The columns of a schedule's file; nqm.csv has them too.
-const SCHEDULE: Columns = Columns {
-    names: &["learning_rate", "momentum"],
-    required: 2,
-    passed_over: &["step", "loss", "cooled_loss", "noiseless_loss"],
 };
 
 /// A value, or a file that holds it.
@@ -268,35 +262,9 @@ impl RunOptions {
     pub fn choose(&self, source: &Source<Policy>) -> Result<Chosen, Failure> {
         let policy = match source {
             Source::Named(policy) => policy.clone(),
-            Source::File(path) => Policy::Given(self.read(path)?),
+            Source::File(path) => Policy::Given(schedule_file::read(path, self.steps)?),
         };
         Ok(Chosen { name: source.to_string(), policy })
-    }
-
-    fn read(&self, path: &Path) -> Result<Vec<Step<f64>>, Failure> {
-        let rows = table::read(path, SCHEDULE)?.rows;
-        let name = path.display();
-        if rows.is_empty() {
-            return Err(Failure::run(format!(
-                "{name} has a header and no steps; give at least one line below it"
-            )));
-        }
-        if let Some(steps) = self.steps.filter(|&steps| steps != rows.len()) {
-            return Err(Failure::usage(format!(
-                "--steps is {steps} but {name} has {} steps; leave --steps away",
-                rows.len()
-            )));
-        }
-        let step = |row: &Row| match row.values[..] {
-            [Some(learning_rate), Some(momentum)] if learning_rate >= 0.0 => {
-                Ok(Step { learning_rate, momentum })
-            }
-            _ => Err(Failure::run(format!(
-                "{name}, line {}: the learning rate is negative; give zero or a positive number",
-                row.line
-            ))),
-        };
-        rows.iter().map(step).collect()
     }
 
     fn settings(&self, policy: &Policy) -> Settings {

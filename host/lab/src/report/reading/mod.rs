@@ -5,6 +5,7 @@ use myopia_core::elementary::Libm;
 use myopia_core::schedule::InverseTime;
 
 mod bilevel;
+mod entries;
 mod horizons;
 mod online;
 mod surface;
@@ -31,6 +32,9 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     if let Some(table) = contents.table("trajectory") {
         found.extend(training::descent(table));
+    }
+    if let Some(table) = contents.table("entries") {
+        found.extend(entries::course(table));
     }
     if let (Some(table), None) = (contents.table("training"), contents.table("horizons")) {
         found.extend(training::losses(table));
@@ -236,6 +240,28 @@ mod tests {
         assert_eq!(
             read("trajectory.csv", "meta_step,alpha0,time_constant,beta,loss\n0,1,2,3,4\n"),
             ""
+        );
+    }
+
+    #[test]
+    fn a_warm_up_is_told_only_where_there_is_one() {
+        let course = |rates: [f64; 3]| {
+            let [a, b, c] = rates;
+            let header = "window,first_step,learning_rate,d_learning_rate,momentum,d_momentum\n";
+            read(
+                "entries.csv",
+                &format!("{header}0,0,{a},0,0.9,\n1,5,{b},0,0.9,\n2,10,{c},0,0.9,\n"),
+            )
+        };
+        assert_eq!(
+            course([0.1, 0.4, 0.02]),
+            "Of 3 entries the first is 0.1000, the greatest 0.4000, from step 5 on, and the last 0.02000: rates rise to \
+             4.000 times the first one before they fall to 5.0 % of the greatest."
+        );
+        let falls = course([0.4, 0.1, 0.02]);
+        assert!(
+            falls.ends_with("rates are never above the first one, and end at 5.0 % of it."),
+            "{falls}"
         );
     }
 

@@ -1,5 +1,7 @@
 //! How the losses of one training run, of one descent, and of the tour went.
 
+use myopia_core::schedule::InverseTime;
+
 use super::super::Table;
 use super::{alike, brief, list, lowest, schedule, went};
 
@@ -9,7 +11,11 @@ pub(super) fn descent(table: &Table) -> Vec<String> {
     let losses: Vec<f64> = table.rows.iter().filter_map(loss).collect();
     let (Some(&first), Some(&last)) = (losses.first(), losses.last()) else { return Vec::new() };
     let Some(best) = lowest(table.rows.iter(), loss) else { return Vec::new() };
-    let (Some(least), Some(found)) = (loss(best), schedule(table, best)) else { return Vec::new() };
+    let Some(least) = loss(best) else { return Vec::new() };
+    let with = schedule(table, best).map(|found| {
+        let InverseTime { alpha0, time_constant, beta } = found;
+        format!(" with α₀ = {}, K = {}, β = {}", brief(alpha0), brief(time_constant), brief(beta))
+    });
     let steps = table.rows.len() - 1;
     if steps == 0 {
         return Vec::new();
@@ -23,13 +29,11 @@ pub(super) fn descent(table: &Table) -> Vec<String> {
     };
     vec![match least < first && !alike(least, first) {
         true => format!(
-            "In {steps} meta-steps the objective fell from {} to {}, lowest at meta-step {} with α₀ = {}, K = {}, β = {}{end}.",
+            "In {steps} meta-steps the objective fell from {} to {}, lowest at meta-step {}{}{end}.",
             brief(first),
             brief(least),
             table.text(best, "meta_step").unwrap_or("?"),
-            brief(found.alpha0),
-            brief(found.time_constant),
-            brief(found.beta)
+            with.unwrap_or_default()
         ),
         false => format!(
             "In {steps} meta-steps the objective was never lower than the {} that it began with{end}.",

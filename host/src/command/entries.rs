@@ -1,0 +1,397 @@
+//! `myopia meta --every-entry`: every entry of the schedule, by reverse mode.
+
+use clap::Args;
+use myopia_backend::awake;
+use myopia_core::nqm::Step;
+use myopia_core::schedule::Parameter;
+use serde::Serialize;
+
+use super::edge::remark_exponent;
+use super::hypergrad::{sentence, size, too_little};
+use super::meta;
+use super::options::{Common, afford_record};
+use super::outer::within;
+use super::progress;
+use crate::command::values::whole;
+use myopia::checkpoint::Ledger;
+use myopia::descent::Ended;
+use myopia::entries::{
+    EntryDescent, EntryProgress, EntryRecord, EntryRule, Look, best, figure, gradient_norms,
+    records, refined_linear_decay, write_schedule,
+};
+use myopia::failure::Failure;
+use myopia::memory::afford;
+use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::problem::{Problem, Rates};
+use myopia::shown::number;
+
+/// Options of a descent on every entry.
+#[derive(Args, Clone, Debug, Serialize)]
+pub struct EntryOptions {
+    /// Tune the learning rate of every step, from those of alpha0, time-constant and beta on, by
+    /// reverse mode; within 1e-6 to 10
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub every_entry: bool,
+    /// With --every-entry: steps that share an entry [default: 1]
+    #[arg(
+        long, value_name = "STEPS", requires = "every_entry", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<u32>,
+    /// With --every-entry: tune momenta too, within 0.0001 to 0.9999
+    #[arg(long, requires = "every_entry")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    every_momentum: bool,
+    /// With --every-entry: by L-BFGS in place of --outer; it stops where it finds nothing lower
+    #[arg(long, requires = "every_entry")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lbfgs: bool,
+    /// With --every-entry: average the objective over so many seeds, from --seed on [default: 1]
+    #[arg(
+        long, value_name = "N", requires = "every_entry", allow_negative_numbers = true,
+        value_parser = whole::<u32>
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<u32>,
+    /// With --every-entry: other weights and batches at each meta-step, of the seeds that follow
+    #[arg(long, requires = "every_entry")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    fresh: bool,
+    /// With --every-entry: most memory that reverse mode may take besides the data [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "every_entry")]
+    #[serde(skip)]
+    memory: Option<u64>,
+}
+
+/// What the command prints as JSON and writes to `meta.json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    seed: u64,
+    #[serde(flatten)]
+    options: &'a meta::Options,
+    /// How many schedules were looked at, when the run was interrupted before the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<usize>,
+    /// What was first looked at, what last, and what the objective was lowest with.
+    first: EntryRecord,
+    last: EntryRecord,
+    best: EntryRecord,
+    /// Entries of gradients, over all looks, that were beyond --clip; none with L-BFGS.
+    clipped: usize,
+    /// The finite-time Lyapunov exponent per step of training with the schedule that is written.
+    exponent: Option<f64>,
+    /// The correlation of its rates with the refined linear decay of its own gradients.
+    formula_correlation: Option<f64>,
+}
+
+/// A line of `entries.csv`: one window.
+#[derive(Serialize)]
+struct Entry {
+    window: usize,
+    first_step: u32,
+    learning_rate: f64,
+    d_learning_rate: f64,
+    momentum: f64,
+    d_momentum: Option<f64>,
+}
+
+impl meta::Options {
+    /// Carries out the command.
+    pub fn run_entries(self, common: &Common) -> Result<(), Failure> {
+        let descent = self.entry_descent()?;
+        let folder = self.long.folder(common)?;
+        let data = self.problem.load(common)?;
+        let problem = self.problem.problem(common, &data)?;
+        let momentum = problem.value(Parameter::Momentum);
+        if momentum.is_none() && descent.tunes_momenta {
+            return Err(Failure::usage(
+                "--every-momentum: this training has no momentum; leave it out",
+            ));
+        }
+        let descent = EntryDescent { momentum: momentum.unwrap_or(0.0), ..descent };
+        self.check_start(&descent)?;
+        let start = awake(|| self.problem.start(&problem))?;
+        let plan = descent
+            .plan(&problem, &start)
+            .map_err(|least| too_little(descent.memory / u64::from(descent.seeds), &least))?;
+        let runs = u128::from(descent.seeds);
+        afford("reverse mode", runs * u128::from(plan.bytes), "give a smaller --memory")?;
+        common.remark(sentence(&plan));
+        let experiment = common.experiment("meta", &self, &problem);
+        let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
+        let mut progress: EntryProgress = ledger.unit(0).state().unwrap_or_default();
+        let steps = u64::from(descent.seeds) * (plan.forward_steps + u64::from(plan.horizon));
+        let all = (u64::from(descent.meta_steps) + 1) * steps;
+        let bar =
+            progress::bar_from(common, progress.looks.len() as u64 * steps, all, "meta-descent");
+        let start_of = |other: &Problem<'_>| match other.seed == problem.seed {
+            true => Ok(start.clone()),
+            false => self.problem.start(other),
+        };
+        let ended = awake(|| {
+            descent.go_on(
+                &problem,
+                &start_of,
+                &mut progress,
+                &ledger.unit(0),
+                &|| bar.inc(1),
+                &mut |look: &Look| {
+                    bar.set_message(format!("loss {:.4}", look.loss.unwrap_or(f64::NAN)));
+                },
+            )
+        });
+        bar.finish_and_clear();
+        let early = match ended {
+            Ok(()) => None,
+            Err(Ended::Failed(failure)) if !failure.is_interruption() => return Err(failure),
+            Err(ended) => Some(ended),
+        };
+        let looks = progress.looks;
+        let partial = early.is_some();
+        let table = records(&looks, descent.windows());
+        if let Some(folder) = &folder {
+            ledger.save()?;
+            folder.write_as(partial, "trajectory.csv", |w| {
+                csv::write(w, &EntryRecord::HEADER, &table)
+            })?;
+        }
+        if let Some(Ended::Diverged(diverged)) = &early {
+            // It would diverge again.
+            ledger.finish()?;
+            return Err(Failure::run(diverged.to_string()));
+        }
+        if let (Some(first), Some(last), Some(lowest)) = (table.first(), table.last(), best(&looks))
+        {
+            // Losses on other batches each time say little about which schedule is best.
+            let kept = if descent.is_fresh { looks.len() - 1 } else { lowest };
+            let schedule = descent.schedule(&looks[kept].values);
+            let exponent =
+                awake(|| problem.exponent(&start, Rates::Entries(&schedule), self.horizon)).ok();
+            let formula = awake(|| self.formula(&problem, &descent, &schedule))?;
+            let report = Report {
+                version: env!("CARGO_PKG_VERSION"),
+                seed: common.seed,
+                options: &self,
+                partial: partial.then_some(looks.len()),
+                first: *first,
+                last: *last,
+                best: table[lowest],
+                clipped: self.clipped(&descent, &looks),
+                exponent,
+                formula_correlation: formula.as_ref().and_then(|f| correlation(&schedule, f)),
+            };
+            if let Some(folder) = &folder {
+                let place = (&descent, &looks[kept]);
+                self.write(folder, partial, place, &schedule, formula, &table)?;
+                folder.write_as(partial, "meta.json", |w| json::write(w, &report))?;
+            }
+            if !partial {
+                ledger.finish()?;
+            }
+            if common.json {
+                json::print(&report)?;
+            } else {
+                print(&report, &table, &schedule)?;
+            }
+            self.warn(common, &report);
+        }
+        early.map_or(Ok(()), |ended| Err(ended.into()))
+    }
+
+    /// Refuses --every-entry where a descent on hyperparameters is wanted.
+    pub fn refuse_entries(&self, why: &str) -> Result<(), Failure> {
+        match self.entries.every_entry {
+            false => Ok(()),
+            true => Err(Failure::usage(format!("--every-entry: {why}; leave it out"))),
+        }
+    }
+
+    /// The descent, but for the momentum of the data's problem.
+    fn entry_descent(&self) -> Result<EntryDescent, Failure> {
+        let EntryOptions { window, every_momentum, lbfgs, seeds, fresh, memory, .. } = self.entries;
+        self.check_horizon()?;
+        if self.tune.is_some() || !self.outer.rule.fix.is_empty() {
+            return Err(Failure::usage(
+                "--every-entry tunes the entries of the schedule; leave out --tune and --fix",
+            ));
+        }
+        if lbfgs && fresh {
+            return Err(Failure::usage(
+                "--lbfgs compares objectives, which --fresh makes those of other batches; leave out one of them",
+            ));
+        }
+        let (window, seeds) = (window.unwrap_or(1), seeds.unwrap_or(1));
+        if window == 0 || window > self.horizon {
+            return Err(Failure::usage(format!(
+                "--window {window} must be between 1 and {}, the horizon",
+                self.horizon
+            )));
+        }
+        if !(1..=1000).contains(&seeds) {
+            return Err(Failure::usage(format!("--seeds {seeds} must be between 1 and 1000")));
+        }
+        let precision = self.problem.precision();
+        let [meta_lr, clip] = self.outer.rule.checked(precision)?;
+        let descent = EntryDescent {
+            horizon: self.horizon,
+            window,
+            from: self.schedule.schedule(precision)?,
+            momentum: 0.0,
+            tunes_momenta: every_momentum,
+            rule: match lbfgs {
+                true => EntryRule::Lbfgs,
+                false => EntryRule::Outer(self.outer.rule.rule(), meta_lr, clip),
+            },
+            meta_steps: self.outer.meta_steps,
+            seeds,
+            is_fresh: fresh,
+            memory: memory.unwrap_or(1 << 30),
+        };
+        let meta_steps = self.outer.meta_steps;
+        let numbers = u128::from(meta_steps) * descent.first().len() as u128;
+        let what = format!("--meta-steps {meta_steps} with --horizon {}", self.horizon);
+        afford_record(&what, numbers, 2 * size_of::<f64>())?;
+        Ok(descent)
+    }
+
+    /// Refuses a start at which an entry is outside its bounds.
+    fn check_start(&self, descent: &EntryDescent) -> Result<(), Failure> {
+        let [rate, momentum] = descent.limits();
+        for (place, value) in descent.first().into_iter().enumerate() {
+            let is_rate = place < descent.windows();
+            let (name, limits) = if is_rate { ("alpha0", rate) } else { ("momentum", momentum) };
+            let limits = myopia_core::meta::Limits { learned: true, ..limits };
+            within((name, value), &limits, "choose another schedule to start from")?;
+        }
+        Ok(())
+    }
+
+    /// What the sizes of the gradients in training by `schedule` ask for, with its mean rate; only
+    /// of SGD, whose velocity tells them. Nothing where training diverges.
+    fn formula(
+        &self,
+        problem: &Problem<'_>,
+        descent: &EntryDescent,
+        schedule: &[Step<f64>],
+    ) -> Result<Option<Vec<Step<f64>>>, Failure> {
+        if problem.optimizer.is_some() {
+            return Ok(None);
+        }
+        let start = self.problem.start(problem)?;
+        let Ok(norms) = gradient_norms(problem, &start, schedule) else { return Ok(None) };
+        let mean = schedule.iter().fold(0.0, |sum, step| sum + step.learning_rate)
+            / f64::from(descent.horizon);
+        let rates = refined_linear_decay(&norms).into_iter();
+        let step = |rate| Step { learning_rate: mean * rate, momentum: descent.momentum };
+        Ok(Some(rates.map(step).collect()))
+    }
+
+    fn clipped(&self, descent: &EntryDescent, looks: &[Look]) -> usize {
+        let EntryRule::Outer(_, _, clip) = descent.rule else { return 0 };
+        let beyond = |look: &Look| {
+            look.gradient(descent.windows()).iter().filter(|x| x.abs() > clip).count()
+        };
+        looks.iter().fold(0, |count, look| count + beyond(look))
+    }
+
+    fn warn(&self, common: &Common, report: &Report<'_>) {
+        remark_exponent(common, "training with the tuned schedule", report.exponent);
+        if report.clipped > 0 {
+            common.remark(format!(
+                "{} entries of gradients were beyond --clip {}",
+                report.clipped, self.outer.rule.clip
+            ));
+        }
+    }
+
+    fn write(
+        &self,
+        folder: &OutputFolder,
+        partial: bool,
+        (descent, look): (&EntryDescent, &Look),
+        schedule: &[Step<f64>],
+        formula: Option<Vec<Step<f64>>>,
+        table: &[EntryRecord],
+    ) -> Result<(), Failure> {
+        folder.write_as(partial, "schedule.csv", |w| write_schedule(w, schedule))?;
+        let windows = descent.windows();
+        let entry = |window: usize| {
+            let first_step = window as u32 * descent.window;
+            let Step { learning_rate, momentum } = schedule[first_step as usize];
+            Entry {
+                window,
+                first_step,
+                learning_rate,
+                d_learning_rate: look.derivatives[window],
+                momentum,
+                d_momentum: look.derivatives.get(windows + window).copied(),
+            }
+        };
+        let header =
+            ["window", "first_step", "learning_rate", "d_learning_rate", "momentum", "d_momentum"];
+        folder.write_as(partial, "entries.csv", |w| {
+            csv::write(w, &header, (0..windows).map(entry))
+        })?;
+        let mut drawn =
+            vec![("start", descent.schedule(&descent.first())), ("tuned", schedule.to_vec())];
+        if let Some(formula) = formula {
+            folder.write_as(partial, "formula.csv", |w| write_schedule(w, &formula))?;
+            drawn.push(("by the gradients' norms", formula));
+        }
+        figure(&drawn, descent.tunes_momenta, table, partial).write(folder, partial, "entries")
+    }
+}
+
+/// The correlation of two schedules' rates, if both vary.
+fn correlation(a: &[Step<f64>], b: &[Step<f64>]) -> Option<f64> {
+    let centred = |steps: &[Step<f64>]| -> Vec<f64> {
+        let rates = steps.iter().map(|step| step.learning_rate);
+        let mean = rates.clone().fold(0.0, |sum, x| sum + x) / steps.len() as f64;
+        rates.map(|x| x - mean).collect()
+    };
+    let (a, b) = (centred(a), centred(b));
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |sum, (x, y)| sum + x * y);
+    let size = libm::sqrt(product(&a, &a) * product(&b, &b));
+    (size > 0.0).then(|| product(&a, &b) / size)
+}
+
+fn print(
+    report: &Report<'_>,
+    table: &[EntryRecord],
+    schedule: &[Step<f64>],
+) -> Result<(), Failure> {
+    let every = (table.len() / 20).max(1);
+    let last = table.len() - 1;
+    standard::print(|out| {
+        if let Some(found) = report.partial {
+            writeln!(out, "{found} schedules (partial)")?;
+        }
+        writeln!(
+            out,
+            "{:>9}  {:>10}  {:>10}  {:>10}  {:>10}",
+            "meta-step", "loss", "gradient", "least rate", "greatest"
+        )?;
+        for (place, record) in table.iter().enumerate() {
+            if place % every != 0 && place != last {
+                continue;
+            }
+            let loss = record.loss.map_or("-".to_owned(), |loss| number(loss, 6));
+            writeln!(
+                out,
+                "{:>9}  {loss:>10}  {:>10}  {:>10}  {:>10}",
+                record.meta_step,
+                number(record.gradient_norm, 6),
+                number(record.least_rate, 6),
+                number(record.greatest_rate, 5),
+            )?;
+        }
+        let rates: Vec<String> = (0..=10)
+            .map(|tenth| schedule[(schedule.len() - 1) * tenth / 10].learning_rate)
+            .map(|rate| number(rate, 4))
+            .collect();
+        writeln!(out, "rates at tenths of the run: {}", rates.join(" "))
+    })
+}
