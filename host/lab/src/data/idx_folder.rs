@@ -125,10 +125,14 @@ fn read(folder: &Path, prefix: &str, files: &Files) -> Result<Own<'static>, Fail
         })?;
         contents.push((path.display().to_string(), idx::read(path, kind)?));
     }
-    let mut contents = contents.into_iter();
-    let mut part = || {
-        let [(inputs, images), (labels, classes)] =
-            [contents.next(), contents.next()].map(|file| file.expect("there are four"));
+    Ok(own(contents.try_into().expect("there are four")))
+}
+
+/// The examples in the contents of four files, each with its name: inputs and labels to train on,
+/// then to test on.
+pub fn own(files: [(String, idx::Contents); 4]) -> Own<'static> {
+    let part = |(inputs, images): (String, idx::Contents),
+                (labels, classes): (_, idx::Contents)| {
         Labelled {
             names: [inputs, labels],
             width: images.width,
@@ -136,8 +140,9 @@ fn read(folder: &Path, prefix: &str, files: &Files) -> Result<Own<'static>, Fail
             labels: classes.bytes.into_iter().map(i64::from).collect(),
         }
     };
-    let training = part();
-    Ok(Own { training, test: Some(part()), held_out: None })
+    let [inputs, labels, test_inputs, test_labels] = files;
+    let test = Some(part(test_inputs, test_labels));
+    Own { training: part(inputs, labels), test, held_out: None }
 }
 
 #[cfg(test)]
