@@ -27,18 +27,17 @@ pub fn expanded(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             rest.push(argument);
             rest.extend(left.by_ref());
         } else if argument == "--config" {
-            let missing = || Failure::usage("--config names no file; give one");
-            let second = file.replace(left.next().ok_or_else(missing)?);
-            refuse_second(second.as_deref())?;
+            let named = left.next().unwrap_or_default();
+            refuse_second(file.replace(named).as_deref())?;
         } else if let Some(path) = argument.to_str().and_then(|a| a.strip_prefix("--config=")) {
-            let second = file.replace(path.into());
-            refuse_second(second.as_deref())?;
+            refuse_second(file.replace(path.into()).as_deref())?;
         } else {
             rest.push(argument);
         }
     }
     match file {
         None => Ok(rest),
+        Some(file) if file.is_empty() => Err(Failure::usage("--config names no file; give one")),
         Some(file) => joined(&read(Path::new(&file))?, &grouped(rest), Path::new(&file)),
     }
 }
@@ -146,6 +145,7 @@ mod tests {
             ("{\"a\": 1}", "--config FILE", "FILE: no manifest: "),
             ("", "--config no/such/file", "could not read no/such/file: it does not exist"),
             ("", "train --config", "--config names no file"),
+            ("", "train --config=", "--config names no file"),
             ("", "--config FILE --config FILE", "--config is given twice"),
         ] {
             let said = expand(file, line).unwrap_err();

@@ -30,6 +30,13 @@ enum Part {
 /// # Errors
 /// One sentence that names the file and what is wrong.
 pub fn load(place: &Path) -> Result<Own<'static>, Failure> {
+    // A prefix names no file: what is there and is no folder was taken for one.
+    if place.exists() && !place.is_dir() {
+        return Err(Failure::run(format!(
+            "{} is no folder; name the folder of the four files, or what the names of the files in it begin with",
+            place.display()
+        )));
+    }
     let (folder, prefix) = match (place.parent(), place.file_name()) {
         (Some(parent), Some(name)) if !place.is_dir() => {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -197,6 +204,9 @@ mod tests {
         );
         let other = refusal(&folder.path().join("emnist-letters"), folder.path());
         assert_eq!(other, "could not read DIR/emnist-letters: it does not exist; check the path");
+        let file = folder.path().join("emnist-mnist-test-labels-idx1-ubyte");
+        let said = refusal(&file, folder.path());
+        assert!(said.starts_with("DIR/emnist-mnist-test-labels-idx1-ubyte is no folder"), "{said}");
         let nowhere = refusal(Path::new("no/such/folder"), folder.path());
         assert!(nowhere.starts_with("could not read no/such/folder: it does not"), "{nowhere}");
     }
