@@ -296,6 +296,34 @@ fn a_file_that_may_not_grow_is_a_failure_of_writing_it() {
     assert!(whole, "no litter: {:?}", contents(&out));
 }
 
+/// Whatever is being opened when no more may be: a sentence that names the limit, or all is done.
+#[test]
+fn where_few_files_may_be_open_the_limit_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for most in 4..8 {
+        for arguments in [
+            format!("train --steps 3 {SMALL}"),
+            format!("surface --grid 2x2 --horizon 3 {SMALL}"),
+            "man".to_owned(),
+            "nqm --dim 3 --steps 3 --schedule greedy --quiet".to_owned(),
+        ] {
+            let out = root.path().join("out");
+            let line = format!("{arguments} --out {}", out.display());
+            let (code, _, stderr) = run(&mut limited(&format!("ulimit -n {most}"), &line));
+            if code == Some(0) {
+                fs::remove_dir_all(&out).unwrap();
+                continue;
+            }
+            assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{line}: {stderr}");
+            assert!(stderr.contains("(`ulimit -n`)"), "{most}, {line}: {stderr}");
+            refused += 1;
+            let _ = fs::remove_dir_all(&out);
+        }
+    }
+    assert!(refused > 0);
+}
+
 #[test]
 fn strangers_files_neither_stop_a_report_nor_a_run() {
     let root = tempfile::tempdir().unwrap();

@@ -54,6 +54,9 @@ pub fn parse(bytes: &[u8]) -> Result<Settings, String> {
                 return Err("command is no text; give such as \"nqm meta\"".to_owned());
             };
             settings.command = command.split_whitespace().map(OsString::from).collect();
+            if grouped(settings.command.iter().cloned()).command != settings.command {
+                return Err("command has an option in it; give that a line of its own".to_owned());
+            }
             continue;
         }
         if key == "config" {

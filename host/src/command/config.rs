@@ -141,6 +141,7 @@ mod tests {
             ("a = 1\nb = {c = 1}", "--config FILE", "FILE: b is no number, text, true or false"),
             ("a = 2026-01-01", "--config FILE", "FILE: a is no number"),
             ("command = 1", "--config FILE", "FILE: command is no text"),
+            ("command = \"train --steps 5\"", "--config FILE", "FILE: command has an option in it"),
             ("config = \"x\"", "--config FILE", "FILE: config names another file"),
             ("{\"a\": 1}", "--config FILE", "FILE: no manifest: "),
             ("", "--config no/such/file", "could not read no/such/file: it does not exist"),
