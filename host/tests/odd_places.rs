@@ -257,6 +257,9 @@ fn one_long_look_ahead_hears_a_signal() {
         "hypergrad --horizon 2000000000 --layers 64,100,100,10 --quiet",
         "meta --horizon 2000000000 --layers 64,100,100,10 --quiet",
         "surface --horizon 2000000000 --grid 2x2 --layers 64,100,100,10 --quiet",
+        "edge --horizon 2000000000 --layers 64,100,100,10 --quiet",
+        "edge --horizon 1 --seeds 10000000 --layers 64,5,10 --quiet",
+        "edge --horizon 1 --products 2000 --sharpness-examples 4000 --layers 64,100,10 --quiet",
     ] {
         let began = Instant::now();
         let ready = || began.elapsed() > Duration::from_millis(1500);
@@ -291,6 +294,34 @@ fn a_file_that_may_not_grow_is_a_failure_of_writing_it() {
     );
     let whole = names(&out).iter().all(|name| !name.starts_with(".myopia-part"));
     assert!(whole, "no litter: {:?}", contents(&out));
+}
+
+/// Whatever is being opened when no more may be: a sentence that names the limit, or all is done.
+#[test]
+fn where_few_files_may_be_open_the_limit_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for most in 4..8 {
+        for arguments in [
+            format!("train --steps 3 {SMALL}"),
+            format!("surface --grid 2x2 --horizon 3 {SMALL}"),
+            "man".to_owned(),
+            "nqm --dim 3 --steps 3 --schedule greedy --quiet".to_owned(),
+        ] {
+            let out = root.path().join("out");
+            let line = format!("{arguments} --out {}", out.display());
+            let (code, _, stderr) = run(&mut limited(&format!("ulimit -n {most}"), &line));
+            if code == Some(0) {
+                fs::remove_dir_all(&out).unwrap();
+                continue;
+            }
+            assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{line}: {stderr}");
+            assert!(stderr.contains("(`ulimit -n`)"), "{most}, {line}: {stderr}");
+            refused += 1;
+            let _ = fs::remove_dir_all(&out);
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]

@@ -132,7 +132,8 @@ fn what_it_says_of_every_entry_is_published() {
     assert!(names.len() >= 3, "{names:?}");
     let mean = |numbers: &[f64]| numbers.iter().fold(0.0, |a, b| a + b) / numbers.len() as f64;
     for name in names {
-        let meta: Value = serde_json::from_str(&read(&format!("results/{name}/meta.json"))).unwrap();
+        let meta: Value =
+            serde_json::from_str(&read(&format!("results/{name}/meta.json"))).unwrap();
         let rates = column(&format!("results/{name}/schedule.csv"), "learning_rate");
         let losses = column(&format!("results/{name}/trajectory.csv"), "loss");
         let tenth = rates.len() / 10;

@@ -25,6 +25,42 @@ fn a_comparison_on_the_quadratic_has_a_page() {
     assert!(page.contains("download=\"bands.csv\""));
 }
 
+/// Whatever a command wrote can be reported on, by its record alone or, as the published results,
+/// without one.
+#[test]
+fn every_command_s_folder_has_a_page() {
+    let root = tempfile::tempdir().unwrap();
+    let small = "--layers 64,4,10 --batch 10 --objective-size 20";
+    let few = "--sharpness-examples 50 --products 3 --seeds 1";
+    for line in [
+        format!("train --steps 3 {small}"),
+        format!("hypergrad --horizon 3 {small}"),
+        format!("meta --horizon 3 --meta-steps 2 {small}"),
+        format!("surface --grid 2x2 --horizon 3 {small}"),
+        format!("surface --grid 2x2 --horizon 3 --shard 1/2 {small}"),
+        format!("horizons --horizon 3 --meta-steps 2 {small}"),
+        format!("online --steps 4 --every 2 --from 0.02 {small}"),
+        format!("edge --horizon 3 --points 2 {few} {small}"),
+        "nqm --dim 3 --steps 4 --schedule greedy".to_owned(),
+        "nqm compare --dim 3 --steps 4 greedy constant:0.1".to_owned(),
+        "nqm meta --dim 3 --horizons 4 --meta-steps 2".to_owned(),
+        "nqm judges --dim 3".to_owned(),
+    ] {
+        let out = root.path().join("out");
+        succeeds(program(&line).args(["--quiet", "--force", "--out"]).arg(&out));
+        for record in [true, false] {
+            if !record {
+                fs::remove_file(out.join(".myopia.files")).unwrap();
+            }
+            let (code, _, stderr) = run(program("report").arg(&out));
+            assert_eq!(code, Some(0), "{line}: {stderr}");
+            let page = fs::read_to_string(out.join("report.html")).unwrap();
+            assert!(page.contains("<h2>Digests</h2>"), "{line}");
+        }
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_command_that_a_comparison_saves_makes_the_same_bytes() {

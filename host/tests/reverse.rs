@@ -87,6 +87,14 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused("edge --parameter rho", "this training has no rho");
     refused("edge --parameter momentum --to 0.99", "must stay below 1");
     refused("edge --sharpness-examples 1e9", "must be between 1 and");
+    refused("edge --points 4000000000", "of memory and");
+    refused("edge --seeds 4000000000", "of memory and");
+    refused("edge --layers 64,1000,10 --products 70000", "of memory and");
+    refused("edge --to 1e300", "f32 has no such numbers");
+    refused("edge --from 1e-46", "f32 has no such numbers");
+    refused("edge --from 1e-300 --to 1e300 --precision f64", "less than 1e308 times below");
+    refused("edge --from 0.1 --to 0.10000001", "f32 does not tell them apart");
+    refused("edge --ladder 0.1,1e-9", "f32 does not tell a value from one that is so near");
     shared::refuses(
         &mut program("hypergrad --mode reverse --memory much"),
         2,

@@ -137,6 +137,40 @@ fn tables_of_this_program() {
 }
 
 #[test]
+fn examples_in_idx_files() {
+    survives("idx_folder", readers::idx_folder, 600);
+}
+
+#[test]
+fn options_in_a_file() {
+    survives("config", readers::config, 1_000);
+}
+
+#[test]
+fn folders_that_are_reported_on() {
+    survives("report", readers::report, 300);
+}
+
+/// A target without its line here, or without a place to begin, would never be run.
+#[test]
+fn every_target_has_a_corpus_and_a_line_here() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz");
+    let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
+    let this = include_str!("untrusted.rs");
+    let mut targets = 0;
+    for entry in fs::read_dir(fuzz.join("fuzz_targets")).unwrap() {
+        let path = entry.unwrap().path();
+        let target = path.file_stem().unwrap().to_str().unwrap();
+        assert!(manifest.contains(&format!("name = \"{target}\"")), "{target}");
+        let call = format!("survives(\"{target}\", readers::{target}, ");
+        assert!(this.contains(&call), "{target}");
+        assert!(!corpus(target).is_empty());
+        targets += 1;
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), targets);
+}
+
+#[test]
 fn archives() {
     survives("npz", readers::npz, 600);
 }

@@ -72,6 +72,9 @@ impl Failure {
                 "there is not enough memory for it; free some or raise the limit".into()
             }
             _ if is_own(error) => format!("{error}; name another"),
+            _ if is_of_open_files(error) => {
+                "no more files may be open at once; raise the limit (`ulimit -n`)".into()
+            }
             _ => format!("{error}; check the disk or name another place"),
         };
         Self::run(format!("could not {action} {name}: {reason}"))
@@ -97,6 +100,21 @@ impl Failure {
 /// Whether the error is this program's own and not the system's.
 fn is_own(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
+}
+
+/// Whether the process, or the system, has as many files open as it may.
+fn is_of_open_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let full = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        error.raw_os_error().is_some_and(|code| full.contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
 }
 
 /// What on the way to `path` keeps it from being reached, where the system's own word for it would

@@ -7,21 +7,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use myopia::config::{Settings, grouped, parse};
 use myopia::failure::Failure;
 use myopia::input::read_regular;
-use myopia::published::Manifest;
-use myopia::shown;
-use toml::{Table, Value};
 
 /// More bytes than any such file has.
 const LARGEST: u64 = 1 << 24;
-
-/// A command's names and its options, each as its words on a command line.
-#[derive(Debug, Default, PartialEq)]
-struct Settings {
-    command: Vec<OsString>,
-    options: Vec<Vec<OsString>>,
-}
 
 /// The arguments with those that the file of `--config` gives, if there is one.
 ///
@@ -36,18 +27,17 @@ pub fn expanded(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             rest.push(argument);
             rest.extend(left.by_ref());
         } else if argument == "--config" {
-            let missing = || Failure::usage("--config names no file; give one");
-            let second = file.replace(left.next().ok_or_else(missing)?);
-            refuse_second(second.as_deref())?;
+            let named = left.next().unwrap_or_default();
+            refuse_second(file.replace(named).as_deref())?;
         } else if let Some(path) = argument.to_str().and_then(|a| a.strip_prefix("--config=")) {
-            let second = file.replace(path.into());
-            refuse_second(second.as_deref())?;
+            refuse_second(file.replace(path.into()).as_deref())?;
         } else {
             rest.push(argument);
         }
     }
     match file {
         None => Ok(rest),
+        Some(file) if file.is_empty() => Err(Failure::usage("--config names no file; give one")),
         Some(file) => joined(&read(Path::new(&file))?, &grouped(rest), Path::new(&file)),
     }
 }
@@ -83,82 +73,9 @@ fn name(option: &[OsString]) -> &[u8] {
     word.split(|&byte| byte == b'=').next().unwrap_or_default()
 }
 
-/// The words of a command line, an option with those that follow it.
-fn grouped(words: impl IntoIterator<Item = OsString>) -> Settings {
-    let mut settings = Settings::default();
-    for word in words {
-        let bytes = word.as_encoded_bytes();
-        // A negative number is a value.
-        let is_option =
-            bytes.len() > 1 && bytes[0] == b'-' && !(bytes[1].is_ascii_digit() || bytes[1] == b'.');
-        match settings.options.last_mut() {
-            Some(option) if !is_option => option.push(word),
-            None if !is_option => settings.command.push(word),
-            _ => settings.options.push(vec![word]),
-        }
-    }
-    settings
-}
-
 fn read(path: &Path) -> Result<Settings, Failure> {
     let bytes = read_regular(path, LARGEST).map_err(|e| Failure::io("read", path, &e))?;
     parse(&bytes).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))
-}
-
-/// The settings in a file that holds these bytes, or why it is none.
-fn parse(bytes: &[u8]) -> Result<Settings, String> {
-    if bytes.trim_ascii_start().starts_with(b"{") {
-        let manifest = Manifest::parse(bytes).map_err(|e| format!("no manifest: {e}"))?;
-        return Ok(grouped(manifest.command.into_iter().map(OsString::from)));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| "no text; give a TOML file".to_owned())?;
-    let table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        format!("line {line} is no TOML: {}", e.message())
-    })?;
-    let mut settings = Settings::default();
-    for (key, value) in &table {
-        if key == "command" {
-            let Value::String(command) = value else {
-                return Err("command is no text; give such as \"nqm meta\"".to_owned());
-            };
-            settings.command = command.split_whitespace().map(OsString::from).collect();
-            continue;
-        }
-        if key == "config" {
-            return Err("config names another file; give all options in one".to_owned());
-        }
-        let option = format!("--{}", key.replace('_', "-"));
-        let word = match value {
-            Value::Boolean(true) => option,
-            Value::Boolean(false) => continue,
-            Value::Array(values) => {
-                let values: Option<Vec<String>> = values.iter().map(scalar).collect();
-                let values = values.ok_or_else(|| strange(key))?;
-                format!("{option}={}", values.join(","))
-            }
-            value => format!("{option}={}", scalar(value).ok_or_else(|| strange(key))?),
-        };
-        settings.options.push(vec![word.into()]);
-    }
-    Ok(settings)
-}
-
-fn strange(key: &str) -> String {
-    let key = shown::name(key);
-    format!(
-        "{key} is no number, text, true or false, and no list of them; write it as on the command line"
-    )
-}
-
-/// A value as the command line has it.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Float(number) => Some(format!("{number:?}")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -166,6 +83,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use myopia::published::Manifest;
 
     fn expand(file: &str, line: &str) -> Result<String, String> {
         let mut config = tempfile::NamedTempFile::new().unwrap();
@@ -223,10 +141,12 @@ mod tests {
             ("a = 1\nb = {c = 1}", "--config FILE", "FILE: b is no number, text, true or false"),
             ("a = 2026-01-01", "--config FILE", "FILE: a is no number"),
             ("command = 1", "--config FILE", "FILE: command is no text"),
+            ("command = \"train --steps 5\"", "--config FILE", "FILE: command has an option in it"),
             ("config = \"x\"", "--config FILE", "FILE: config names another file"),
             ("{\"a\": 1}", "--config FILE", "FILE: no manifest: "),
             ("", "--config no/such/file", "could not read no/such/file: it does not exist"),
             ("", "train --config", "--config names no file"),
+            ("", "train --config=", "--config names no file"),
             ("", "--config FILE --config FILE", "--config is given twice"),
         ] {
             let said = expand(file, line).unwrap_err();

@@ -7,12 +7,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::optimizer::Tuned;
-use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions};
+use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::edge::{Measurement, Row, Study, figure, sentence};
 use myopia::failure::Failure;
+use myopia::interrupt;
+use myopia::memory::afford;
 use myopia::output::{json, standard};
 use myopia::problem::Problem;
 use myopia::shown::number;
@@ -123,6 +125,7 @@ impl Options {
             )));
         }
         let points = self.measurements(&problem)?;
+        self.fits_in_memory(&problem)?;
         let experiment = common.experiment("edge", &self, &problem);
         let ledger = Ledger::open(folder.as_ref(), experiment, points.len(), self.long.opening())?;
         let problems: Vec<Problem<'_>> = (0..self.seeds as u64)
@@ -198,9 +201,11 @@ impl Options {
             }
         }
         let (from, to) = (self.from, self.to);
-        if !(from > 0.0 && from < to && to.is_finite()) {
+        // Values between are found by the ratio: both ends finite is not enough.
+        if !(from > 0.0 && from < to && to.is_finite() && (to / from).is_finite()) {
             return Err(Failure::usage(format!(
-                "--from {from:?} --to {to:?}: give two positive numbers, the smaller one first"
+                "--from {from:?} --to {to:?}: give two positive numbers, the smaller one first and less than 1e308 times \
+                 below the other"
             )));
         }
         for (option, number, least) in [
@@ -229,12 +234,35 @@ impl Options {
     /// of the run.
     fn measurements(&self, problem: &Problem<'_>) -> Result<Vec<Measurement>, Failure> {
         let precision = problem.precision();
+        let (from, to, float) = (self.from, self.to, precision.name());
+        let widest = self.ladder.iter().fold(0.0, |a: f64, b| if *b > a { *b } else { a });
+        let (nearest, farthest) = (from * (1.0 - widest), to * (1.0 + widest));
+        if precision.round(nearest) <= 0.0 || !precision.round(farthest).is_finite() {
+            return Err(Failure::usage(format!(
+                "--from {from:?} --to {to:?} with the widest step of --ladder reach {nearest:?} and {farthest:?}, and \
+                 {float} has no such numbers; give values that are nearer to one"
+            )));
+        }
+        if let Some(delta) = self.ladder.iter().find(|delta| precision.round(1.0 + **delta) == 1.0)
+        {
+            return Err(Failure::usage(format!(
+                "--ladder {delta:?}: {float} does not tell a value from one that is so near; give a larger change"
+            )));
+        }
+        // A list takes 16 bytes a point, its rows and the checkpoint of them more.
+        let entries = self.points as u128 * self.horizon.len() as u128;
+        let row = size_of::<Row>() + 16 * self.ladder.len();
+        afford_record(&format!("--points {}", self.points), entries, row)?;
         let values: Vec<f64> = (0..self.points)
-            .map(|n| geometric(self.from, self.to, n as f64 / (self.points - 1) as f64))
+            .map(|n| geometric(from, to, n as f64 / (self.points - 1) as f64))
             .map(|value| precision.round(value))
             .collect();
-        let widest = self.ladder.iter().fold(0.0, |a: f64, b| if *b > a { *b } else { a });
-        let farthest = self.to * (1.0 + widest);
+        if values.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(Failure::usage(format!(
+                "--points {} from {from:?} to {to:?}: {float} does not tell them apart; give fewer",
+                self.points
+            )));
+        }
         let is_below_one =
             matches!(self.parameter, Tuned::Momentum | Tuned::Rho | Tuned::Beta1 | Tuned::Beta2);
         if is_below_one && precision.round(farthest) >= 1.0 {
@@ -248,6 +276,17 @@ impl Options {
         Ok(horizons
             .flat_map(|&horizon| values.iter().map(move |&value| Measurement { value, horizon }))
             .collect())
+    }
+
+    /// Refuses more starts, or a larger basis of Lanczos's method, than memory has room for.
+    fn fits_in_memory(&self, problem: &Problem<'_>) -> Result<(), Failure> {
+        let parameters = problem.parameters() as u128;
+        let (seeds, products) = (self.seeds as u128, parameters.min(self.products as u128));
+        let start = parameters * u128::from(problem.precision().bytes());
+        let seed = start + (size_of::<Problem<'_>>() + 64) as u128;
+        afford(&format!("--seeds {}", self.seeds), seeds * seed, "take fewer")?;
+        let basis = 8 * (products * parameters + 2 * products * products);
+        afford(&format!("--products {}", self.products), basis, "take fewer")
     }
 
     fn measure(
@@ -267,8 +306,9 @@ impl Options {
         let bar = progress::bar_from(common, done, all, "edge");
         let ended = open.par_iter().with_max_len(1).try_for_each(|&unit| {
             let point = points[unit];
-            let row = study.measure(point, || {
-                bar.inc(point.horizon.into());
+            let mut go_on = || !interrupt::is_asked();
+            let row = study.measure(point, &mut go_on, |steps| {
+                bar.inc(steps.into());
                 ledger.check()
             })?;
             ledger.unit(unit).leave(row)

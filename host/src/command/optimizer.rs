@@ -49,7 +49,7 @@ pub struct OptimizerOptions {
     /// Decay of the mean square, in 0..1 (adam) [default: 0.999]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     beta2: Option<f64>,
-    /// Weight decay, of weights and not of biases: added to the gradient [default: 0]
+    /// Weight decay, of weights and not of biases: added to the gradient [default: none]
     #[arg(long, value_name = "XI", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
     /// Take the weight decay off the weights, times the learning rate, in place of adding it to the

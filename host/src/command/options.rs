@@ -310,7 +310,7 @@ impl ProblemOptions {
             Failure::run(format!("pretraining diverged: {diverged}; lower --pretrain-rate"))
         })?;
         start.ok_or_else(|| {
-            Failure::Interrupted("interrupted while pretraining; nothing was written".into())
+            Failure::Interrupted("interrupted before training; nothing was written".into())
         })
     }
 }

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use myopia::checkpoint::{self, Experiment};
+use myopia::config;
 use myopia::data;
 use myopia::data::archive::Archive;
 use myopia::data::csv::Reading;
 use myopia::data::idx::{self, Kind};
+use myopia::data::idx_folder;
 use myopia::data::labelled::Own;
 use myopia::data::table::{self, Columns};
 use myopia::descent::{self, MetaDescent};
@@ -22,7 +24,7 @@ use myopia::output::record::{Record, sha256};
 use myopia::precision::Precision;
 use myopia::problem::{self, Data, ObjectiveSet, Problem, Snapshot, Source, Tangents};
 use myopia::published::Manifest;
-use myopia::report::Table;
+use myopia::report::{self, Contents, Table};
 use myopia::surface::{self, Piece, Row, ShardReport, merge};
 use myopia::verify::{Expected, Set};
 use myopia_backend::Isa;
@@ -42,6 +44,57 @@ pub fn idx(bytes: &[u8]) {
             assert!(!found.bytes.is_empty() && found.bytes.len().is_multiple_of(found.width));
         }
     }
+}
+
+/// Examples in four IDX files, before which stand the lengths of the first three.
+pub fn idx_folder(bytes: &[u8]) {
+    let Some((lengths, mut rest)) = bytes.split_at_checked(6) else { return };
+    let mut part = |length: usize| {
+        let (part, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        part
+    };
+    let length = |at: usize| u16::from_le_bytes([lengths[at], lengths[at + 1]]).into();
+    let parts = [part(length(0)), part(length(2)), part(length(4)), part(usize::MAX)];
+    let kinds = [Kind::AnyExamples, Kind::AnyLabels].repeat(2);
+    let files: Option<Vec<_>> = parts
+        .into_iter()
+        .zip(kinds)
+        .map(|(bytes, kind)| {
+            let found = idx::decode_up_to(bytes, kind, 1 << 20);
+            found.ok().map(|contents| ("it".to_owned(), contents))
+        })
+        .collect();
+    if let Some(files) = files {
+        taken(Ok(idx_folder::own(files.try_into().unwrap())));
+    }
+}
+
+/// Options in a file: words that the command line reads, whatever they say.
+pub fn config(bytes: &[u8]) {
+    match config::parse(bytes) {
+        Ok(settings) => {
+            for option in &settings.options {
+                assert!(option[0].as_encoded_bytes().starts_with(b"-"), "{option:?}");
+            }
+            let words = settings.command.iter().chain(settings.options.iter().flatten());
+            assert_eq!(config::grouped(words.cloned()), settings);
+        }
+        Err(why) => said(&why),
+    }
+}
+
+/// Files of a folder that is reported on: a name on a line, then what it holds up to a line `%`.
+pub fn report(bytes: &[u8]) {
+    let mut contents = Contents::default();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
+    for file in lines.split(|line| *line == b"%\n") {
+        let Some((name, lines)) = file.split_first() else { continue };
+        let name = String::from_utf8_lossy(name);
+        let _ = contents.take(name.trim_end(), lines.concat(), None);
+    }
+    let page = report::page("it", &contents, &[]);
+    assert!(!page.contains("<script") && !page.contains("<svg"));
 }
 
 /// Tables of numbers that other programs wrote.

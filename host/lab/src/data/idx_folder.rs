@@ -30,6 +30,13 @@ enum Part {
 /// # Errors
 /// One sentence that names the file and what is wrong.
 pub fn load(place: &Path) -> Result<Own<'static>, Failure> {
+    // A prefix names no file: what is there and is no folder was taken for one.
+    if place.exists() && !place.is_dir() {
+        return Err(Failure::run(format!(
+            "{} is no folder; name the folder of the four files, or what the names of the files in it begin with",
+            place.display()
+        )));
+    }
     let (folder, prefix) = match (place.parent(), place.file_name()) {
         (Some(parent), Some(name)) if !place.is_dir() => {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -125,10 +132,14 @@ fn read(folder: &Path, prefix: &str, files: &Files) -> Result<Own<'static>, Fail
         })?;
         contents.push((path.display().to_string(), idx::read(path, kind)?));
     }
-    let mut contents = contents.into_iter();
-    let mut part = || {
-        let [(inputs, images), (labels, classes)] =
-            [contents.next(), contents.next()].map(|file| file.expect("there are four"));
+    Ok(own(contents.try_into().expect("there are four")))
+}
+
+/// The examples in the contents of four files, each with its name: inputs and labels to train on,
+/// then to test on.
+pub fn own(files: [(String, idx::Contents); 4]) -> Own<'static> {
+    let part = |(inputs, images): (String, idx::Contents),
+                (labels, classes): (_, idx::Contents)| {
         Labelled {
             names: [inputs, labels],
             width: images.width,
@@ -136,8 +147,9 @@ fn read(folder: &Path, prefix: &str, files: &Files) -> Result<Own<'static>, Fail
             labels: classes.bytes.into_iter().map(i64::from).collect(),
         }
     };
-    let training = part();
-    Ok(Own { training, test: Some(part()), held_out: None })
+    let [inputs, labels, test_inputs, test_labels] = files;
+    let test = Some(part(test_inputs, test_labels));
+    Own { training: part(inputs, labels), test, held_out: None }
 }
 
 #[cfg(test)]
@@ -192,6 +204,9 @@ mod tests {
         );
         let other = refusal(&folder.path().join("emnist-letters"), folder.path());
         assert_eq!(other, "could not read DIR/emnist-letters: it does not exist; check the path");
+        let file = folder.path().join("emnist-mnist-test-labels-idx1-ubyte");
+        let said = refusal(&file, folder.path());
+        assert!(said.starts_with("DIR/emnist-mnist-test-labels-idx1-ubyte is no folder"), "{said}");
         let nowhere = refusal(Path::new("no/such/folder"), folder.path());
         assert!(nowhere.starts_with("could not read no/such/folder: it does not"), "{nowhere}");
     }

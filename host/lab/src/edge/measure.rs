@@ -4,11 +4,10 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::optimizer::Method;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::sum::sum;
-use myopia_core::unroll::Diverged;
 
 use super::Row;
 use crate::failure::Failure;
-use crate::problem::{Hypergradient, InitialParams, Problem, Rates, Set, Tangents};
+use crate::problem::{Hypergradient, InitialParams, Problem, Rates, Tangents};
 
 /// What is varied, and how it is judged.
 pub struct Study<'a> {
@@ -61,22 +60,23 @@ impl<'a> Study<'a> {
         (problem, schedule)
     }
 
-    /// The objective of the first seed at this value, without derivatives; nothing when it
-    /// diverges.
-    fn objective(&self, value: f64, horizon: u32) -> Option<f64> {
-        let (problem, schedule) = self.at(0, value);
-        let mut run = problem.run(Tangents::None, &self.starts[0]);
-        run.train(&schedule, 0..horizon, &mut |_, _, _| {}).ok()?;
-        Some(run.evaluate(Set::Training, &problem.objective_indices()).ok()?.loss.value)
-    }
-
-    fn unroll(&self, seed: usize, point: Measurement) -> Result<Hypergradient, Diverged> {
+    /// The objective of seed number `seed` at this point, with derivatives or without; nothing when
+    /// training diverges or is stopped.
+    fn unroll(
+        &self,
+        seed: usize,
+        point: Measurement,
+        with_derivatives: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Option<Hypergradient> {
         let (problem, schedule) = self.at(seed, point.value);
         let tangents = match self.of_schedule() {
+            _ if !with_derivatives => Tangents::None,
             Some(_) => Tangents::Schedule,
             None => Tangents::By([self.parameter; 3]),
         };
-        problem.hypergradient(tangents, &self.starts[seed], &schedule, point.horizon, &mut || {})
+        let (start, horizon) = (&self.starts[seed], point.horizon);
+        problem.hypergradient_while(tangents, start, &schedule, horizon, go_on).ok().flatten()
     }
 
     /// The derivative by the hyperparameter.
@@ -84,31 +84,40 @@ impl<'a> Study<'a> {
         found.objective.loss.tangents[self.of_schedule().unwrap_or(0)]
     }
 
-    /// Everything about one point; `tick` is called after each unroll and may end it. Training that
-    /// diverges is no error: what it leaves unknown is absent.
+    /// Everything about one point, as long as `go_on` says so now and then; `tick` is called with
+    /// the steps after each unroll and has to end what was stopped. Training that diverges is no
+    /// error: what it leaves unknown is absent.
     ///
     /// # Errors
     /// What `tick` returns.
     pub fn measure(
         &self,
         point: Measurement,
-        mut tick: impl FnMut() -> Result<(), Failure>,
+        go_on: &mut dyn FnMut() -> bool,
+        mut tick: impl FnMut(u32) -> Result<(), Failure>,
     ) -> Result<Row, Failure> {
         let Measurement { value, horizon } = point;
-        let mut found = Vec::new();
-        for seed in 0..self.problems.len() {
-            found.push(self.unroll(seed, point).ok());
-            tick()?;
+        let first = self.unroll(0, point, true, go_on);
+        tick(horizon)?;
+        let mut slopes = first.as_ref().map(|first| vec![self.slope(first)]);
+        for seed in 1..self.problems.len() {
+            let found = self.unroll(seed, point, true, go_on);
+            tick(horizon)?;
+            match (&mut slopes, found) {
+                (Some(slopes), Some(found)) => slopes.push(self.slope(&found)),
+                _ => slopes = None,
+            }
         }
-        let slopes: Option<Vec<f64>> =
-            found.iter().map(|found| Some(self.slope(found.as_ref()?))).collect();
         let (problem, schedule) = self.at(0, value);
-        let exponent = problem.exponent(&self.starts[0], Rates::Schedule(&schedule), horizon).ok();
-        tick()?;
-        let first = found.into_iter().next().flatten();
+        let rates = Rates::Schedule(&schedule);
+        let exponent = problem.exponent_while(&self.starts[0], rates, horizon, go_on);
+        let exponent = exponent.ok().flatten();
+        tick(horizon)?;
         let sharpness = first.as_ref().and_then(|first| {
-            problem.sharpness(&first.parameters, self.examples, self.products).ok()
+            let (examples, products) = (self.examples, self.products);
+            problem.sharpness_while(&first.parameters, examples, products, go_on).ok().flatten()
         });
+        tick(0)?;
         let rates = schedule.with_tangents([]);
         let rate = rates.learning_rate::<Libm>(horizon.saturating_sub(1)).value;
         let momentum = match problem.optimizer.map(|optimizer| optimizer.method) {
@@ -123,8 +132,8 @@ impl<'a> Study<'a> {
             let precision = problem.precision();
             let [low, high] = [1.0 - delta, 1.0 + delta].map(|x| precision.round(x * value));
             let [below, above] = [low, high].map(|value| {
-                let found = self.objective(value, horizon);
-                tick().map(|()| found)
+                let found = self.unroll(0, Measurement { value, horizon }, false, go_on);
+                tick(horizon).map(|()| found.map(|found| found.objective.loss.value))
             });
             let ends = (below?, above?, derivative);
             agreement.push(match ends {

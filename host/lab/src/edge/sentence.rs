@@ -15,7 +15,7 @@ pub fn sentence(parameter: &str, rows: &[&Row], (rung, delta): (usize, f64)) -> 
         let ratio = row.agreement.get(rung).copied().flatten();
         ratio.is_some_and(|ratio| (ratio - 1.0).abs() <= AGREES)
     };
-    let [percent, share] = [delta, AGREES].map(|share| (1e8 * share).round() / 1e6);
+    let [percent, share] = [delta, AGREES].map(percent);
     let to_a_tenth =
         format!("the change of the objective over ±{percent} % of {parameter} to {share} %");
     let agreeing = rows.iter().take_while(agrees).last();
@@ -41,6 +41,12 @@ pub fn sentence(parameter: &str, rows: &[&Row], (rung, delta): (usize, f64)) -> 
     let stability =
         past(&|row| row.edge_of_stability, 1.0, "the sharpness is past 2(1 + μ)/α at the end");
     format!("{head}; {exponent}, {stability}")
+}
+
+/// A share in percent, to seven digits.
+fn percent(share: f64) -> String {
+    let rounded = format!("{:.6e}", 100.0 * share).parse::<f64>();
+    rounded.map_or_else(|_| share.to_string(), |percent| percent.to_string())
 }
 
 #[cfg(test)]
@@ -76,6 +82,8 @@ mod tests {
              alpha0 = 0.2000; the Lyapunov exponent is above zero from 0.4000 on, the sharpness is past 2(1 + μ)/α at the \
              end from 0.4000 on"
         );
+        let least = sentence("alpha0", &all, (1, 7e-10));
+        assert!(least.contains("over ±0.00000007 % of alpha0"), "{least}");
         let none = sentence("alpha0", &all[2..3], (0, 0.1));
         assert!(none.contains("does not foretell"), "{none}");
         let calm = sentence("alpha0", &all[..1], (1, 0.01));

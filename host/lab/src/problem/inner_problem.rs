@@ -19,7 +19,7 @@ use super::lockstep::Lockstep;
 use super::online::Unroll;
 use super::reverse::Back;
 use super::run::Run;
-use super::tangent::{RENORMALISED_EVERY, TangentRun, sharpness};
+use super::tangent::{RENORMALISED_EVERY, TangentRun, sharpness, unless_stopped};
 use super::{
     Data, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
 };
@@ -301,7 +301,7 @@ impl Problem<'_> {
         });
         let start = InitialParams(weights);
         if steps == 0 {
-            return Ok(Some(start));
+            return Ok(go_on().then_some(start));
         }
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
         let mut run: Box<dyn TrainingRun + '_> = in_precision!(self.precision(), T => {
@@ -382,6 +382,21 @@ impl Problem<'_> {
         rates: Rates<'_>,
         horizon: u32,
     ) -> Result<f64, Diverged> {
+        let found = self.exponent_while(start, rates, horizon, &mut || true)?;
+        Ok(found.expect("nobody stops it"))
+    }
+
+    /// The same as long as `go_on` says so now and then; `None` when it does not.
+    ///
+    /// # Errors
+    /// When a step leaves the finite range.
+    pub fn exponent_while(
+        &self,
+        start: &InitialParams,
+        rates: Rates<'_>,
+        horizon: u32,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<f64>, Diverged> {
         // A direction that neither the schedule nor the constant optimiser has.
         let directions = [Parameter::Momentum];
         let rng = self.rng(Stream::Tangents);
@@ -392,7 +407,8 @@ impl Problem<'_> {
             let model = self.model(T::models(self.isa).any_direction);
             let all = all.map(|number| Dual::constant(T::from_f64(number)));
             let run = Run::new(self, model, all, directions, start, Stream::Batches);
-            exponent(&mut TangentRun::new(run, rates, rng), horizon, RENORMALISED_EVERY)
+            let mut run = TangentRun::new(run, rates, rng, go_on);
+            unless_stopped(exponent(&mut run, horizon, RENORMALISED_EVERY))
         })
     }
 
@@ -407,9 +423,24 @@ impl Problem<'_> {
         examples: usize,
         products: usize,
     ) -> Result<f64, Diverged> {
+        let found = self.sharpness_while(parameters, examples, products, &mut || true)?;
+        Ok(found.expect("nobody stops it"))
+    }
+
+    /// The same as long as `go_on` says so now and then; `None` when it does not.
+    ///
+    /// # Errors
+    /// When the loss or a product leaves the finite range.
+    pub fn sharpness_while(
+        &self,
+        parameters: &Numbers,
+        examples: usize,
+        products: usize,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<f64>, Diverged> {
         in_precision!(self.precision(), T => {
             let values = T::values(parameters).expect("parameters are in the problem's float");
-            sharpness::<T>(self, values, examples, products)
+            unless_stopped(sharpness::<T>(self, values, examples, products, go_on))
         })
     }
 

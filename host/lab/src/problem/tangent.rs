@@ -19,10 +19,34 @@ use super::run::{Run, RunOptimizer};
 use super::{Rates, Stream, TrainingRun};
 use crate::precision::Float;
 
+/// Why there is no number.
+pub(super) enum Ended {
+    /// Whoever asked for it wants it no more.
+    Stopped,
+    /// A quantity left the finite range.
+    Diverged(Diverged),
+}
+
+impl From<Diverged> for Ended {
+    fn from(diverged: Diverged) -> Self {
+        Self::Diverged(diverged)
+    }
+}
+
+/// `None` where the work was stopped.
+pub(super) fn unless_stopped(found: Result<f64, Ended>) -> Result<Option<f64>, Diverged> {
+    match found {
+        Ok(number) => Ok(Some(number)),
+        Err(Ended::Stopped) => Ok(None),
+        Err(Ended::Diverged(diverged)) => Err(diverged),
+    }
+}
+
 /// A run with one tangent of parameters and state.
 pub(super) struct TangentRun<'a, T: Float, O: RunOptimizer<T, 1>> {
     run: Run<'a, T, 1, O>,
     rates: Rates<'a>,
+    go_on: &'a mut dyn FnMut() -> bool,
 }
 
 /// Steps between two renormalisations; a tangent grows by less than a float's range in them.
@@ -36,14 +60,19 @@ where
     ///
     /// The state begins without a tangent: one of the velocity would first be summed up to
     /// 1/(1 − μ) times itself, and a short run would seem to part.
-    pub fn new(mut run: Run<'a, T, 1, O>, rates: Rates<'a>, mut rng: Pcg32) -> Self {
+    pub fn new(
+        mut run: Run<'a, T, 1, O>,
+        rates: Rates<'a>,
+        mut rng: Pcg32,
+        go_on: &'a mut dyn FnMut() -> bool,
+    ) -> Self {
         let random = |mut number: Dual<T, 1>| {
             number.tangents = [T::from_f32(rng.normal::<f32>())];
             number
         };
         let parameters: Vec<_> = run.model.parameters().into_iter().map(random).collect();
         run.model.load(&parameters, &[]);
-        Self { run, rates }
+        Self { run, rates, go_on }
     }
 }
 
@@ -51,16 +80,22 @@ impl<T: Float, O: RunOptimizer<T, 1>> TangentMap for TangentRun<'_, T, O>
 where
     Libm: Elementary<T>,
 {
-    type Error = Diverged;
+    type Error = Ended;
 
-    fn advance(&mut self, steps: Range<u32>) -> Result<(), Diverged> {
-        match self.rates {
-            Rates::Schedule(schedule) => self.run.train(schedule, steps, &mut |_, _, _| {}),
-            Rates::Entries(entries) => steps.into_iter().try_for_each(|k| {
-                let Step { learning_rate, momentum } = entries[k as usize];
-                self.run.step(learning_rate, momentum).map(|_| ())
-            }),
+    fn advance(&mut self, steps: Range<u32>) -> Result<(), Ended> {
+        if !(self.go_on)() {
+            return Err(Ended::Stopped);
         }
+        match self.rates {
+            Rates::Schedule(schedule) => self.run.train(schedule, steps, &mut |_, _, _| {})?,
+            Rates::Entries(entries) => {
+                for k in steps {
+                    let Step { learning_rate, momentum } = entries[k as usize];
+                    self.run.step(learning_rate, momentum)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn normalise(&mut self) -> f64 {
@@ -82,13 +117,14 @@ where
 /// training examples, by Lanczos's method with `products` products and full reorthogonalisation.
 ///
 /// # Errors
-/// When the loss or a product leaves the finite range.
+/// When the loss or a product leaves the finite range, or `go_on` does not say so any more.
 pub(super) fn sharpness<T: Float>(
     problem: &Problem<'_>,
     parameters: &[T],
     examples: usize,
     products: usize,
-) -> Result<f64, Diverged>
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<f64, Ended>
 where
     Libm: Elementary<T>,
 {
@@ -98,13 +134,16 @@ where
     let mut storage = HeapBatch::new(&problem.layers, problem.batch);
     let mut batch = storage.batch();
     let indices: Vec<u32> = (0..examples as u32).collect();
-    let mut product = |direction: &[f64]| -> Result<Vec<f64>, Diverged> {
+    let mut product = |direction: &[f64]| -> Result<Vec<f64>, Ended> {
         let numbers = parameters.iter().zip(direction);
         let numbers: Vec<Dual<T, 1>> =
             numbers.map(|(&value, &w)| Dual { value, tangents: [T::from_f64(w)] }).collect();
         model.load(&numbers, &[]);
         let mut total = vec![0.0; direction.len()];
         for chunk in indices.chunks(problem.batch) {
+            if !go_on() {
+                return Err(Ended::Stopped);
+            }
             batch.fill(&sets.training, chunk);
             model
                 .step(&batch, KeepGradient)
@@ -143,8 +182,8 @@ where
             }
         }
     }
-    largest(&diagonal, &beside)
-        .ok_or(Diverged { step: None, quantity: myopia_core::mlp::Quantity::Tangent(0) })
+    let quantity = myopia_core::mlp::Quantity::Tangent(0);
+    largest(&diagonal, &beside).ok_or(Diverged { step: None, quantity }.into())
 }
 
 /// The largest eigenvalue of the symmetric tridiagonal matrix with this diagonal and these numbers

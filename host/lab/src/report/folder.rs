@@ -68,14 +68,16 @@ impl Settings {
     }
 }
 
-/// What the results of each command are called, without their endings: a folder of strangers has
-/// none of these.
-const RESULTS: [&str; 17] = [
+/// What the results of each command are called, without their endings: those of a folder whose run
+/// left no record, as the published ones. A folder of strangers has none of these.
+const RESULTS: [&str; 19] = [
     "compare",
     "distill",
+    "edge",
     "game",
     "horizons",
     "hypergradient",
+    "judges",
     "meta",
     "nqm",
     "online",
@@ -110,7 +112,7 @@ impl Contents {
             command: record.command.clone(),
             ..Self::default()
         };
-        let mut read = Vec::new();
+        let mut any = false;
         for name in &files.names {
             let Some((stem, ending)) = name.rsplit_once('.') else { continue };
             if stem.is_empty() || !["csv", "json", "svg", "png"].contains(&ending) {
@@ -126,8 +128,12 @@ impl Contents {
                 }
             };
             contents.unfinished |= stem.ends_with(".partial");
-            read.push(name.clone());
-            let taken = contents.take(&files, name, bytes);
+            any |= own;
+            let png = match ending {
+                "svg" => files.read(&format!("{stem}.png"), LARGEST).ok().flatten(),
+                _ => None,
+            };
+            let taken = contents.take(name, bytes, png);
             if let Err((what, why)) = taken {
                 let path = folder.join(name);
                 let path = path.display();
@@ -139,8 +145,7 @@ impl Contents {
                 contents.remarks.push(format!("{path} is left out: it is not {what} ({why})"));
             }
         }
-        let stem = |name: &String| is_result(name.split('.').next().unwrap_or_default());
-        if !read.iter().any(stem) {
+        if !any {
             let (holds, advice) = match contents.unfinished {
                 true => ("an unfinished run without results yet", "go on with it by --resume"),
                 false => {
@@ -153,12 +158,15 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Takes in the file `name`; what it should be and why it is not that, when it is not.
-    fn take(
+    /// Takes in the file `name`, a figure with its picture as `png`.
+    ///
+    /// # Errors
+    /// What the file should be and why it is not that.
+    pub fn take(
         &mut self,
-        files: &Files,
         name: &str,
         bytes: Vec<u8>,
+        png: Option<Vec<u8>>,
     ) -> Result<(), (&'static str, String)> {
         let digest = (name.to_owned(), sha256(&bytes));
         match name.rsplit_once('.') {
@@ -185,7 +193,6 @@ impl Contents {
                 if !svg.contains("<svg") {
                     return Err(("an SVG", "it has no drawing in it".to_owned()));
                 }
-                let png = files.read(&format!("{stem}.png"), LARGEST).ok().flatten();
                 self.figures.push(Figure { name: stem.to_owned(), svg, png });
             }
             _ => {}
