@@ -82,8 +82,8 @@ pub struct Options {
     long: LongRun,
 }
 
-/// Says where the derivative of the run `of` is past the edge of chaos, at this finite-time Lyapunov
-/// exponent of it; one that is unknown left the finite range.
+/// Says where the derivative of the run `of` is past the edge of chaos, at this finite-time
+/// Lyapunov exponent of it; one that is unknown left the finite range.
 pub fn remark_exponent(common: &Common, of: &str, exponent: Option<f64>) {
     let what = match exponent {
         Some(exponent) if exponent <= 0.0 => return,

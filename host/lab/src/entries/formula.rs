@@ -8,9 +8,9 @@ use myopia_core::unroll::Diverged;
 use crate::precision::Numbers;
 use crate::problem::{InitialParams, Problem, Tangents};
 
-/// The refined schedule of [Defazio et al. 2023](https://arxiv.org/abs/2310.07831), of mean one, from
-/// the norms G_t of a run's gradients: α_t ∝ G_t⁻² Σ_{p>t} G_p⁻², with the norms smoothed by a
-/// median over a tenth of the run. Constant norms give linear decay to zero.
+/// The refined schedule of [Defazio et al. 2023](https://arxiv.org/abs/2310.07831), of mean one,
+/// from the norms G_t of a run's gradients: α_t ∝ G_t⁻² Σ_{p>t} G_p⁻², with the norms smoothed by
+/// a median over a tenth of the run. Constant norms give linear decay to zero.
 pub fn refined_linear_decay(norms: &[f64]) -> Vec<f64> {
     let weights: Vec<f64> = medians(norms).iter().map(|g| 1.0 / (g * g)).collect();
     let mut rates = vec![0.0; weights.len()];

@@ -95,8 +95,8 @@ pub trait ReverseRun: Send {
     /// When that is less than one point takes.
     fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle>;
 
-    /// Trains by `rates`, evaluates the objective, and takes all steps back, as long as `go_on` says
-    /// so after each step, forward or back; `None` when it does not.
+    /// Trains by `rates`, evaluates the objective, and takes all steps back, as long as `go_on`
+    /// says so after each step, forward or back; `None` when it does not.
     ///
     /// # Errors
     /// When a step, the objective or a derivative leaves the finite range.
