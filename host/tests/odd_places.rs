@@ -151,7 +151,13 @@ fn a_pipe_where_a_file_is_meant_is_named_and_not_waited_for() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
     let there = root.path().display();
-    for name in ["p", "lock/.myopia.lock", "check/checkpoint.myopia", "record/.myopia.files"] {
+    for name in [
+        "p",
+        "lock/.myopia.lock",
+        "check/checkpoint.myopia",
+        "record/.myopia.files",
+        "noted/.myopia.files",
+    ] {
         fs::create_dir_all(at(name).parent().unwrap()).unwrap();
         pipe(&at(name));
     }
@@ -162,6 +168,7 @@ fn a_pipe_where_a_file_is_meant_is_named_and_not_waited_for() {
     for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
         pipe(&at("mnist").join(name));
     }
+    fs::write(at("noted/train.json"), "{}").unwrap();
     fs::create_dir(at("zero")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", at("zero/checkpoint.myopia")).unwrap();
     fs::write(at("shard/shard.csv"), "").unwrap();
@@ -179,6 +186,12 @@ fn a_pipe_where_a_file_is_meant_is_named_and_not_waited_for() {
         (format!("merge {there}/shard --out {there}/merged"), "not a regular file"),
         (format!("horizons --horizon 3 {SMALL} --surface {there}/csv"), "does not say"),
         (format!("report {there}/csv --quiet"), "holds no results"),
+        (format!("report {there}/noted"), "/noted/.myopia.files: it is not a regular file"),
+        (format!("train --config {there}/p"), "not a regular file"),
+        (format!("train --data npz:{there}/p"), "not a regular file"),
+        (format!("train --data csv:{there}/p"), "not a regular file"),
+        (format!("train --data idx:{there}/p"), "is no folder"),
+        (format!("train --data idx:{there}/mnist"), "not a regular file"),
     ] {
         let (code, stderr) = in_time(&mut program(&arguments));
         assert!(matches!(code, Some(1 | 2)), "{arguments}: {code:?}");

@@ -332,6 +332,7 @@ mod tests {
             assert!(!folder.starts_with('.') && !folder.contains(char::is_control), "{folder:?}");
         }
         assert!(folder_name(&"漢".repeat(1000)).len() < 250);
+        assert_eq!([folder_name("..x"), folder_name("x. ")], ["__x", "x__"]);
         assert_eq!(folder_name("fixed 0.1, momentum 0.9"), "fixed 0.1, momentum 0.9");
     }
 

@@ -43,10 +43,13 @@ impl Options {
         let path = to.join(PAGE);
         match &place {
             Some(place) => place.write(PAGE, |w| w.write_all(text.as_bytes()))?,
-            None => atomic::write(&path, |w| w.write_all(text.as_bytes()))
+            None => {
+                atomic::write(&path, |w| w.write_all(text.as_bytes()))
+                    .map_err(|e| self.unwritable(&path, &e))?;
                 // It goes with the results that it is about.
-                .and_then(|()| record::add(to, PAGE, &record::sha256(text.as_bytes())))
-                .map_err(|e| self.unwritable(&path, &e))?,
+                record::add(to, PAGE, &record::sha256(text.as_bytes()))
+                    .map_err(|e| self.unwritable(&to.join(record::RECORD), &e))?;
+            }
         }
         let runs = match self.tensorboard {
             true => Some(tensorboard::write(&contents, to)?),
