@@ -127,7 +127,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
             let Output { status, stderr, .. } = child.wait_with_output().unwrap();
             let stderr = String::from_utf8(stderr).unwrap();
             assert_eq!(status.code(), Some(1), "{stderr}");
-            assert!(stderr.contains("stopped before the end"), "{stderr}");
+            assert!(stderr.contains("stopped before the end"), "{arguments}: {stderr}");
             assert!(stderr.contains("--resume"), "{stderr}");
             let names = names(&torn);
             assert!(names.contains(&CHECKPOINT.to_owned()), "{names:?}");

@@ -22,7 +22,7 @@ use myopia::entries::{
 use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{OutputFolder, csv, json, standard};
-use myopia::problem::{Problem, Rates};
+use myopia::problem::{InitialParams, Problem, Rates};
 use myopia::shown::number;
 
 /// Options of a descent on every entry.
@@ -129,7 +129,11 @@ impl meta::Options {
             progress::bar_from(common, progress.looks.len() as u64 * steps, all, "meta-descent");
         let start_of = |other: &Problem<'_>| match other.seed == problem.seed {
             true => Ok(start.clone()),
-            false => self.problem.start(other),
+            // What is there by then can be resumed, and the ledger says so.
+            false => self.problem.start(other).or_else(|failure| {
+                ledger.check()?;
+                Err(failure)
+            }),
         };
         let ended = awake(|| {
             descent.go_on(
@@ -170,7 +174,7 @@ impl meta::Options {
             let schedule = descent.schedule(&looks[kept].values);
             let exponent =
                 awake(|| problem.exponent(&start, Rates::Entries(&schedule), self.horizon)).ok();
-            let formula = awake(|| self.formula(&problem, &descent, &schedule))?;
+            let formula = awake(|| self.formula(&problem, &start, &descent, &schedule))?;
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
@@ -274,14 +278,14 @@ impl meta::Options {
     fn formula(
         &self,
         problem: &Problem<'_>,
+        start: &InitialParams,
         descent: &EntryDescent,
         schedule: &[Step<f64>],
     ) -> Result<Option<Vec<Step<f64>>>, Failure> {
         if problem.optimizer.is_some() {
             return Ok(None);
         }
-        let start = self.problem.start(problem)?;
-        let Ok(norms) = gradient_norms(problem, &start, schedule) else { return Ok(None) };
+        let Ok(norms) = gradient_norms(problem, start, schedule) else { return Ok(None) };
         let mean = schedule.iter().fold(0.0, |sum, step| sum + step.learning_rate)
             / f64::from(descent.horizon);
         let rates = refined_linear_decay(&norms).into_iter();
