@@ -285,12 +285,19 @@ fn a_closed_pipe_is_no_reason_to_panic() {
 #[test]
 fn a_full_disk_under_standard_output_is_a_failure() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    for command in ["hypergrad", "hypergrad --json"] {
-        let child = quick(command).stdout(full.try_clone().unwrap()).stderr(Stdio::piped()).spawn();
+    for mut command in [
+        quick("hypergrad"),
+        quick("hypergrad --json"),
+        program("--help"),
+        program("--version"),
+        program("train --help"),
+    ] {
+        let child = command.stdout(full.try_clone().unwrap()).stderr(Stdio::piped()).spawn();
         let output = child.unwrap().wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}");
-        assert!(stderr.contains("could not write the result to standard output"), "{stderr}");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(stderr.starts_with("myopia: could not write "), "{stderr}");
+        assert!(stderr.contains("to standard output"), "{stderr}");
     }
 }
 

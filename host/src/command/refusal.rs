@@ -1,7 +1,7 @@
 //! What the command line is refused with, shown safely.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -16,13 +16,23 @@ impl Program {
         let line = [OsString::from("myopia")].into_iter().chain(arguments);
         Self::try_parse_from(line).unwrap_or_else(|mut error| {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-                error.exit();
+                match error.print().and_then(|()| io::stdout().flush()) {
+                    // A reader that closed the pipe has seen enough.
+                    Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                        let _ = writeln!(
+                            io::stderr(),
+                            "myopia: could not write to standard output: {e}; direct it elsewhere"
+                        );
+                        std::process::exit(1);
+                    }
+                    _ => std::process::exit(error.exit_code()),
+                }
             }
             match safe(&mut error) {
                 None => error.exit(),
                 Some(text) => {
                     // Standard error may be closed; the exit status still tells.
-                    let _ = write!(std::io::stderr(), "{text}");
+                    let _ = write!(io::stderr(), "{text}");
                     std::process::exit(error.exit_code());
                 }
             }
