@@ -103,7 +103,11 @@ export const start = (values: state.Values): void => {
   let round: number | null = 0;
   let overtaken = new AbortController();
   const stopAhead = () => (round = null);
-  const work = new Work(by('q-work'), stopAhead);
+  // What was cancelled is not replaced by what waits for the horizon to rest.
+  const work = new Work(by('q-work'), () => {
+    stopAhead();
+    clearTimeout(rest);
+  });
   const tuning = new Work(by('q-tuning'), stopAhead);
   const [rates, losses, bands] = [by('q-rates'), by('q-losses'), by('q-bands')];
   const draw = frame(redraw);
