@@ -134,11 +134,7 @@ impl Options {
         let ended = awake(|| {
             let starts = problems.par_iter().map(|problem| self.problem.start(problem));
             let study = Study {
-                starts: starts.collect::<Result<_, _>>().or_else(|failure| {
-                    // The folder can be resumed, and the ledger says so.
-                    ledger.check()?;
-                    Err(failure)
-                })?,
+                starts: ledger.resumable(starts.collect())?,
                 problems: problems.clone(),
                 schedule: self.schedule.schedule(self.problem.precision())?,
                 parameter,

@@ -129,11 +129,7 @@ impl meta::Options {
             progress::bar_from(common, progress.looks.len() as u64 * steps, all, "meta-descent");
         let start_of = |other: &Problem<'_>| match other.seed == problem.seed {
             true => Ok(start.clone()),
-            // What is there by then can be resumed, and the ledger says so.
-            false => self.problem.start(other).or_else(|failure| {
-                ledger.check()?;
-                Err(failure)
-            }),
+            false => ledger.resumable(self.problem.start(other)),
         };
         let ended = awake(|| {
             descent.go_on(

@@ -245,6 +245,18 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         Err(self.interrupted())
     }
 
+    /// What was `made` on the way, where an interruption is told as [`check`](Self::check) tells it:
+    /// what is there by then can be resumed.
+    ///
+    /// # Errors
+    /// That of `check`, or else why it could not be made.
+    pub fn resumable<T>(&self, made: Result<T, Failure>) -> Result<T, Failure> {
+        if made.is_err() {
+            self.check()?;
+        }
+        made
+    }
+
     fn save_locked(&self, units: &mut Units<S>) -> Result<(), Failure> {
         if let Some(folder) = self.folder {
             let bytes = file::encode(&self.experiment, &units.states);
