@@ -245,8 +245,8 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         Err(self.interrupted())
     }
 
-    /// What was `made` on the way, where an interruption is told as [`check`](Self::check) tells it:
-    /// what is there by then can be resumed.
+    /// What was `made` on the way, an interruption told as [`check`](Self::check) tells it: what is
+    /// there by then can be resumed.
     ///
     /// # Errors
     /// That of `check`, or else why it could not be made.
