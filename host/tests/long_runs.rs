@@ -223,6 +223,7 @@ fn more_meta_steps_go_on_from_a_finished_or_an_unfinished_run_to_the_same_files(
             "8",
         ),
         (horizons, "2", "3,2", "5,2"),
+        ("horizons --horizon 4,15 --from 0.05,50,1 --seeds 2", "2", "3,2", "5,2"),
         // A start that diverges stays as far as it came.
         ("horizons --horizon 6,40 --from 0.05,50,1 --from 10,1000000,0.001", "1", "1,2", "2,4"),
     ] {

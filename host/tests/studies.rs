@@ -69,6 +69,57 @@ fn a_study_of_horizons_has_its_files_and_any_number_of_threads_writes_the_same()
     }
 }
 
+/// Each seed gives what it gives alone; the summary has their medians and ranges.
+#[test]
+fn seeds_are_studied_side_by_side_and_summarised() {
+    let root = tempfile::tempdir().unwrap();
+    let study = format!(
+        "horizons --horizon 5,20 --from 0.05,50,1 --meta-steps 3 --steps 20 --every 10 {SMALL}"
+    );
+    let all = root.path().join("all");
+    assert_eq!(run(&format!("{study} --seeds 3..5 --threads 1"), Some(&all)).0, Some(0));
+    let same = root.path().join("same");
+    assert_eq!(run(&format!("{study} --seed 3 --seeds 3 --threads 4"), Some(&same)).0, Some(0));
+    // But for the record, which has the words of the command.
+    let written = |folder: &Path| -> Vec<_> {
+        let mut files = contents(folder);
+        files.retain(|(name, _)| name != ".myopia.files");
+        files
+    };
+    assert!(written(&all) == written(&same));
+    let mut expected: Vec<[Vec<Vec<String>>; 3]> = Vec::new();
+    for seed in 3..=5 {
+        let alone = root.path().join(seed.to_string());
+        assert_eq!(run(&format!("{study} --seed {seed}"), Some(&alone)).0, Some(0));
+        assert!(!alone.join("summary.csv").exists());
+        let tables = ["horizons.csv", "trajectories.csv", "training.csv"].map(|name| {
+            let of_seed = |row: &Vec<String>| row.first() == Some(&seed.to_string());
+            let with = rows(&all, name).into_iter().filter(of_seed);
+            let with: Vec<Vec<String>> = with.map(|row| row[1..].to_vec()).collect();
+            assert_eq!(with, rows(&alone, name), "{name}, seed {seed}");
+            with
+        });
+        expected.push(tables);
+    }
+    // In horizons.csv the training loss is the tenth column, in summary.csv the sixteenth.
+    for (number, row) in rows(&all, "summary.csv").iter().enumerate() {
+        assert_eq!(row[..2], [["5", "20"][number], "3"]);
+        let mut losses: Vec<f64> =
+            expected.iter().map(|[choices, ..]| choices[number][9].parse().unwrap()).collect();
+        losses.sort_by(f64::total_cmp);
+        let [median, least, greatest]: [f64; 3] =
+            [15, 16, 17].map(|column| row[column].parse().unwrap());
+        assert_eq!([least, median, greatest], losses[..]);
+        assert!(least < greatest);
+    }
+    let (code, stdout, _) = run(&format!("{study} --seeds 2 --json"), None);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["seeds"]), (Some(0), &"1..2".into()));
+    assert_eq!(report["chosen"][3]["seed"], 2);
+    assert_eq!(report["summary"][1]["horizon"], 20);
+    assert_eq!(report["paths"].as_array().unwrap().len(), 4);
+}
+
 /// A descent that diverges at its first look-ahead ends there; the others go on.
 #[test]
 fn one_diverging_start_does_not_spoil_the_others() {

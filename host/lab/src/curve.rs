@@ -45,19 +45,19 @@ impl Point {
         "test_error",
     ];
 
-    /// Writes curves as CSV, each under its name in the column `key`.
+    /// Writes curves as CSV, each under its names in the columns `keys`.
     ///
     /// # Errors
     /// When the writer fails.
     pub fn write<'a>(
         to: &mut dyn Write,
-        key: &str,
-        curves: impl IntoIterator<Item = (String, &'a [Point])>,
+        keys: &[&str],
+        curves: impl IntoIterator<Item = (Vec<String>, &'a [Point])>,
     ) -> io::Result<()> {
-        let header: Vec<&str> = [key].into_iter().chain(Self::HEADER).collect();
+        let header: Vec<&str> = keys.iter().copied().chain(Self::HEADER).collect();
         let rows = curves
             .into_iter()
-            .flat_map(|(name, points)| points.iter().map(move |point| (name.clone(), point)));
+            .flat_map(|(names, points)| points.iter().map(move |point| (names.clone(), point)));
         crate::output::csv::write(to, &header, rows)
     }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
 use myopia_core::schedule::InverseTime;
+use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
 use super::edge::remark_exponent;
@@ -16,15 +17,15 @@ use super::options::{Common, LongRun, ProblemOptions, afford_record, comma};
 use super::outer::RuleOptions;
 use super::overlay::Drawn;
 use super::progress;
+use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::{Experiment, Ledger};
 use myopia::curve::Point;
-use myopia::descent::{Record, best};
 use myopia::failure::Failure;
-use myopia::horizons::{self, Choice, Horizons, Path, Training};
+use myopia::horizons::{self, Choice, Horizons, Path, Seeded, Summary, Training};
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
-use myopia::problem::{ObjectiveSet, Rates};
+use myopia::problem::{ObjectiveSet, Problem, Rates};
 use myopia::shown;
 
 /// Options of `myopia horizons`.
@@ -64,6 +65,10 @@ pub struct Options {
     #[arg(long, hide = true, value_name = "NAME,…")]
     #[serde(skip)]
     tune: Option<String>,
+    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
+    #[arg(long, value_name = "SEEDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<Seeds>,
     /// Steps to train with what each horizon chose [default: the longest horizon]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     steps: Option<u32>,
@@ -122,6 +127,9 @@ struct Report<'a> {
     /// How each descent went.
     paths: Vec<PathReport<'a>>,
     chosen: &'a [Choice],
+    /// Medians and ranges over the seeds, where there are several.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    summary: &'a [Summary],
     /// What ended a horizon's training early.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     diverged: Vec<(u32, &'a str)>,
@@ -129,6 +137,8 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct PathReport<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     horizon: u32,
     start: usize,
     meta_steps: usize,
@@ -159,8 +169,10 @@ impl Options {
         }
     }
 
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
         schedule_alone("horizons", self.tune.as_deref())?;
+        let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
+        let common = &common;
         let horizons = self.horizons()?;
         let longest = self.horizon.last().copied().unwrap_or(1);
         let steps = self.steps.unwrap_or(longest);
@@ -174,10 +186,11 @@ impl Options {
         let outer = self.rule.optimizer(precision, &starts, ORIGIN)?;
         let objective = ObjectiveSet::from(self.problem.objective);
         let loss = format!("{} loss", objective.name().replace("train", "training"));
-        let points = horizons.len() as u128 * u128::from(steps / every);
+        let count = u128::from(seeds.end() - seeds.start()) + 1;
+        let points = count * horizons.len() as u128 * u128::from(steps / every);
         let records: u128 =
             horizons.iter().fold(0, |sum, &(_, meta_steps)| sum + u128::from(meta_steps));
-        let records = records * starts.len() as u128;
+        let records = count * records * starts.len() as u128;
         let what = format!("{records} meta-steps and {points} points of training curves");
         afford_record(&what, records + points, size_of::<Point>())?;
         let folder = self.long.folder(common)?;
@@ -205,9 +218,17 @@ impl Options {
             .with_default("steps", steps)
             .with_default("every", every)
             .growing(&["meta_steps"]);
-        let weights = self.problem.start(&problem)?;
-        let study = Horizons { problem: &problem, weights, horizons, starts, outer, steps, every };
-        let ledger = Ledger::open(folder.as_ref(), experiment, study.units(), self.long.opening())?;
+        let units = Horizons::count(count as usize, horizons.len(), starts.len());
+        let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
+        let seeded = |seed: u64| {
+            let problem = Problem { seed, ..problem.clone() };
+            let weights = self.problem.start(&problem)?;
+            Ok(Seeded { problem, weights })
+        };
+        let all: Vec<u64> = seeds.collect();
+        let seeds = awake(|| all.into_par_iter().map(seeded).collect());
+        let seeds = ledger.resumable(seeds)?;
+        let study = Horizons { seeds, horizons, starts, outer, steps, every };
 
         study.extend(&ledger)?;
         let (total, done) = study.steps(&ledger);
@@ -221,15 +242,21 @@ impl Options {
         let (trainings, early) = match trained {
             Ok(trainings) => (trainings, None),
             Err(failure) if failure.is_interruption() => {
-                (vec![None; self.horizon.len()], Some(failure))
+                (study.runs().map(|_| None).collect(), Some(failure))
             }
             Err(failure) => return Err(failure),
         };
         let partial = early.is_some();
-        let of_horizon = || self.horizon.iter().copied().zip(trainings.iter().map(Option::as_ref));
-        let chosen: Vec<Choice> = of_horizon()
-            .map(|(horizon, training)| Choice::new(&paths, horizon, training))
+        let runs = || {
+            let runs = study.runs().zip(&trainings);
+            runs.map(|((seeded, horizon), training)| {
+                (seeded.problem.seed, horizon, training.as_ref())
+            })
+        };
+        let chosen: Vec<Choice> = runs()
+            .map(|(seed, horizon, training)| Choice::new(&paths, seed, horizon, training))
             .collect();
+        let summary = Summary::all(&chosen, &paths);
         let report = Report {
             command: "horizons",
             version: env!("CARGO_PKG_VERSION"),
@@ -237,15 +264,19 @@ impl Options {
             data_digest: data.digest().to_string(),
             options: &self,
             partial,
-            paths: paths.iter().map(PathReport::new).collect(),
+            paths: paths.iter().map(|path| PathReport::new(path, self.seeds.is_some())).collect(),
             chosen: &chosen,
-            diverged: of_horizon()
-                .filter_map(|(horizon, training)| Some((horizon, training?.diverged.as_deref()?)))
+            summary: &summary,
+            diverged: runs()
+                .filter_map(|(_, horizon, training)| {
+                    Some((horizon, training?.diverged.as_deref()?))
+                })
                 .collect(),
         };
         if let Some(folder) = &folder {
-            let finished: Vec<(u32, &Training)> =
-                of_horizon().filter_map(|(horizon, training)| Some((horizon, training?))).collect();
+            let finished: Vec<(u64, u32, &Training)> = runs()
+                .filter_map(|(seed, horizon, training)| Some((seed, horizon, training?)))
+                .collect();
             ledger.save()?;
             self.write(folder, partial, &paths, &finished, &report)?;
             if let Some(overlays) = &surface {
@@ -269,15 +300,14 @@ impl Options {
 
     /// Says where the best schedule of a horizon is past the edge of chaos.
     fn remark_exponents(&self, common: &Common, study: &Horizons<'_>, paths: &[Path]) {
-        for &horizon in &self.horizon {
-            let paths = paths.iter().filter(|path| path.horizon == horizon);
-            let records: Vec<Record> =
-                paths.filter_map(|path| best(&path.records)).copied().collect();
-            let Some(schedule) = best(&records).map(Record::schedule) else { continue };
-            let exponent = awake(|| {
-                study.problem.exponent(&study.weights, Rates::Schedule(&schedule), horizon)
-            });
-            let of = format!("training with the schedule of T = {horizon}");
+        for (Seeded { problem, weights }, horizon) in study.runs() {
+            let Some((_, record)) = horizons::chosen(paths, problem.seed, horizon) else {
+                continue;
+            };
+            let schedule = record.schedule();
+            let exponent = awake(|| problem.exponent(weights, Rates::Schedule(&schedule), horizon));
+            let seed = self.seeds.map_or(String::new(), |_| format!(", seed {}", problem.seed));
+            let of = format!("training with the schedule of T = {horizon}{seed}");
             remark_exponent(common, &of, exponent.ok());
         }
     }
@@ -287,7 +317,7 @@ impl Options {
         folder: &OutputFolder,
         partial: bool,
         paths: &[Path],
-        trainings: &[(u32, &Training)],
+        trainings: &[(u64, u32, &Training)],
         report: &Report<'_>,
     ) -> Result<(), Failure> {
         folder.write_as(partial, "trajectories.csv", |w| horizons::write_trajectories(w, paths))?;
@@ -300,18 +330,28 @@ impl Options {
         if !partial {
             folder.write("horizons.csv", |w| horizons::write_choices(w, report.chosen))?;
             folder.write("training.csv", |w| {
-                let curves = trainings.iter().map(|(h, t)| (h.to_string(), &t.curve[..]));
-                Point::write(w, "horizon", curves)
+                let first = usize::from(self.seeds.is_none());
+                let curves = trainings.iter().map(|(seed, horizon, training)| {
+                    let names = [seed.to_string(), horizon.to_string()];
+                    (names[first..].to_vec(), &training.curve[..])
+                });
+                Point::write(w, &["seed", "horizon"][first..], curves)
             })?;
-            horizons::curves(trainings).write(folder, partial, "training")?;
+            if !report.summary.is_empty() {
+                folder.write("summary.csv", |w| horizons::write_summaries(w, report.summary))?;
+            }
+            let curves: Vec<(u32, &Training)> =
+                trainings.iter().map(|&(_, horizon, training)| (horizon, training)).collect();
+            horizons::curves(&curves).write(folder, partial, "training")?;
         }
         folder.write_as(partial, "horizons.json", |w| json::write(w, report))
     }
 }
 
 impl<'a> PathReport<'a> {
-    fn new(path: &'a Path) -> Self {
+    fn new(path: &'a Path, several: bool) -> Self {
         Self {
+            seed: several.then_some(path.seed),
             horizon: path.horizon,
             start: path.start,
             meta_steps: path.records.len().saturating_sub(1),
@@ -333,8 +373,14 @@ fn rounded(precision: Precision, origin: &Origin) -> Result<InverseTime<f64>, Fa
 fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result<()> {
     for path in paths {
         if let Some(diverged) = &path.diverged {
-            writeln!(out, "T = {}, start {}: {diverged}", path.horizon, path.start)?;
+            let seed =
+                report.options.seeds.map_or(String::new(), |_| format!(", seed {}", path.seed));
+            writeln!(out, "T = {}, start {}{seed}: {diverged}", path.horizon, path.start)?;
         }
+    }
+    let several = report.options.seeds.is_some();
+    if several {
+        write!(out, "{:>6}  ", "seed")?;
     }
     writeln!(
         out,
@@ -350,6 +396,9 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
         "test error"
     )?;
     for choice in report.chosen {
+        if let Some(seed) = choice.seed {
+            write!(out, "{seed:>6}  ")?;
+        }
         let number = |value: Option<f64>, digits: usize| {
             value.map_or("-".to_owned(), |value| shown::number(value, digits))
         };
@@ -365,6 +414,18 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
             number(choice.loss_at_horizon, 5),
             number(choice.training_loss, 6),
             number(choice.validation_loss, 5),
+        )?;
+    }
+    for summary in report.summary {
+        let Some(loss) = summary.numbers.get("training_loss") else { continue };
+        writeln!(
+            out,
+            "T = {}: training loss {} at the median of {} seeds, from {} to {}",
+            summary.horizon,
+            shown::number(loss.median, 6),
+            summary.seeds,
+            shown::number(loss.least, 6),
+            shown::number(loss.greatest, 6)
         )?;
     }
     for (horizon, diverged) in &report.diverged {

@@ -24,6 +24,7 @@ mod refusal;
 mod report;
 mod reproduce;
 mod schedule_file;
+mod seeds;
 mod source;
 mod surface;
 mod threads;

@@ -346,7 +346,7 @@ fn write(
     let named = || report.trials.iter().map(|row| row.trial.clone()).zip(outcomes);
     folder.write_as(partial, "online.csv", |w| csv::write(w, &HEADER, &report.trials))?;
     folder.write_as(partial, "curves.csv", |w| {
-        Point::write(w, "trial", named().map(|(name, outcome)| (name, &outcome.curve[..])))
+        Point::write(w, &["trial"], named().map(|(name, outcome)| (vec![name], &outcome.curve[..])))
     })?;
     folder.write_as(partial, "updates.csv", |w| {
         let header: Vec<&str> = ["trial"].into_iter().chain(Update::HEADER).collect();

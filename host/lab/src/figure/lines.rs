@@ -1,5 +1,7 @@
 //! Curves over one pair of axes.
 
+use plotters_backend::BackendColor;
+
 use super::axis::Axis;
 use super::canvas::{Canvas, Page};
 use super::frame::{Dimension, Frame, Outline};
@@ -20,6 +22,8 @@ pub struct Lines {
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
+    /// Ranges around curves, drawn below them.
+    pub bands: Vec<Band>,
     /// The curves, drawn in this order.
     pub series: Vec<Series>,
     /// Labelled straight lines to compare with.
@@ -38,6 +42,15 @@ pub struct Series {
     pub markers: Markers,
     /// Draw solid instead of in the series' own dash pattern.
     pub solid: bool,
+}
+
+/// The range around the curve of the same name, in its colour and pale.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// The curve's name.
+    pub name: String,
+    /// Along the horizontal axis in ascending order: where, and between what.
+    pub points: Vec<(f64, [f64; 2])>,
 }
 
 /// Which points of a series are marked.
@@ -65,12 +78,25 @@ pub enum Reference {
 impl Lines {
     /// An empty panel.
     pub fn new(title: impl Into<String>, x: Axis, y: Axis) -> Self {
-        Self { title: title.into(), x, y, series: Vec::new(), references: Vec::new() }
+        Self {
+            title: title.into(),
+            x,
+            y,
+            bands: Vec::new(),
+            series: Vec::new(),
+            references: Vec::new(),
+        }
     }
 
     /// The panel with one more series.
     pub fn series(mut self, series: Series) -> Self {
         self.series.push(series);
+        self
+    }
+
+    /// The panel with one more range around a curve.
+    pub fn band(mut self, band: Band) -> Self {
+        self.bands.push(band);
         self
     }
 
@@ -81,7 +107,9 @@ impl Lines {
     }
 
     pub(super) fn outline(&self) -> Result<Outline, Error> {
-        let points = || self.series.iter().flat_map(|series| self.drawable(series));
+        let curves = || self.series.iter().flat_map(|series| self.drawable(series));
+        let edges = || self.bands.iter().flat_map(Band::edges).filter(|point| self.takes(point));
+        let points = || curves().chain(edges());
         let dimension = |axis: &Axis, data| {
             let span = axis.span(extent(data))?;
             let label = axis.label.clone();
@@ -139,6 +167,12 @@ impl Lines {
         for reference in &self.references {
             self.draw_reference(canvas, reference, frame, &runs);
         }
+        for band in &self.bands {
+            let colour = BackendColor { alpha: 0.2, ..looks.of(&band.name).colour };
+            for part in band.points.split(|point| !self.holds(point)) {
+                canvas.polygon(&Self::corners(part, frame), colour);
+            }
+        }
         for (series, runs) in self.series.iter().zip(&runs) {
             let look = looks.of(&series.name);
             let dash = if series.solid { &[] } else { look.dash };
@@ -173,6 +207,23 @@ impl Lines {
             }
         }
         frame.draw_axes(canvas);
+    }
+
+    /// Whether the axes can place both edges of a band at one of its points.
+    fn holds(&self, (x, range): &(f64, [f64; 2])) -> bool {
+        range.iter().all(|y| self.takes(&(*x, *y)))
+    }
+
+    /// The outline of a band on the page, inside the plot.
+    fn corners(part: &[(f64, [f64; 2])], frame: &Frame) -> Vec<Point> {
+        let edge = |side: usize| {
+            part.iter().map(move |&(x, range)| {
+                let (x, y) = frame.at(x, range[side]);
+                let (left, right) = (frame.plot.left, frame.plot.right);
+                (x.clamp(left, right), y.clamp(frame.plot.top, frame.plot.bottom))
+            })
+        };
+        edge(0).chain(edge(1).rev()).collect()
     }
 
     fn takes(&self, (x, y): &(f64, f64)) -> bool {
@@ -247,6 +298,12 @@ impl Lines {
             let at = (rect.left, rect.centre().1);
             canvas.text(&label, at, font, Align::Left, INK);
         }
+    }
+}
+
+impl Band {
+    fn edges(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.points.iter().flat_map(|&(x, range)| range.map(|y| (x, y)))
     }
 }
 

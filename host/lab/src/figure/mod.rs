@@ -33,7 +33,7 @@ mod text;
 use plotters_svg::SVGBackend;
 
 pub use self::axis::{Axis, Scale};
-pub use self::lines::{Lines, Markers, Reference, Series};
+pub use self::lines::{Band, Lines, Markers, Reference, Series};
 pub use self::surface::{Field, Surface, Trajectory};
 
 use self::canvas::{Canvas, Page, SCALE};

@@ -3,10 +3,12 @@
 
 mod figures;
 mod study;
+mod summary;
 mod tables;
 
 pub use figures::{Overlay, curves, plane, surface, trajectories};
-pub use study::{Horizons, State};
+pub use study::{Horizons, Seeded, State};
+pub use summary::{Summary, write_summaries};
 pub use tables::{Choice, write_choices, write_trajectories};
 
 use crate::curve::Point;
@@ -15,6 +17,8 @@ use crate::descent::{Record, best};
 /// One meta-descent.
 #[derive(Clone, Debug)]
 pub struct Path {
+    /// The seed of what is trained.
+    pub seed: u64,
     /// T, the steps of each look-ahead.
     pub horizon: u32,
     /// The number of the start, from 1.
@@ -36,10 +40,10 @@ pub struct Training {
     pub diverged: Option<String>,
 }
 
-/// The record with the lowest objective among the paths of a horizon, and the start from which it
-/// was reached.
-pub fn chosen(paths: &[Path], horizon: u32) -> Option<(usize, Record)> {
-    let candidates = paths.iter().filter(|path| path.horizon == horizon);
+/// The record with the lowest objective among the paths of a seed and horizon, and the start from
+/// which it was reached.
+pub fn chosen(paths: &[Path], seed: u64, horizon: u32) -> Option<(usize, Record)> {
+    let candidates = paths.iter().filter(|path| (path.seed, path.horizon) == (seed, horizon));
     let lowest = candidates.filter_map(|path| Some((path.start, *best(&path.records)?)));
     lowest.reduce(|a, b| if b.1.loss < a.1.loss { b } else { a })
 }

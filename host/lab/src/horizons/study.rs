@@ -18,10 +18,8 @@ use crate::problem::{InitialParams, Problem, Snapshot, Tangents};
 /// Meta-descents at several horizons from several starts, and training with what each horizon
 /// chose.
 pub struct Horizons<'a> {
-    /// What is trained.
-    pub problem: &'a Problem<'a>,
-    /// The weights from which it starts.
-    pub weights: InitialParams,
+    /// What is trained, by seed.
+    pub seeds: Vec<Seeded<'a>>,
     /// The horizons, ascending, and the meta-steps at each.
     pub horizons: Vec<(u32, u32)>,
     /// The schedules that the descents start from.
@@ -32,6 +30,14 @@ pub struct Horizons<'a> {
     pub steps: u32,
     /// The steps between two points of its curve.
     pub every: u32,
+}
+
+/// What is trained with one seed.
+pub struct Seeded<'a> {
+    /// The problem, with that seed.
+    pub problem: Problem<'a>,
+    /// The weights from which it starts.
+    pub weights: InitialParams,
 }
 
 /// How far one unit has come.
@@ -55,10 +61,19 @@ impl Keeper<Progress> for PathKeeper<'_> {
 }
 
 impl Horizons<'_> {
-    /// How many units of a ledger it takes: a descent for each horizon and start, a training run
-    /// for each horizon.
-    pub fn units(&self) -> usize {
-        self.horizons.len() * (self.starts.len() + 1)
+    /// How many units of a ledger so many seeds, horizons and starts take: for each seed and horizon
+    /// a descent from each start, and a training run.
+    pub fn count(seeds: usize, horizons: usize, starts: usize) -> usize {
+        seeds * horizons * (starts + 1)
+    }
+
+    fn units(&self) -> usize {
+        Self::count(self.seeds.len(), self.horizons.len(), self.starts.len())
+    }
+
+    /// How many of them are descents. They come first.
+    fn descents(&self) -> usize {
+        self.seeds.len() * self.horizons.len() * self.starts.len()
     }
 
     /// How many steps of training that is, and how many of them the units of `ledger` have behind
@@ -68,7 +83,7 @@ impl Horizons<'_> {
         for number in 0..self.units() {
             let descent = self.descent(number);
             let descent =
-                descent.map(|(horizon, steps, start)| self.meta_descent(horizon, steps, start));
+                descent.map(|(_, horizon, steps, start)| self.meta_descent(horizon, steps, start));
             let of = |progress: &Progress| descent.as_ref().map(|descent| descent.steps(progress));
             let whole = of(&Progress::default()).map_or(u64::from(self.steps), |(all, _)| all);
             total += whole;
@@ -97,8 +112,9 @@ impl Horizons<'_> {
         for number in 0..self.units() {
             match (self.descent(number), &mut paths) {
                 (None, _) => ledger.unit(number).set(None),
-                (Some((horizon, _, start)), Some(paths)) => {
-                    let records = paths.remove(&(horizon, start + 1)).unwrap_or_default();
+                (Some((seeded, horizon, _, start)), Some(paths)) => {
+                    let seed = (self.seeds.len() > 1).then_some(seeded.problem.seed);
+                    let records = paths.remove(&(seed, horizon, start + 1)).unwrap_or_default();
                     let progress = Progress { records, ..Progress::default() };
                     ledger.unit(number).set(Some(State::Path(progress, None)));
                 }
@@ -108,10 +124,13 @@ impl Horizons<'_> {
         Ok(())
     }
 
-    /// The descent that unit `number` is: its horizon, its meta-steps, the number of its start.
-    fn descent(&self, number: usize) -> Option<(u32, u32, usize)> {
-        let (horizon, meta_steps) = *self.horizons.get(number / self.starts.len())?;
-        Some((horizon, meta_steps, number % self.starts.len()))
+    /// The descent that unit `number` is: what is trained, its horizon, its meta-steps, the number
+    /// of its start.
+    fn descent(&self, number: usize) -> Option<(&Seeded<'_>, u32, u32, usize)> {
+        let (of_seed, start) = (number / self.starts.len(), number % self.starts.len());
+        let seeded = self.seeds.get(of_seed % self.seeds.len())?;
+        let (horizon, meta_steps) = *self.horizons.get(of_seed / self.seeds.len())?;
+        Some((seeded, horizon, meta_steps, start))
     }
 
     fn meta_descent(&self, horizon: u32, meta_steps: u32, start: usize) -> MetaDescent {
@@ -131,30 +150,33 @@ impl Horizons<'_> {
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
         // The longest first, so that it is not the one everything waits for.
-        let numbers: Vec<usize> = (0..self.horizons.len() * self.starts.len()).rev().collect();
+        let numbers: Vec<usize> = (0..self.descents()).rev().collect();
         numbers.into_par_iter().with_max_len(1).try_for_each(|number| {
-            let Some((horizon, meta_steps, start)) = self.descent(number) else { return Ok(()) };
+            let Some((seeded, horizon, meta_steps, start)) = self.descent(number) else {
+                return Ok(());
+            };
             let descent = self.meta_descent(horizon, meta_steps, start);
-            self.descend_one(descent, ledger.unit(number), tick)
+            self.descend_one(seeded, descent, ledger.unit(number), tick)
         })
     }
 
     /// The paths as far as they have come.
     pub fn paths(&self, ledger: &Ledger<'_, State>) -> Vec<Path> {
-        (0..self.units())
+        (0..self.descents())
             .filter_map(|number| {
-                let (horizon, _, start) = self.descent(number)?;
+                let (seeded, horizon, _, start) = self.descent(number)?;
                 let (records, diverged) = match ledger.unit(number).state() {
                     Some(State::Path(progress, diverged)) => (progress.records, diverged),
                     _ => (Vec::new(), None),
                 };
-                Some(Path { horizon, start: start + 1, records, diverged })
+                let seed = seeded.problem.seed;
+                Some(Path { seed, horizon, start: start + 1, records, diverged })
             })
             .collect()
     }
 
-    /// Trains with the best schedule of each horizon's `paths`; `None` where no schedule survived
-    /// its look-ahead.
+    /// Trains with the best schedule of each horizon's `paths`, seed by seed and horizon by horizon;
+    /// `None` where no schedule survived its look-ahead.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets.
@@ -164,22 +186,28 @@ impl Horizons<'_> {
         ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Option<Training>>, Failure> {
-        let first = self.horizons.len() * self.starts.len();
-        let horizons: Vec<u32> = self.horizons.iter().map(|&(horizon, _)| horizon).collect();
-        horizons
-            .into_par_iter()
+        let runs: Vec<(&Seeded<'_>, u32)> = self.runs().collect();
+        runs.into_par_iter()
             .enumerate()
             .with_max_len(1)
-            .map(|(number, horizon)| {
-                let Some((_, record)) = chosen(paths, horizon) else { return Ok(None) };
-                let unit = ledger.unit(first + number);
-                self.train_one(&record, unit, tick).map(Some)
+            .map(|(number, (seeded, horizon))| {
+                let seed = seeded.problem.seed;
+                let Some((_, record)) = chosen(paths, seed, horizon) else { return Ok(None) };
+                let unit = ledger.unit(self.descents() + number);
+                self.train_one(seeded, &record, unit, tick).map(Some)
             })
             .collect()
     }
 
+    /// What is trained and for which horizon's schedule, in the order of [`train`](Self::train).
+    pub fn runs(&self) -> impl Iterator<Item = (&Seeded<'_>, u32)> {
+        let horizons = || self.horizons.iter().map(|&(horizon, _)| horizon);
+        self.seeds.iter().flat_map(move |seeded| horizons().map(move |horizon| (seeded, horizon)))
+    }
+
     fn descend_one(
         &self,
+        Seeded { problem, weights }: &Seeded<'_>,
         descent: MetaDescent,
         unit: Unit<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
@@ -193,8 +221,7 @@ impl Horizons<'_> {
         let behind = |progress: &Progress| descent.steps(progress).1;
         let keeper = PathKeeper(unit);
         let (tick_one, ignore) = (&mut || tick(1), &mut |_: &Record| {});
-        let ended =
-            descent.go_on(self.problem, &self.weights, &mut progress, &keeper, tick_one, ignore);
+        let ended = descent.go_on(problem, weights, &mut progress, &keeper, tick_one, ignore);
         let diverged = match ended {
             Ok(()) => None,
             Err(Ended::Diverged(diverged)) => Some(diverged.to_string()),
@@ -209,11 +236,11 @@ impl Horizons<'_> {
 
     fn train_one(
         &self,
+        Seeded { problem, weights }: &Seeded<'_>,
         record: &Record,
         unit: Unit<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<Training, Failure> {
-        let problem = self.problem;
         let schedule = record.schedule();
         let evaluator = Evaluator::new(problem);
         let (mut curve, restored) = match unit.state() {
@@ -225,7 +252,7 @@ impl Horizons<'_> {
             }
             _ => (Vec::new(), None),
         };
-        let mut run = restored.unwrap_or_else(|| problem.run(Tangents::None, &self.weights));
+        let mut run = restored.unwrap_or_else(|| problem.run(Tangents::None, weights));
         let mut trained = || -> Result<Result<u64, Diverged>, Failure> {
             loop {
                 let k = run.steps();

@@ -14,6 +14,9 @@ use crate::output::csv;
 /// One line of `horizons.csv`: what a horizon chose, and what came of training with it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Choice {
+    /// The seed of what was trained, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// T, the steps of each look-ahead.
     pub horizon: u32,
     /// The number of the start, from 1, from which the schedule was reached; nothing when every
@@ -51,7 +54,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    const HEADER: [&str; 16] = [
+    const HEADER: [&str; 17] = [
+        "seed",
         "horizon",
         "start",
         "meta_step",
@@ -70,13 +74,14 @@ impl Choice {
         "digest",
     ];
 
-    /// What `horizon` chose among its paths, and what `training` made of it.
-    pub fn new(paths: &[Path], horizon: u32, training: Option<&Training>) -> Self {
-        let found = chosen(paths, horizon);
+    /// What `horizon` chose among the paths of `seed`, and what `training` made of it.
+    pub fn new(paths: &[Path], seed: u64, horizon: u32, training: Option<&Training>) -> Self {
+        let found = chosen(paths, seed, horizon);
         let record = found.map(|(_, record)| record);
         let end: Option<&Point> = training.and_then(|training| training.curve.last());
         let digest = training.and_then(|training| training.digest);
         Self {
+            seed: several_seeds(paths).then_some(seed),
             horizon,
             start: found.map(|(start, _)| start),
             meta_step: record.map(|r| r.meta_step),
@@ -97,12 +102,18 @@ impl Choice {
     }
 }
 
+/// Whether the paths are of more than one seed, so that tables have a column for it.
+fn several_seeds(paths: &[Path]) -> bool {
+    paths.iter().any(|path| path.seed != paths[0].seed)
+}
+
 /// Writes `horizons.csv`.
 ///
 /// # Errors
 /// When the writer fails.
 pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
-    csv::write(to, &Choice::HEADER, choices)
+    let several = choices.iter().any(|choice| choice.seed.is_some());
+    csv::write(to, &Choice::HEADER[usize::from(!several)..], choices)
 }
 
 /// Writes `trajectories.csv`, a line for each meta-step of each path.
@@ -110,19 +121,23 @@ pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
 /// # Errors
 /// When the writer fails.
 pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> {
-    let columns = Columns::default();
-    let header = ["horizon", "start"].map(str::to_owned).into_iter().chain(columns.header());
-    let header: Vec<String> = header.collect();
+    let columns = &Columns::default();
+    let several = several_seeds(paths);
+    let key = &["seed", "horizon", "start"][usize::from(!several)..];
+    let header: Vec<String> =
+        key.iter().map(|&name| name.to_owned()).chain(columns.header()).collect();
     let rows = paths.iter().flat_map(|path| {
-        path.records.iter().map(|record| (path.horizon, path.start, columns.row(record)))
+        let key = [path.seed, path.horizon.into(), path.start as u64];
+        let key = key[usize::from(!several)..].to_vec();
+        path.records.iter().map(move |record| (key.clone(), columns.row(record)))
     });
     csv::write(to, &header, rows)
 }
 
-/// The records in a `trajectories.csv`, by horizon and start.
+/// The records in a `trajectories.csv`, by seed where there are several, horizon and start.
 pub(super) fn read_trajectories(
     table: &[u8],
-) -> Result<BTreeMap<(u32, usize), Vec<Record>>, Failure> {
+) -> Result<BTreeMap<(Option<u64>, u32, usize), Vec<Record>>, Failure> {
     const FILE: &str = "trajectories.csv";
     let columns = Columns::default();
     let mut paths: BTreeMap<_, Vec<Record>> = BTreeMap::new();
@@ -133,7 +148,8 @@ pub(super) fn read_trajectories(
         else {
             return Err(without_columns(FILE));
         };
-        paths.entry((horizon, start as usize)).or_default().push(record);
+        let seed = row.get("seed").map(|&seed| seed as u64);
+        paths.entry((seed, horizon, start as usize)).or_default().push(record);
     }
     paths.values().try_for_each(|records| in_order(FILE, records))?;
     Ok(paths)

@@ -33,6 +33,11 @@ impl Table {
         row.get(self.column(name)?).map(String::as_str).filter(|text| !text.is_empty())
     }
 
+    /// Whether it has a column of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.column(name).is_some()
+    }
+
     /// The same as a number.
     pub fn number(&self, row: &[String], name: &str) -> Option<f64> {
         self.text(row, name)?.parse().ok()

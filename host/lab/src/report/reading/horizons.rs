@@ -1,10 +1,52 @@
 //! What each horizon chose, what that is worth, and how the descents went.
 
+use std::collections::BTreeMap;
+
 use myopia_core::schedule::InverseTime;
 use serde_json::Value;
 
 use super::super::{Contents, Table};
 use super::{alike, brief, error_rate, kept, percent, schedule};
+
+/// On how many seeds a longer horizon ends lower; nothing where there is one.
+pub(super) fn seeds(table: &Table) -> Vec<String> {
+    let mut ends: BTreeMap<u64, Vec<(f64, f64)>> = BTreeMap::new();
+    for row in &table.rows {
+        let Some(seed) = table.text(row, "seed").and_then(|seed| seed.parse().ok()) else {
+            continue;
+        };
+        let ends = ends.entry(seed).or_default();
+        if table.text(row, "digest").is_some()
+            && let Some(horizon) = table.number(row, "horizon")
+            && let Some(loss) = table.number(row, "training_loss")
+        {
+            ends.push((horizon, loss));
+        }
+    }
+    if ends.is_empty() {
+        return Vec::new();
+    }
+    let mut found = vec![format!("Of {} seeds, medians below.", ends.len())];
+    let mut horizons: Vec<f64> = ends.values().flatten().map(|&(horizon, _)| horizon).collect();
+    horizons.sort_by(f64::total_cmp);
+    horizons.dedup();
+    for pair in horizons.windows(2) {
+        let [short, long] = *pair else { continue };
+        let both: Vec<(f64, f64)> = ends
+            .values()
+            .filter_map(|ends| {
+                let at = |wanted: f64| ends.iter().find(|(horizon, _)| *horizon == wanted);
+                Some((at(short)?.1, at(long)?.1))
+            })
+            .collect();
+        let falls = both.iter().filter(|(short, long)| long < short).count();
+        found.push(format!(
+            "From T = {short} to T = {long} the training loss in the end falls on {falls} of {} seeds.",
+            both.len()
+        ));
+    }
+    found
+}
 
 /// The schedule that each horizon chose.
 pub(super) fn choices(table: &Table) -> Vec<String> {
@@ -68,7 +110,8 @@ pub(super) fn worth(table: &Table) -> Vec<String> {
         let mut ends: Vec<(f64, f64)> = table
             .rows
             .iter()
-            .filter(|row| table.text(row, "digest").is_some())
+            // Medians have no digest.
+            .filter(|row| !table.has("digest") || table.text(row, "digest").is_some())
             .filter_map(|row| Some((table.number(row, "horizon")?, table.number(row, column)?)))
             .collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -116,7 +159,7 @@ pub(super) fn paths(table: &Table, contents: &Contents) -> Vec<String> {
         slopes.into_iter().fold(0.0, |a, b| if b > a { b } else { a })
     };
     let mut horizons: Vec<(String, Vec<&[Vec<String>]>)> = Vec::new();
-    for (key, rows) in table.groups(&["horizon", "start"]) {
+    for (key, rows) in table.groups(&["horizon", "start", "seed"]) {
         let Some(horizon) = key.first() else { continue };
         match horizons.iter_mut().find(|(known, _)| known == horizon) {
             Some((_, paths)) => paths.push(rows),

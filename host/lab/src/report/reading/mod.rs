@@ -17,6 +17,9 @@ use super::{Contents, Table};
 pub fn sentences(contents: &Contents) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(table) = contents.table("horizons") {
+        found.extend(horizons::seeds(table));
+        // Of several seeds the medians.
+        let table = contents.table("summary").unwrap_or(table);
         found.extend(horizons::choices(table));
         found.extend(horizons::worth(table));
     }
@@ -273,6 +276,35 @@ mod tests {
         let fields = serde_json::from_str(r#"{"clip": 10.0}"#).unwrap();
         found.settings.push(crate::report::Settings { name: "horizons.json".into(), fields });
         assert_eq!(sentences(&found), Vec::<String>::new());
+    }
+
+    #[test]
+    fn several_seeds_are_told_apart_and_read_by_their_medians() {
+        let header = "horizon,alpha0,time_constant,beta,steps,training_loss,test_error";
+        let summary = format!("{header}\n10,0.1,5,1,10,0.5,0.2\n100,0.2,5,1,10,0.3,0.1\n");
+        let table = |last: f64| {
+            let rows = "1,10,0.1,5,1,10,0.6,0.2,a\n1,100,0.1,5,1,10,0.2,0.2,a\n2,10,0.1,5,1,10,0.4,0.2,a\n";
+            format!("seed,{header},digest\n{rows}2,100,0.3,5,1,10,{last},0.2,a\n")
+        };
+        let read = |last: f64| {
+            let table = table(last);
+            sentences(&contents(&[("horizons.csv", &table), ("summary.csv", &summary)])).join("\n")
+        };
+        let all = read(0.3);
+        assert!(all.contains("Of 2 seeds, medians below."), "{all}");
+        assert!(
+            all.contains(
+                "From T = 10 to T = 100 the training loss in the end falls on 2 of 2 seeds."
+            ),
+            "{all}"
+        );
+        assert!(all.contains("highest with that of T = 10, 0.5000"), "{all}");
+        let one = read(0.7);
+        assert!(one.contains("falls on 1 of 2 seeds"), "{one}");
+        // A run that diverged has no end.
+        let none =
+            sentences(&contents(&[("horizons.csv", &table(0.3).replace("0.3,0.2,a", ",,"))]));
+        assert!(none.join("\n").contains("falls on 1 of 1 seeds"), "{none:?}");
     }
 
     #[test]
