@@ -18,6 +18,16 @@ pub trait Kernel {
     /// Does the work.
     fn run(self) -> Self::Output;
 
+    /// Does the same work in the smallest tiles, to the same bits: less code, where registers are
+    /// too few for larger ones.
+    #[inline(always)]
+    fn run_in_small_tiles(self) -> Self::Output
+    where
+        Self: Sized,
+    {
+        self.run()
+    }
+
     /// What it is called in a table of times.
     fn label(&self) -> &'static str {
         "other work"

@@ -141,6 +141,13 @@ impl<V: Vector, J: Judge<V, P>, const P: usize> Kernel for Gradient<'_, V, J, P>
         self.tiles::<1>(&mut loss);
         loss
     }
+
+    #[inline(always)]
+    fn run_in_small_tiles(mut self) -> Dual<V, P> {
+        let mut loss = Dual::default();
+        self.tiles::<1>(&mut loss);
+        loss
+    }
 }
 
 impl<V: Vector, J: Judge<V, P>, const P: usize> Gradient<'_, V, J, P> {

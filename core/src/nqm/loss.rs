@@ -111,6 +111,11 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Kernel for Losses<'_, V, D, P> {
         } else {
             self.tiles::<8>();
         }
+        self.run_in_small_tiles();
+    }
+
+    #[inline(always)]
+    fn run_in_small_tiles(mut self) {
         self.tiles::<1>();
     }
 }

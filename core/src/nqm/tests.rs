@@ -3,7 +3,7 @@ mod judge;
 use std::vec::Vec;
 
 use super::*;
-use crate::backend::Portable;
+use crate::backend::{Backend, Kernel, Portable, Scalar};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
 use crate::real::Real;
@@ -20,6 +20,20 @@ fn backend() -> Portable<F64x8> {
     Portable::new()
 }
 
+/// The portable backend, in the smallest tiles.
+#[derive(Clone, Copy)]
+struct SmallTiles;
+
+impl Backend for SmallTiles {
+    type Vector = F64x8;
+    const ACCUMULATORS: usize = 8;
+    const DENSE: bool = false;
+
+    fn run<K: Kernel>(self, task: K) -> K::Output {
+        task.run_in_small_tiles()
+    }
+}
+
 fn blocks<V: Vector>(directions: &[Direction<V::Scalar>]) -> Vec<Directions<V>> {
     let mut blocks = std::vec![Directions::default(); directions.len().div_ceil(BLOCK)];
     pack(directions.iter().copied(), &mut blocks).unwrap();
@@ -31,15 +45,15 @@ fn initial<V: Vector, const P: usize>(blocks: usize) -> Responses<V, P> {
 }
 
 /// The excess losses of a run, and the responses at its end.
-fn run<V: Vector, const P: usize>(
-    backend: Portable<V>,
-    directions: &[Direction<V::Scalar>],
-    schedule: &[Step<Dual<V::Scalar, P>>],
-) -> (Losses<V, P>, Responses<V, P>)
+fn run<G: Backend, const P: usize>(
+    backend: G,
+    directions: &[Direction<Scalar<G>>],
+    schedule: &[Step<Dual<Scalar<G>, P>>],
+) -> (Losses<G::Vector, P>, Responses<G::Vector, P>)
 where
-    Libm: Elementary<V::Scalar>,
+    Libm: Elementary<Scalar<G>>,
 {
-    let blocks = blocks::<V>(directions);
+    let blocks = blocks::<G::Vector>(directions);
     let mut responses = initial(blocks.len());
     let mut partial = std::vec![Dual::default(); schedule.len() + 1];
     let mut out = std::vec![Dual::default(); schedule.len() + 1];
@@ -151,6 +165,26 @@ fn the_excess_loss_is_that_of_the_moments() {
 }
 
 #[test]
+fn smaller_tiles_change_no_bit() {
+    let mut rng = Pcg32::new(3, 1);
+    for n in [1, 31, 32, 33, 70, 200] {
+        let directions = random_directions(&mut rng, n);
+        let schedule = random_schedule(&mut rng, 6);
+        let plain = constant::<0>(&schedule);
+        assert!(run(backend(), &directions, &plain) == run(SmallTiles, &directions, &plain), "{n}");
+        let mut dual = constant::<2>(&schedule);
+        dual[2].learning_rate.tangents[0] = 1.0;
+        dual[3].momentum.tangents[1] = 1.0;
+        assert!(run(backend(), &directions, &dual) == run(SmallTiles, &directions, &dual), "{n}");
+        let gradients = [
+            adjoint(backend(), &directions, &schedule, 4),
+            adjoint(SmallTiles, &directions, &schedule, 4),
+        ];
+        assert!(gradients[0] == gradients[1], "{n}");
+    }
+}
+
+#[test]
 fn tangents_change_no_bit_of_the_losses() {
     let mut rng = Pcg32::new(2, 1);
     for n in [1, 7, 8, 9, 100, CHUNK + 5] {
@@ -219,7 +253,7 @@ fn forward_tangents_agree_with_the_adjoint() {
             .iter()
             .map(|s| Step { learning_rate: s.learning_rate.value, momentum: s.momentum.value })
             .collect();
-        let (loss, adjoint) = adjoint(&directions, &values, 4);
+        let (loss, adjoint) = adjoint(backend(), &directions, &values, 4);
         assert!((loss - last.value).abs() <= 1e-13 * last.value);
         let largest = last.tangents.iter().fold(0.0, |m: f64, t| m.larger(t.abs()));
         for p in 0..3 {
@@ -234,6 +268,7 @@ fn forward_tangents_agree_with_the_adjoint() {
 
 /// Loss and gradient with a tape for `width` blocks at a time.
 fn adjoint(
+    backend: impl Backend<Vector = F64x8>,
     directions: &[Direction<f64>],
     schedule: &[Step<f64>],
     width: usize,
@@ -244,7 +279,7 @@ fn adjoint(
     let mut partial = std::vec![Step::default(); schedule.len()];
     let mut out = std::vec![Step::default(); schedule.len()];
     let loss = gradient(
-        backend(),
+        backend,
         LastIterate,
         &blocks,
         &constant::<0>(schedule),
@@ -264,7 +299,7 @@ fn every_entry_of_the_gradient_agrees_with_its_own_tangent() {
     let mut rng = Pcg32::new(4, 1);
     let directions = random_directions(&mut rng, 37);
     let schedule = random_schedule(&mut rng, 12);
-    let (_, found) = adjoint(&directions, &schedule, 4);
+    let (_, found) = adjoint(backend(), &directions, &schedule, 4);
     for k in 0..schedule.len() {
         let mut numbers = constant::<2>(&schedule);
         numbers[k].learning_rate.tangents[0] = 1.0;
@@ -283,8 +318,10 @@ fn a_wider_tape_changes_no_bit_of_the_gradient() {
     for n in [1, 31, 32, 33, 70] {
         let directions = random_directions(&mut rng, n);
         let schedule = random_schedule(&mut rng, 6);
-        let (narrow, wide) =
-            (adjoint(&directions, &schedule, 1), adjoint(&directions, &schedule, 4));
+        let (narrow, wide) = (
+            adjoint(backend(), &directions, &schedule, 1),
+            adjoint(backend(), &directions, &schedule, 4),
+        );
         let bits = |(loss, steps): (f64, Vec<Step<f64>>)| {
             let steps = steps.iter().flat_map(|s| [s.learning_rate, s.momentum]);
             [loss].into_iter().chain(steps).map(f64::to_bits).collect::<Vec<_>>()

@@ -26,6 +26,10 @@ impl Backend for Native {
         if let Some(backend) = Avx2::<F64x8>::detect() {
             return backend.run(task);
         }
+        // Without AVX2 a vector is four registers of sixteen.
+        #[cfg(target_arch = "x86_64")]
+        return task.run_in_small_tiles();
+        #[cfg(not(target_arch = "x86_64"))]
         task.run()
     }
 }
