@@ -1,6 +1,7 @@
 //! What is trained and what it is judged by: data, network, batches, objective.
 
 mod checkpoints;
+mod curvature;
 mod data;
 mod examples;
 mod inner_problem;
@@ -12,6 +13,7 @@ mod snapshot;
 mod source;
 mod tangent;
 
+pub use curvature::{Curvature, CurvatureMatrix, ROUNDING};
 pub use data::{Data, Examples, Set, Sets};
 pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
@@ -21,3 +23,4 @@ pub use reverse::{Rates, ReverseHypergradient, ReversePlan, ReverseRun, TooLittl
 pub use run::TrainingRun;
 pub use snapshot::{InitialParams, Snapshot};
 pub use source::{OwnFile, Source};
+pub use tangent::Ended;
