@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod data;
+mod entries;
 mod examples;
 mod inner_problem;
 mod lockstep;
@@ -13,6 +14,7 @@ mod source;
 mod tangent;
 
 pub use data::{Data, Examples, Set, Sets};
+pub use entries::Entries;
 pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
 pub use lockstep::LockstepRuns;
