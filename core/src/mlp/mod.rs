@@ -67,6 +67,6 @@ pub use model::{Evaluate, Model};
 pub use network::Network;
 pub use shape::{InvalidShape, Layer, Shape};
 pub use softmax::Evaluation;
-pub use step_back::{Adjoints, KeepGradient, Values};
+pub use step_back::{Adjoints, KeepGradient, KeepLinearised, Values};
 pub use transposed::{Point, Transpose, TransposedRule};
 pub use update::{Update, UpdateRule};

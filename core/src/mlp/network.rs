@@ -131,12 +131,12 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     /// [`Step`](crate::optimizer::Step) for one of two.
     ///
     /// On an error the parameters may be partly updated and are of no further use.
-    pub fn step(
+    pub fn step<U: Update<G::Vector, P, S, E>>(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        update: impl Update<G::Vector, P, S, E>,
+        update: U,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        let loss = self.loss_and_errors(batch)?;
+        let loss = self.loss_and_errors::<U>(batch)?;
         let rule = update.in_lanes();
         finite(self.backward(batch, |_| rule))?;
         Ok(loss)
@@ -150,7 +150,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         batch: &Batch<'_, Scalar<G>>,
         update: impl Fn(usize) -> U,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        let loss = self.loss_and_errors(batch)?;
+        let loss = self.loss_and_errors::<U>(batch)?;
         finite(self.backward(batch, |layer| update(layer).in_lanes()))?;
         Ok(loss)
     }
@@ -177,11 +177,14 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     }
 
     /// The mean loss of `batch`, the errors of its last layer being in place.
-    fn loss_and_errors(
+    fn loss_and_errors<U: Update<G::Vector, P, S, E>>(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
         let found = self.forward(batch, true);
+        if U::LINEARISED {
+            self.linearise();
+        }
         let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
         finite(loss)?;
         Ok(loss)
@@ -221,6 +224,16 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
             errors: backward,
             elementary: PhantomData::<E>,
         })
+    }
+
+    /// Takes the tangents from what the way back multiplies errors by: weights and activations.
+    fn linearise(&mut self) {
+        for weights in self.buffers.transposed.iter_mut() {
+            *weights = Dual::constant(weights.value);
+        }
+        for entry in self.buffers.active_entries.iter_mut() {
+            entry.factor = Dual::constant(entry.factor.value);
+        }
     }
 
     /// Gradients from the top down, each layer updated by its `rule` as soon as the layer below no

@@ -59,6 +59,25 @@ impl<V: Vector, const P: usize> UpdateRule<V, P, 1> for KeepGradient {
     }
 }
 
+/// [`KeepGradient`] of the network as it is linear in its parameters around θ: parameters θ with
+/// tangent w have the gradient g with tangent G w, G being the Gauss-Newton matrix.
+///
+/// ```text
+/// G = 1/B Σ_b J_bᵀ (diag p_b − p_b p_bᵀ) J_b,   J_b = dz_L/dθ of example b,  p_b = softmax(z_L)
+/// ```
+///
+/// The tangents of the errors are then (diag p − p pᵀ) J w at the top, and the way back is Jᵀ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepLinearised;
+
+impl<V: Vector, E, const P: usize> Update<V, P, 1, E> for KeepLinearised {
+    type Rule = KeepGradient;
+    const LINEARISED: bool = true;
+    fn in_lanes(self) -> KeepGradient {
+        KeepGradient
+    }
+}
+
 /// Values of a network's parameters and of their state, in the order of its buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a, V, const S: usize> {

@@ -39,6 +39,9 @@ pub trait UpdateRule<V: Vector, const P: usize, const S: usize>: Copy + Send {
 pub trait Update<V: Vector, const P: usize, const S: usize, E>: Copy + Send {
     /// The rule in every lane.
     type Rule: UpdateRule<V, P, S>;
+    /// True if on the way back weights and activations have no tangents, only errors: as if the
+    /// network were linear in its parameters.
+    const LINEARISED: bool = false;
     /// The rule in every lane.
     fn in_lanes(self) -> Self::Rule;
 }

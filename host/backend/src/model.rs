@@ -5,8 +5,8 @@ use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{
-    Batch, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, KeepGradient, Model, Network,
-    NonFinite, Update,
+    Batch, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, KeepGradient, KeepLinearised, Model,
+    Network, NonFinite, Update,
 };
 use myopia_core::optimizer::{BACK, DERIVATIVES, Sgd, Step};
 use myopia_core::real::Real;
@@ -210,6 +210,8 @@ pub struct Models<T: Real> {
     pub any_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
     /// With one tangent, whose state is the gradient and the product with the Hessian.
     pub curvature: MakeModel<T, 1, KeepGradient>,
+    /// With one tangent, whose state is the gradient and the product with the Gauss-Newton matrix.
+    pub gauss_newton: MakeModel<T, 1, KeepLinearised>,
 }
 
 impl<T: Real> Models<T> {
@@ -229,6 +231,7 @@ impl<T: Real> Models<T> {
             any_reverse: |sizes, batch| Ok(Reversible::<G, 2, DERIVATIVES>::new(sizes, batch)?),
             any_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2>::new(sizes, batch)?),
             curvature: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
+            gauss_newton: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
         }
     }
 }

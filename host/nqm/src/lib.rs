@@ -33,7 +33,7 @@ pub mod error;
 pub mod gradient;
 pub mod greedy;
 pub mod judge;
-mod lanczos;
+pub mod lanczos;
 pub mod lbfgs;
 mod native;
 pub mod objective;

@@ -15,11 +15,12 @@ use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 
+use super::curvature::{Curvature, CurvatureMatrix, at, sharpness};
 use super::lockstep::Lockstep;
 use super::online::Unroll;
 use super::reverse::Back;
 use super::run::Run;
-use super::tangent::{RENORMALISED_EVERY, TangentRun, sharpness, unless_stopped};
+use super::tangent::{RENORMALISED_EVERY, TangentRun, unless_stopped};
 use super::{
     Data, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
 };
@@ -60,6 +61,8 @@ pub enum Stream {
     LookAheads = 4,
     /// Directions of tangents.
     Tangents = 5,
+    /// Batches of which the gradient's noise is measured.
+    Noise = 6,
 }
 
 /// Which derivatives a run carries.
@@ -261,6 +264,11 @@ impl Problem<'_> {
         self.sampler(Stream::LookAheads)
     }
 
+    /// The batches of which the gradient's noise is measured, which are not those of training.
+    pub fn noise_sampler(&self) -> Sampler<Vec<u32>> {
+        self.sampler(Stream::Noise)
+    }
+
     /// The numbers of the examples in each of the first `steps` batches, batch after batch.
     pub fn batch_indices(&self, steps: u32) -> Vec<u32> {
         let mut sampler = self.sampler(Stream::Batches);
@@ -438,9 +446,21 @@ impl Problem<'_> {
         products: usize,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<f64>, Diverged> {
+        let mut at = self.curvature(parameters, CurvatureMatrix::Hessian, go_on);
+        unless_stopped(sharpness(self, at.as_mut(), examples, products))
+    }
+
+    /// Gradients of the loss at `parameters` and products with `matrix` there, as long as `go_on`
+    /// says so between batches.
+    pub fn curvature<'b>(
+        &'b self,
+        parameters: &'b Numbers,
+        matrix: CurvatureMatrix,
+        go_on: &'b mut dyn FnMut() -> bool,
+    ) -> Box<dyn Curvature + 'b> {
         in_precision!(self.precision(), T => {
             let values = T::values(parameters).expect("parameters are in the problem's float");
-            unless_stopped(sharpness::<T>(self, values, examples, products, go_on))
+            at::<T>(self, values, matrix, go_on)
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is trained and what it is judged by: data, network, batches, objective.
 
 mod checkpoints;
+mod curvature;
 mod data;
 mod entries;
 mod examples;
@@ -13,6 +14,7 @@ mod snapshot;
 mod source;
 mod tangent;
 
+pub use curvature::{Curvature, CurvatureMatrix, ROUNDING};
 pub use data::{Data, Examples, Set, Sets};
 pub use entries::Entries;
 pub use examples::ExampleSet;
@@ -23,3 +25,4 @@ pub use reverse::{Rates, ReverseHypergradient, ReversePlan, ReverseRun, TooLittl
 pub use run::TrainingRun;
 pub use snapshot::{InitialParams, Snapshot};
 pub use source::{OwnFile, Source};
+pub use tangent::Ended;
