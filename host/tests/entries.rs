@@ -80,6 +80,57 @@ fn derivatives_are_those_of_forward_mode() {
     }
 }
 
+/// By layer, the first look's derivatives add up to those of one rate for all; what is tuned is
+/// written with a column for each layer, and `train` takes it.
+#[test]
+fn layers_have_rates_of_their_own() {
+    let root = tempfile::tempdir().unwrap();
+    let flags = "--horizon 20 --window 4 --meta-steps 25 --precision f64";
+    let [one, each] = ["", "--by-layer"].map(|by_layer| {
+        let out = root.path().join(format!("out{by_layer}"));
+        (meta(&format!("{flags} {by_layer}"), &out), out)
+    });
+    assert_eq!(each.0["first"]["loss"], one.0["first"]["loss"]);
+    let losses = |(report, _): &(Value, _)| {
+        ["first", "best"].map(|which| report[which]["loss"].as_f64().unwrap())
+    };
+    let [first, best] = losses(&each);
+    assert!(best < 0.975 * first, "{}", each.0);
+    assert_eq!((&each.0["by_layer"], &one.0["by_layer"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(each.0["formula_correlation"], Value::Null);
+    let schedule = each.1.join("schedule.csv");
+    let rates = ["learning_rate_1", "learning_rate_2"].map(|name| column(&schedule, name));
+    assert!(rates[0].len() == 20 && rates[0].iter().zip(&rates[1]).all(|(a, b)| a != b));
+    assert!(rates.iter().all(|rates| rates[0] == rates[3] && rates[3] != rates[4]), "{rates:?}");
+    assert!(!names(&each.1).contains(&"formula.csv".to_owned()));
+    // At the first look nothing has moved yet.
+    let at_first = |by_layer: &str, names: &[&str]| {
+        let out = root.path().join(format!("first{by_layer}"));
+        meta(&format!("{flags} --meta-steps 0 {by_layer}").replace("--meta-steps 25 ", ""), &out);
+        let columns = names.iter().map(|name| column(&out.join("entries.csv"), name));
+        columns.collect::<Vec<_>>()
+    };
+    let all = at_first("", &["d_learning_rate"]);
+    let layers = at_first("--by-layer", &["d_learning_rate_1", "d_learning_rate_2"]);
+    for (window, all) in all[0].iter().enumerate() {
+        let (sum, size) = (layers[0][window] + layers[1][window], layers[0][window].abs());
+        assert!((sum - all).abs() < 1e-10 * size, "{window}: {sum}, {all}");
+    }
+    let file = format!("--schedule file:{}", schedule.display());
+    let network = RUN.replace("--alpha0 0.02 ", "");
+    let out = root.path().join("trained");
+    let line = format!("train {file} {network} --precision f64 --quiet --json");
+    let trained = succeeds(program(&line).arg("--out").arg(&out));
+    let trained: Value = serde_json::from_str(&trained).unwrap();
+    assert_eq!(trained["judged"]["loss"].as_f64(), Some(best));
+    assert_eq!(column(&out.join("training.csv"), "learning_rate_2"), rates[1]);
+    let deeper = format!("train {file} --layers 64,5,5,10 --quiet");
+    let says = "the schedule has rates for 2 layers and the network has 3";
+    refuses_in_a_sentence(&mut program(&deeper), 2, &[says]);
+    let nqm = format!("nqm --schedule file:{} --quiet", schedule.display());
+    refuses_in_a_sentence(&mut program(&nqm), 1, &["\"learning_rate_1\" is not known"]);
+}
+
 #[test]
 fn lbfgs_goes_lower_than_where_it_began_and_ends_by_itself() {
     let root = tempfile::tempdir().unwrap();
@@ -96,6 +147,7 @@ fn neither_memory_threads_nor_instruction_set_enter_a_bit() {
     for (study, flags) in [
         "--every-momentum --window 2 --fresh --seeds 3 --horizon 20 --meta-steps 4",
         "--lbfgs --horizon 20 --window 4 --seeds 2 --meta-steps 12",
+        "--by-layer --window 3 --horizon 20 --meta-steps 5",
     ]
     .into_iter()
     .enumerate()

@@ -2,10 +2,9 @@
 //! instruction set change.
 
 use myopia::precision::Precision::{self, F32, F64};
-use myopia::problem::{Problem, Rates, ReverseHypergradient, Tangents, TooLittle};
+use myopia::problem::{Entries, Problem, Rates, ReverseHypergradient, Tangents, TooLittle};
 use myopia_backend::Isa;
 use myopia_core::elementary::Libm;
-use myopia_core::nqm::Step;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_tests::{glyphs, problem, relative};
@@ -184,11 +183,9 @@ fn entries_are_differentiated_each_by_itself() {
     let mut run = problem.reverse(&start);
     let plan = run.plan(HORIZON, GIB).unwrap();
     let rates = SCHEDULE.with_tangents([]);
-    let step = |k| Step {
-        learning_rate: rates.learning_rate::<Libm>(k).value,
-        momentum: problem.momentum,
-    };
-    let entries: Vec<Step<f64>> = (0..HORIZON).map(step).collect();
+    let rates: Vec<f64> = (0..HORIZON).map(|k| rates.learning_rate::<Libm>(k).value).collect();
+    let momenta = vec![problem.momentum; rates.len()];
+    let entries = Entries::new(rates.clone(), momenta.clone());
     let mut at = |rates: Rates<'_>| run.run(rates, &plan, &mut || true).unwrap().unwrap();
     let found = at(Rates::Entries(&entries));
     let whole = at(Rates::Schedule(&SCHEDULE));
@@ -198,10 +195,10 @@ fn entries_are_differentiated_each_by_itself() {
     let change = 1e-6;
     for k in [0, 7, HORIZON as usize - 1] {
         let mut moved = |rate: f64, momentum: f64| {
-            let mut entries = entries.clone();
-            entries[k].learning_rate += rate;
-            entries[k].momentum += momentum;
-            at(Rates::Entries(&entries)).objective.loss.value
+            let (mut rates, mut momenta) = (rates.clone(), momenta.clone());
+            rates[k] += rate;
+            momenta[k] += momentum;
+            at(Rates::Entries(&Entries::new(rates, momenta))).objective.loss.value
         };
         let by_rate = (moved(change, 0.0) - moved(-change, 0.0)) / (2.0 * change);
         let slope = (moved(0.0, change) - moved(0.0, -change)) / (2.0 * change);
@@ -214,4 +211,93 @@ fn entries_are_differentiated_each_by_itself() {
         left > 0
     };
     assert!(run.run(Rates::Entries(&entries), &plan, &mut go_on).unwrap().is_none());
+}
+
+/// Where all layers have the same rates, the values have the bits of one rate for all, and the
+/// derivatives by a step's rates add up to that by the one.
+#[test]
+fn layers_with_the_same_rate_are_one_rate() {
+    for precision in [F32, F64] {
+        let data = glyphs(precision);
+        for optimizer in optimizers() {
+            let momentum = precision.round(0.9);
+            let problem = Problem { optimizer, momentum, ..problem(&data, &[21, 12], 20, 3) };
+            let start = problem.start(0, 0.0).unwrap();
+            let schedule = SCHEDULE.with_tangents([]);
+            let steps = (0..HORIZON).map(|k| schedule.learning_rate::<Libm>(k).value);
+            let rates: Vec<f64> = steps.map(|rate| precision.round(rate)).collect();
+            let momenta = vec![precision.round(0.6); rates.len()];
+            let mut run = problem.reverse(&start);
+            let plan = run.plan(HORIZON, GIB).unwrap();
+            let mut at = |entries: &Entries| {
+                run.run(Rates::Entries(entries), &plan, &mut || true).unwrap().unwrap()
+            };
+            let one = at(&Entries::new(rates.clone(), momenta.clone()));
+            let thrice = rates.iter().flat_map(|rate| [*rate; 3]).collect();
+            let entries = Entries::new(thrice, momenta);
+            let each = at(&entries);
+            assert_eq!(each.digests[0], one.digests[0], "{optimizer:?}");
+            assert_eq!(each.objective, one.objective);
+            assert_eq!((one.by_rate.len(), each.by_rate.len()), (40, 120));
+            let tolerance = if precision == F64 { 1e-10 } else { 1e-3 };
+            let near = |sum: f64, all: f64, of: &[f64], what: &str| {
+                let size = of.iter().fold(0.0, |size, x| size + x.abs());
+                assert!(
+                    (sum - all).abs() <= tolerance * size,
+                    "{optimizer:?}, {what}: {sum} {all}"
+                );
+            };
+            for (k, (layers, all)) in each.by_rate.chunks(3).zip(&one.by_rate).enumerate() {
+                near(layers.iter().sum::<f64>(), *all, layers, &format!("step {k}"));
+            }
+            for ((by, each), (_, one)) in each.by_others.iter().zip(&one.by_others) {
+                for (each, one) in each.iter().zip(one) {
+                    near(*each, *one, &[*one], &format!("{by:?}"));
+                }
+            }
+            // Training alone.
+            let mut trained = problem.run(Tangents::None, &start);
+            for k in 0..entries.steps() {
+                let (rates, momentum) = entries.step(k);
+                trained.step_by_layer(rates, momentum).unwrap();
+            }
+            assert_eq!(trained.digests()[0], one.digests[0], "{optimizer:?}");
+        }
+    }
+}
+
+/// The derivative by each layer's rate is the slope of the objective along it.
+#[test]
+fn rates_of_layers_are_differentiated_each_by_itself() {
+    let data = glyphs(F64);
+    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None });
+    for (optimizer, scale) in [(None, 0.002), (adam, 0.0002)] {
+        let problem = Problem { optimizer, ..problem(&data, &[14, 9], 20, 2) };
+        let start = problem.start(0, 0.0).unwrap();
+        let mut run = problem.reverse(&start);
+        let plan = run.plan(HORIZON, GIB).unwrap();
+        let rate = |n: u32| scale * f64::from(1 + n % 7);
+        let rates: Vec<f64> = (0..3 * HORIZON).map(rate).collect();
+        let momenta = vec![0.8; HORIZON as usize];
+        let mut at = |rates: Vec<f64>| {
+            let entries = Entries::new(rates, momenta.clone());
+            run.run(Rates::Entries(&entries), &plan, &mut || true).unwrap().unwrap()
+        };
+        let found = at(rates.clone());
+        for place in [0, 1, 2, 22, 3 * HORIZON as usize - 1] {
+            let change = 1e-7;
+            let mut moved = |by: f64| {
+                let mut rates = rates.clone();
+                rates[place] += by;
+                at(rates).objective.loss.value
+            };
+            let slope = (moved(change) - moved(-change)) / (2.0 * change);
+            let by = found.by_rate[place];
+            assert!(
+                (slope - by).abs() < 1e-6 * (1.0 + by.abs()),
+                "{optimizer:?}, {place}: {slope}, {by}"
+            );
+            assert!(by.abs() > 1e-5, "{place}: {by}");
+        }
+    }
 }

@@ -136,13 +136,22 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         batch: &Batch<'_, Scalar<G>>,
         update: U,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        let found = self.forward(batch, true);
-        if U::LINEARISED {
-            self.linearise();
-        }
-        let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
-        finite(loss)?;
-        finite(self.backward(batch, update.in_lanes()))?;
+        let loss = self.loss_and_errors::<U>(batch)?;
+        let rule = update.in_lanes();
+        finite(self.backward(batch, |_| rule))?;
+        Ok(loss)
+    }
+
+    /// The same with coefficients of its own for each layer, number 0 being the lowest.
+    ///
+    /// On an error the parameters may be partly updated and are of no further use.
+    pub fn step_by_layer<U: Update<G::Vector, P, S, E>>(
+        &mut self,
+        batch: &Batch<'_, Scalar<G>>,
+        update: impl Fn(usize) -> U,
+    ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
+        let loss = self.loss_and_errors::<U>(batch)?;
+        finite(self.backward(batch, |layer| update(layer).in_lanes()))?;
         Ok(loss)
     }
 
@@ -165,6 +174,20 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
 
     fn views(&mut self) -> Views<'_, G::Vector, P, S> {
         Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
+    }
+
+    /// The mean loss of `batch`, the errors of its last layer being in place.
+    fn loss_and_errors<U: Update<G::Vector, P, S, E>>(
+        &mut self,
+        batch: &Batch<'_, Scalar<G>>,
+    ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
+        let found = self.forward(batch, true);
+        if U::LINEARISED {
+            self.linearise();
+        }
+        let loss = found.loss.divided(Scalar::<G>::from_u32(batch.len() as u32));
+        finite(loss)?;
+        Ok(loss)
     }
 
     /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned
@@ -213,22 +236,26 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         }
     }
 
-    /// Gradients from the top down, each layer updated as soon as the layer below no longer needs
-    /// its old weights. Returns 0·(sum of everything updated): zero when all of it is finite.
-    fn backward(
+    /// Gradients from the top down, each layer updated by its `rule` as soon as the layer below no
+    /// longer needs its old weights. Returns 0·(sum of everything updated): zero when all of it is
+    /// finite.
+    fn backward<R: UpdateRule<G::Vector, P, S>>(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        rule: impl UpdateRule<G::Vector, P, S>,
+        rule: impl Fn(usize) -> R,
     ) -> Dual<Scalar<G>, P> {
         let backend = self.backend;
         let examples = batch.len().min(self.batch);
         let threads = self.threads(examples);
         let dispatch = Dispatch { backend, threads, examples, backward: true };
+        let mut layer = self.shape.layers().count();
         let mut views = self.views();
         let mut finite_probe = Dual::default();
         let mut above = views.highest();
         while let Some(view) = above {
             let mut below = views.highest();
+            layer = layer.saturating_sub(1);
+            let rule = rule(layer);
             let found = match &mut below {
                 Some(below) => dispatch.backward(view, below, rule),
                 None => dispatch.input_weight_gradient(batch, view, rule),

@@ -11,6 +11,8 @@
 //! the gradient g with tangent H w. [`KeepGradient`] keeps both, in place of moving the parameters
 //! along them.
 //!
+//! Where each layer has a rate α_l of its own, the tangent is α_l w, since H mixes the layers.
+//!
 //! A derivative by a hyperparameter is a sum over all parameters: for each unit one over its inputs
 //! in ascending order and then its bias, and these go through [`Sum`](crate::sum::Sum), layer by
 //! layer in ascending order of the units.
@@ -163,30 +165,64 @@ impl<G: Backend, E: Elementary<Scalar<G>>> Network<'_, G, 1, E, 1> {
         at: Values<'_, G::Vector, S>,
         adjoints: &mut Adjoints<'_, G::Vector, S, D>,
     ) -> Result<[Scalar<G>; D], NonFinite> {
-        let rule = step.transposed();
-        if rule.needs_gradient() {
+        let mut by = [[Scalar::<G>::ZERO; D]];
+        self.back(plain, batch, |_| step.transposed(), at, adjoints, &mut by)?;
+        let [by] = by;
+        Ok(by)
+    }
+
+    /// The same with coefficients of its own for each layer, number 0 being the lowest; `by`
+    /// becomes the derivatives by them, layer after layer.
+    ///
+    /// # Errors
+    /// When a derivative leaves the finite range; the adjoints are then of no further use.
+    pub fn step_back_by_layer<U: Transpose<G::Vector, S, D, E>, const S: usize, const D: usize>(
+        &mut self,
+        plain: &mut Network<'_, G, 0, E, 1>,
+        batch: &Batch<'_, Scalar<G>>,
+        step: impl Fn(usize) -> U,
+        at: Values<'_, G::Vector, S>,
+        adjoints: &mut Adjoints<'_, G::Vector, S, D>,
+        by: &mut [[Scalar<G>; D]],
+    ) -> Result<(), NonFinite> {
+        self.back(plain, batch, |layer| step(layer).transposed_in_layer(), at, adjoints, by)
+    }
+
+    /// One step back by the `rule` of each layer. `by` becomes the derivatives, layer after layer;
+    /// those of layers past its end are added to its last ones.
+    fn back<R: TransposedRule<G::Vector, S, D>, const S: usize, const D: usize>(
+        &mut self,
+        plain: &mut Network<'_, G, 0, E, 1>,
+        batch: &Batch<'_, Scalar<G>>,
+        rule: impl Fn(usize) -> R,
+        at: Values<'_, G::Vector, S>,
+        adjoints: &mut Adjoints<'_, G::Vector, S, D>,
+        by: &mut [[Scalar<G>; D]],
+    ) -> Result<(), NonFinite> {
+        if rule(0).needs_gradient() {
             plain.load_parameters(at.parameters);
             plain.step(batch, KeepGradient)?;
         }
         let gradients = plain.storage().1;
-        self.sweep::<_, S, D, SEED>(rule, gradients, at, adjoints);
+        self.sweep::<_, S, D, SEED>(&rule, gradients, at, adjoints);
         let as_adjoint = |NonFinite(quantity)| match quantity {
             Quantity::Value => NonFinite(Quantity::Value),
             Quantity::Tangent(_) | Quantity::Adjoint => NonFinite(Quantity::Adjoint),
         };
         self.step(batch, KeepGradient).map_err(as_adjoint)?;
-        let probe = self.sweep::<_, S, D, TRANSPOSE>(rule, gradients, at, adjoints);
+        let probe = self.sweep::<_, S, D, TRANSPOSE>(&rule, gradients, at, adjoints);
         if !(0..G::Vector::LANES).all(|lane| probe.lane(lane).finite()) {
             return Err(NonFinite(Quantity::Adjoint));
         }
-        Ok(totals(self.shape(), adjoints.sums))
+        totals(self.shape(), adjoints.sums, by);
+        Ok(())
     }
 
     /// One pass over all parameters, layer by layer; returns 0·(sum of the adjoints), which is NaN
     /// if one of them is not finite.
     fn sweep<R, const S: usize, const D: usize, const PASS: u8>(
         &mut self,
-        rule: R,
+        rule: impl Fn(usize) -> R,
         mut gradients: &[Slots<Dual<G::Vector, 0>, 1>],
         mut at: Values<'_, G::Vector, S>,
         adjoints: &mut Adjoints<'_, G::Vector, S, D>,
@@ -201,9 +237,10 @@ impl<G: Backend, E: Elementary<Scalar<G>>> Network<'_, G, 1, E, 1> {
         let mut kept = &*kept;
         let mut parameters = &mut *adjoints.parameters;
         let (mut state, mut sums) = (&mut *adjoints.state, &mut *adjoints.sums);
-        let biases = rule.for_biases();
         let mut probe = Dual::default();
-        for layer in shape.layers() {
+        for (number, layer) in shape.layers().enumerate() {
+            let rule = rule(number);
+            let biases = rule.for_biases();
             let (rows, panels) = (layer.inputs + 1, layer.outputs.div_ceil(G::Vector::LANES));
             let length = rows * panels;
             let pass = Sweep::<_, _, S, D, PASS> {
@@ -241,10 +278,15 @@ fn halves<T>(slice: &[T], at: usize) -> (&[T], &[T]) {
     slice.split_at_checked(at).unwrap_or_default()
 }
 
-/// The sums over all units, for each hyperparameter.
-fn totals<V: Vector, const D: usize>(shape: Shape<'_>, mut sums: &[[V; D]]) -> [V::Scalar; D] {
-    let mut totals = [Sum::default(); D];
-    for layer in shape.layers() {
+/// The sums over all units, for each hyperparameter, into `by`: a layer's units into its own
+/// element, or the last.
+fn totals<V: Vector, const D: usize>(
+    shape: Shape<'_>,
+    mut sums: &[[V; D]],
+    by: &mut [[V::Scalar; D]],
+) {
+    let (last, mut totals) = (by.len().saturating_sub(1), [Sum::default(); D]);
+    for (number, layer) in shape.layers().enumerate() {
         let units = front(&mut sums, layer.outputs.div_ceil(V::LANES));
         for (unit, block) in (0..layer.outputs).step_by(V::LANES).zip(units) {
             for lane in 0..V::LANES.min(layer.outputs - unit) {
@@ -253,8 +295,13 @@ fn totals<V: Vector, const D: usize>(shape: Shape<'_>, mut sums: &[[V; D]]) -> [
                 }
             }
         }
+        if let Some(by) = by.get_mut(number.min(last)) {
+            *by = totals.map(Sum::total);
+        }
+        if number < last {
+            totals = [Sum::default(); D];
+        }
     }
-    totals.map(Sum::total)
 }
 
 /// One layer's part of a pass over parameters, state and adjoints, in column panels.

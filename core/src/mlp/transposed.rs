@@ -49,14 +49,56 @@ pub trait TransposedRule<V: Vector, const S: usize, const D: usize>: Copy + Send
 pub trait Transpose<V: Vector, const S: usize, const D: usize, E>: Copy + Send {
     /// The rule in every lane.
     type Rule: TransposedRule<V, S, D>;
+    /// The rule where other layers have other coefficients: the Hessian mixes layers, so a seed is
+    /// the gradient's adjoint itself.
+    type LayerRule: TransposedRule<V, S, D>;
     /// The rule in every lane.
     fn transposed(self) -> Self::Rule;
+    /// The rule in every lane of one layer.
+    fn transposed_in_layer(self) -> Self::LayerRule;
 }
 
 impl<V: Vector, E> Transpose<V, 1, 2, E> for Sgd<V::Scalar, V::Scalar> {
     type Rule = Sgd<V, V>;
+    type LayerRule = SgdOfLayer<V>;
     fn transposed(self) -> Sgd<V, V> {
         Sgd { learning_rate: V::splat(self.learning_rate), momentum: V::splat(self.momentum) }
+    }
+    fn transposed_in_layer(self) -> SgdOfLayer<V> {
+        SgdOfLayer(<Self as Transpose<V, 1, 2, E>>::transposed(self))
+    }
+}
+
+/// The step back of SGD in one layer, whose rate is not that of the others.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdOfLayer<V>(Sgd<V, V>);
+
+/// With α_l the layer's rate: the seed is α_l w, and λ_θ ← λ_θ − H(α w).
+impl<V: Vector> TransposedRule<V, 1, 2> for SgdOfLayer<V> {
+    const FLOPS: u64 = 9;
+
+    fn needs_gradient(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn seed(&self, at: Point<V, 1>, gradient: V, adjoint: Point<V, 1>) -> V {
+        self.0.learning_rate * self.0.seed(at, gradient, adjoint)
+    }
+
+    #[inline(always)]
+    fn transpose(
+        &self,
+        at: Point<V, 1>,
+        gradient: Dual<V, 1>,
+        adjoint: Point<V, 1>,
+    ) -> (Point<V, 1>, [V; 2]) {
+        let unscaled = Sgd { learning_rate: V::splat(V::Scalar::ONE), ..self.0 };
+        unscaled.transpose(at, gradient, adjoint)
+    }
+
+    fn for_biases(self) -> Self {
+        self
     }
 }
 
@@ -115,6 +157,10 @@ impl<V: Vector, E: Elementary<V::Scalar>> Transpose<V, 2, DERIVATIVES, E>
     for Step<Dual<V::Scalar, BACK>>
 {
     type Rule = TransposedStep<V, E>;
+    type LayerRule = Self::Rule;
+    fn transposed_in_layer(self) -> TransposedStep<V, E> {
+        self.transposed()
+    }
     fn transposed(self) -> TransposedStep<V, E> {
         TransposedStep {
             by_gradient: InLanes::new(self.map(|number| Dual::constant(number.value))),

@@ -22,6 +22,16 @@ use crate::reverse::{MakeReversible, Reversible};
 pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     Model<T, P, U> + Send
 {
+    /// One step on `batch` with coefficients of its own for each layer, number 0 being the lowest;
+    /// with the same for all, the bits are those of [`step`](Model::step).
+    ///
+    /// # Errors
+    /// Those of `step`.
+    fn step_by_layer(
+        &mut self,
+        batch: &Batch<'_, T>,
+        update: &dyn Fn(usize) -> U,
+    ) -> Result<Dual<T, P>, NonFinite>;
     /// Puts numbers into place, layer by layer weights (input by input) and biases, each with the
     /// slots of its state; what is missing becomes zero.
     fn load(&mut self, parameters: &[Dual<T, P>], state: &[Dual<T, P>]);
@@ -143,6 +153,14 @@ where
     U: Update<G::Vector, P, S, WithRoot>,
     WithRoot: Elementary<Scalar<G>>,
 {
+    fn step_by_layer(
+        &mut self,
+        batch: &Batch<'_, Scalar<G>>,
+        update: &dyn Fn(usize) -> U,
+    ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
+        self.network().step_by_layer(batch, update)
+    }
+
     fn load(&mut self, parameters: &[Dual<Scalar<G>, P>], state: &[Dual<Scalar<G>, P>]) {
         self.network().load(parameters.iter().copied(), state.iter().copied());
     }

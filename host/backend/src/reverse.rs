@@ -36,16 +36,18 @@ pub trait ReversibleModel<T: Real, U, B>: Send {
     /// When the loss or the gradient is not finite.
     fn add_gradient(&mut self, batch: &Batch<'_, T>, weight: T) -> Result<(), NonFinite>;
     /// Takes the step on `batch` back whose values before it are those of `point`, or those where
-    /// the run stands; returns the derivatives by its hyperparameters.
+    /// the run stands; `step` gives the coefficients of each layer. `by` becomes the derivatives by
+    /// them: one element of all layers together, or one of each layer.
     ///
     /// # Errors
     /// When one of them leaves the finite range.
     fn step_back(
         &mut self,
         batch: &Batch<'_, T>,
-        step: B,
+        step: &dyn Fn(usize) -> B,
         point: Option<usize>,
-    ) -> Result<[T; DERIVATIVES], NonFinite>;
+        by: &mut [[T; DERIVATIVES]],
+    ) -> Result<(), NonFinite>;
     /// The adjoints of the parameters and then of their state, in the order of
     /// [`StoredModel::load`]; where the run stands is lost.
     fn take_adjoints(&mut self) -> Vec<T>;
@@ -84,6 +86,8 @@ pub(crate) struct Reversible<G: HostBackend, const S: usize, const D: usize> {
     points: Vec<Stored<G::Vector, S>>,
     adjoints: Stored<G::Vector, S>,
     sums: Vec<[G::Vector; D]>,
+    /// Of each layer.
+    by: Vec<[Scalar<G>; D]>,
     lengths: Lengths,
 }
 
@@ -100,6 +104,7 @@ where
             points: Vec::new(),
             adjoints: Stored::default(),
             sums: vec![[G::Vector::default(); D]; Adjoints::<G::Vector, S, D>::units(sizes)],
+            by: vec![[Scalar::<G>::ZERO; D]; sizes.len()],
             lengths: Lengths::new(sizes, batch, G::Vector::LANES),
         }))
     }
@@ -183,9 +188,10 @@ where
     fn step_back(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
-        step: B,
+        step: &dyn Fn(usize) -> B,
         point: Option<usize>,
-    ) -> Result<[Scalar<G>; DERIVATIVES], NonFinite> {
+        by: &mut [[Scalar<G>; DERIVATIVES]],
+    ) -> Result<(), NonFinite> {
         let backend = self.forward.backend();
         let mut tangent = self.tangent.network_with::<G, WithRoot>(backend);
         let mut plain = self.plain.network_with::<G, WithRoot>(backend);
@@ -193,10 +199,18 @@ where
         let at = before(&self.points, point, &mut forward);
         let Stored { parameters, state } = &mut self.adjoints;
         let mut adjoints = Adjoints { parameters, state, sums: &mut self.sums };
-        let found = tangent.step_back(&mut plain, batch, step, at, &mut adjoints)?;
-        let mut all = [Scalar::<G>::ZERO; DERIVATIVES];
-        all.iter_mut().zip(found).for_each(|(all, found)| *all = found);
-        Ok(all)
+        let found = &mut self.by[..by.len()];
+        match found {
+            [all] => *all = tangent.step_back(&mut plain, batch, step(0), at, &mut adjoints)?,
+            _ => {
+                tangent.step_back_by_layer(&mut plain, batch, step, at, &mut adjoints, found)?;
+            }
+        }
+        for (all, found) in by.iter_mut().zip(found) {
+            *all = [Scalar::<G>::ZERO; DERIVATIVES];
+            all.iter_mut().zip(found).for_each(|(all, found)| *all = *found);
+        }
+        Ok(())
     }
 
     fn take_adjoints(&mut self) -> Vec<Scalar<G>> {

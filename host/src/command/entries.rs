@@ -2,7 +2,6 @@
 
 use clap::Args;
 use myopia_backend::awake;
-use myopia_core::nqm::Step;
 use myopia_core::schedule::Parameter;
 use serde::Serialize;
 
@@ -16,13 +15,13 @@ use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::descent::Ended;
 use myopia::entries::{
-    EntryDescent, EntryProgress, EntryRecord, EntryRule, Look, best, figure, gradient_norms,
-    records, refined_linear_decay, write_schedule,
+    EntryDescent, EntryProgress, EntryRecord, EntryRule, Look, best, columns, figure,
+    gradient_norms, records, refined_linear_decay, write_schedule,
 };
 use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{OutputFolder, csv, json, standard};
-use myopia::problem::{InitialParams, Problem, Rates};
+use myopia::problem::{Entries, InitialParams, Problem, Rates};
 use myopia::shown::number;
 
 /// Options of a descent on every entry.
@@ -40,6 +39,10 @@ pub struct EntryOptions {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<u32>,
+    /// With --every-entry: a rate of its own for each layer
+    #[arg(long, requires = "every_entry")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    by_layer: bool,
     /// With --every-entry: tune momenta too, within 0.0001 to 0.9999
     #[arg(long, requires = "every_entry")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -89,11 +92,11 @@ struct Report<'a> {
 
 /// A line of `entries.csv`: one window.
 #[derive(Serialize)]
-struct Entry {
+struct Entry<'a> {
     window: usize,
     first_step: u32,
-    learning_rate: f64,
-    d_learning_rate: f64,
+    learning_rates: &'a [f64],
+    d_learning_rates: &'a [f64],
     momentum: f64,
     d_momentum: Option<f64>,
 }
@@ -111,17 +114,19 @@ impl meta::Options {
                 "--every-momentum: this training has no momentum; leave it out",
             ));
         }
-        let descent = EntryDescent { momentum: momentum.unwrap_or(0.0), ..descent };
+        let layers = if self.entries.by_layer { problem.layers.len() - 1 } else { 1 };
+        let descent = EntryDescent { momentum: momentum.unwrap_or(0.0), layers, ..descent };
+        self.affords_looks(&descent)?;
         self.check_start(&descent)?;
-        let start = awake(|| self.problem.start(&problem))?;
+        let experiment = common.experiment("meta", &self, &problem);
+        let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
+        let start = awake(|| ledger.resumable(self.problem.start(&problem)))?;
         let plan = descent
             .plan(&problem, &start)
             .map_err(|least| too_little(descent.memory / u64::from(descent.seeds), &least))?;
         let runs = u128::from(descent.seeds);
         afford("reverse mode", runs * u128::from(plan.bytes), "give a smaller --memory")?;
         common.remark(sentence(&plan));
-        let experiment = common.experiment("meta", &self, &problem);
-        let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let mut progress: EntryProgress = ledger.unit(0).state().unwrap_or_default();
         let steps = u64::from(descent.seeds) * (plan.forward_steps + u64::from(plan.horizon));
         let all = (u64::from(descent.meta_steps) + 1) * steps;
@@ -151,7 +156,7 @@ impl meta::Options {
         };
         let looks = progress.looks;
         let partial = early.is_some();
-        let table = records(&looks, descent.windows());
+        let table = records(&looks, descent.rates());
         if let Some(folder) = &folder {
             ledger.save()?;
             folder.write_as(partial, "trajectory.csv", |w| {
@@ -238,6 +243,7 @@ impl meta::Options {
         let descent = EntryDescent {
             horizon: self.horizon,
             window,
+            layers: 1,
             from: self.schedule.schedule(precision)?,
             momentum: 0.0,
             tunes_momenta: every_momentum,
@@ -250,18 +256,22 @@ impl meta::Options {
             is_fresh: fresh,
             memory: memory.unwrap_or(1 << 30),
         };
+        Ok(descent)
+    }
+
+    /// Refuses more looks than memory has room for.
+    fn affords_looks(&self, descent: &EntryDescent) -> Result<(), Failure> {
         let meta_steps = self.outer.meta_steps;
         let numbers = u128::from(meta_steps) * descent.first().len() as u128;
         let what = format!("--meta-steps {meta_steps} with --horizon {}", self.horizon);
-        afford_record(&what, numbers, 2 * size_of::<f64>())?;
-        Ok(descent)
+        afford_record(&what, numbers, 2 * size_of::<f64>())
     }
 
     /// Refuses a start at which an entry is outside its bounds.
     fn check_start(&self, descent: &EntryDescent) -> Result<(), Failure> {
         let [rate, momentum] = descent.limits();
         for (place, value) in descent.first().into_iter().enumerate() {
-            let is_rate = place < descent.windows();
+            let is_rate = place < descent.rates();
             let (name, limits) = if is_rate { ("alpha0", rate) } else { ("momentum", momentum) };
             let limits = myopia_core::meta::Limits { learned: true, ..limits };
             within((name, value), &limits, "choose another schedule to start from")?;
@@ -270,30 +280,29 @@ impl meta::Options {
     }
 
     /// What the sizes of the gradients in training by `schedule` ask for, with its mean rate; only
-    /// of SGD, whose velocity tells them. Nothing where training diverges.
+    /// of SGD, whose velocity tells them, with one rate for all layers. Nothing where training diverges.
     fn formula(
         &self,
         problem: &Problem<'_>,
         start: &InitialParams,
         descent: &EntryDescent,
-        schedule: &[Step<f64>],
-    ) -> Result<Option<Vec<Step<f64>>>, Failure> {
-        if problem.optimizer.is_some() {
+        schedule: &Entries,
+    ) -> Result<Option<Entries>, Failure> {
+        if problem.optimizer.is_some() || descent.layers > 1 {
             return Ok(None);
         }
         let Ok(norms) = gradient_norms(problem, start, schedule) else { return Ok(None) };
-        let mean = schedule.iter().fold(0.0, |sum, step| sum + step.learning_rate)
-            / f64::from(descent.horizon);
-        let rates = refined_linear_decay(&norms).into_iter();
-        let step = |rate| Step { learning_rate: mean * rate, momentum: descent.momentum };
-        Ok(Some(rates.map(step).collect()))
+        let rates = schedule.rates().iter();
+        let mean = rates.fold(0.0, |sum, rate| sum + rate) / f64::from(descent.horizon);
+        let rates: Vec<f64> = refined_linear_decay(&norms).iter().map(|rate| mean * rate).collect();
+        let momenta = vec![descent.momentum; rates.len()];
+        Ok(Some(Entries::new(rates, momenta)))
     }
 
     fn clipped(&self, descent: &EntryDescent, looks: &[Look]) -> usize {
         let EntryRule::Outer(_, _, clip) = descent.rule else { return 0 };
-        let beyond = |look: &Look| {
-            look.gradient(descent.windows()).iter().filter(|x| x.abs() > clip).count()
-        };
+        let beyond =
+            |look: &Look| look.gradient(descent.rates()).iter().filter(|x| x.abs() > clip).count();
         looks.iter().fold(0, |count, look| count + beyond(look))
     }
 
@@ -312,31 +321,38 @@ impl meta::Options {
         folder: &OutputFolder,
         partial: bool,
         (descent, look): (&EntryDescent, &Look),
-        schedule: &[Step<f64>],
-        formula: Option<Vec<Step<f64>>>,
+        schedule: &Entries,
+        formula: Option<Entries>,
         table: &[EntryRecord],
     ) -> Result<(), Failure> {
         folder.write_as(partial, "schedule.csv", |w| write_schedule(w, schedule))?;
         let windows = descent.windows();
         let entry = |window: usize| {
             let first_step = window as u32 * descent.window;
-            let Step { learning_rate, momentum } = schedule[first_step as usize];
+            let (learning_rates, momentum) = schedule.step(first_step as usize);
+            let d_learning_rates = &look.derivatives[window * descent.layers..][..descent.layers];
             Entry {
                 window,
                 first_step,
-                learning_rate,
-                d_learning_rate: look.derivatives[window],
+                learning_rates,
+                d_learning_rates,
                 momentum,
-                d_momentum: look.derivatives.get(windows + window).copied(),
+                d_momentum: look.derivatives.get(descent.rates() + window).copied(),
             }
         };
-        let header =
-            ["window", "first_step", "learning_rate", "d_learning_rate", "momentum", "d_momentum"];
+        let of_layers = |name| columns(name, descent.layers);
+        let header = [
+            ["window", "first_step"].map(str::to_owned).to_vec(),
+            of_layers("learning_rate"),
+            of_layers("d_learning_rate"),
+            ["momentum", "d_momentum"].map(str::to_owned).to_vec(),
+        ]
+        .concat();
         folder.write_as(partial, "entries.csv", |w| {
             csv::write(w, &header, (0..windows).map(entry))
         })?;
         let mut drawn =
-            vec![("start", descent.schedule(&descent.first())), ("tuned", schedule.to_vec())];
+            vec![("start", descent.schedule(&descent.first())), ("tuned", schedule.clone())];
         if let Some(formula) = formula {
             folder.write_as(partial, "formula.csv", |w| write_schedule(w, &formula))?;
             drawn.push(("by the gradients' norms", formula));
@@ -346,11 +362,11 @@ impl meta::Options {
 }
 
 /// The correlation of two schedules' rates, if both vary.
-fn correlation(a: &[Step<f64>], b: &[Step<f64>]) -> Option<f64> {
-    let centred = |steps: &[Step<f64>]| -> Vec<f64> {
-        let rates = steps.iter().map(|step| step.learning_rate);
-        let mean = rates.clone().fold(0.0, |sum, x| sum + x) / steps.len() as f64;
-        rates.map(|x| x - mean).collect()
+fn correlation(a: &Entries, b: &Entries) -> Option<f64> {
+    let centred = |entries: &Entries| -> Vec<f64> {
+        let rates = entries.rates();
+        let mean = rates.iter().fold(0.0, |sum, x| sum + x) / rates.len() as f64;
+        rates.iter().map(|x| x - mean).collect()
     };
     let (a, b) = (centred(a), centred(b));
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0.0, |sum, (x, y)| sum + x * y);
@@ -358,11 +374,7 @@ fn correlation(a: &[Step<f64>], b: &[Step<f64>]) -> Option<f64> {
     (size > 0.0).then(|| product(&a, &b) / size)
 }
 
-fn print(
-    report: &Report<'_>,
-    table: &[EntryRecord],
-    schedule: &[Step<f64>],
-) -> Result<(), Failure> {
+fn print(report: &Report<'_>, table: &[EntryRecord], schedule: &Entries) -> Result<(), Failure> {
     let every = (table.len() / 20).max(1);
     let last = table.len() - 1;
     standard::print(|out| {
@@ -388,10 +400,17 @@ fn print(
                 number(record.greatest_rate, 5),
             )?;
         }
-        let rates: Vec<String> = (0..=10)
-            .map(|tenth| schedule[(schedule.len() - 1) * tenth / 10].learning_rate)
-            .map(|rate| number(rate, 4))
-            .collect();
-        writeln!(out, "rates at tenths of the run: {}", rates.join(" "))
+        let layers = schedule.rates_of_a_step();
+        (0..layers).try_for_each(|layer| {
+            let rates: Vec<String> = (0..=10)
+                .map(|tenth| schedule.step((schedule.steps() - 1) * tenth / 10).0[layer])
+                .map(|rate| number(rate, 4))
+                .collect();
+            let of_layer = match layers {
+                1 => String::new(),
+                _ => format!(" in layer {}", layer + 1),
+            };
+            writeln!(out, "rates{of_layer} at tenths of the run: {}", rates.join(" "))
+        })
     })
 }

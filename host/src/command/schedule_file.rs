@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use myopia::data::table::{self, Columns, Row};
 use myopia::failure::Failure;
+use myopia::problem::{Entries, Problem};
 use myopia_core::digest::Digest;
 use myopia_core::nqm::Step;
 use serde::{Serialize, Serializer};
@@ -13,7 +14,10 @@ const SCHEDULE: Columns = Columns {
     names: &["learning_rate", "momentum"],
     required: 2,
     passed_over: &["step", "loss", "cooled_loss", "noiseless_loss"],
+    numbered: None,
 };
+/// The same, in which each layer may have a rate of its own.
+const BY_LAYER: Columns = Columns { numbered: Some("learning_rate"), ..SCHEDULE };
 
 /// A schedule's file, written file:PATH on the command line.
 #[derive(Clone, Debug)]
@@ -34,17 +38,46 @@ pub fn named(text: &str) -> Result<ScheduleFile, &'static str> {
 }
 
 /// The digest of all its numbers, in order.
-pub fn digest(steps: &[Step<f64>]) -> String {
+pub fn digest(entries: &Entries) -> String {
     let mut digest = Digest::default();
-    for number in steps.iter().flat_map(|step| [step.learning_rate, step.momentum]) {
-        digest.add(number).expect("a table's numbers are finite");
+    for k in 0..entries.steps() {
+        let (rates, momentum) = entries.step(k);
+        for number in rates.iter().chain([&momentum]) {
+            digest.add(*number).expect("a table's numbers are finite");
+        }
     }
     digest.to_string()
 }
 
+/// Refuses rates of other layers than the network's.
+pub fn fits(entries: &Entries, problem: &Problem<'_>) -> Result<(), Failure> {
+    let (layers, rates) = (problem.layers.len() - 1, entries.rates_of_a_step());
+    match rates == 1 || rates == layers {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "the schedule has rates for {rates} layers and the network has {layers}; give one column for each layer, or one \
+             for all"
+        ))),
+    }
+}
+
 /// The steps in the file at `path`, as many as `steps` says if it does.
 pub fn read(path: &Path, steps: Option<usize>) -> Result<Vec<Step<f64>>, Failure> {
-    let rows = table::read(path, SCHEDULE)?.rows;
+    let entries = read_columns(path, SCHEDULE, steps)?;
+    let step = |k| {
+        let (rates, momentum) = entries.step(k);
+        Step { learning_rate: rates[0], momentum }
+    };
+    Ok((0..entries.steps()).map(step).collect())
+}
+
+/// The same, with a rate for each layer where the file has them.
+pub fn read_by_layer(path: &Path, steps: Option<usize>) -> Result<Entries, Failure> {
+    read_columns(path, BY_LAYER, steps)
+}
+
+fn read_columns(path: &Path, columns: Columns, steps: Option<usize>) -> Result<Entries, Failure> {
+    let rows = table::read(path, columns)?.rows;
     let name = path.display();
     if rows.is_empty() {
         return Err(Failure::run(format!(
@@ -57,14 +90,16 @@ pub fn read(path: &Path, steps: Option<usize>) -> Result<Vec<Step<f64>>, Failure
             rows.len()
         )));
     }
-    let step = |row: &Row| match row.values[..] {
-        [Some(learning_rate), Some(momentum)] if learning_rate >= 0.0 => {
-            Ok(Step { learning_rate, momentum })
+    let (mut rates, mut momenta) = (Vec::new(), Vec::new());
+    for Row { line, values, numbered } in &rows {
+        let given = rates.len();
+        rates.extend(values[0].iter().chain(numbered));
+        momenta.extend(values[1]);
+        if rates[given..].iter().any(|rate| *rate < 0.0) {
+            return Err(Failure::run(format!(
+                "{name}, line {line}: the learning rate is negative; give zero or a positive number"
+            )));
         }
-        _ => Err(Failure::run(format!(
-            "{name}, line {}: the learning rate is negative; give zero or a positive number",
-            row.line
-        ))),
-    };
-    rows.iter().map(step).collect()
+    }
+    Ok(Entries::new(rates, momenta))
 }

@@ -1,9 +1,10 @@
 //! `myopia train`: training with a given schedule.
 
+use std::io::{self, Write};
+
 use clap::Args;
 use myopia_backend::awake;
 use myopia_core::digest::Digest;
-use myopia_core::nqm;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,10 @@ use super::progress;
 use super::schedule_file::{self, ScheduleFile};
 use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
+use myopia::entries::columns;
 use myopia::failure::Failure;
 use myopia::output::{csv, json, standard};
-use myopia::problem::{ObjectiveSet, Problem, Set, Snapshot, Tangents};
+use myopia::problem::{Entries, ObjectiveSet, Problem, Set, Snapshot, Tangents};
 use myopia::shown::number;
 
 /// Options of `myopia train`.
@@ -28,8 +30,8 @@ pub struct Options {
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// A learning rate and a momentum for each step, in place of alpha0, time-constant and beta:
-    /// file:PATH with the columns learning_rate and momentum, such as the schedule.csv of meta
-    /// --every-entry
+    /// file:PATH with the columns learning_rate (or learning_rate_1, learning_rate_2, … of each
+    /// layer) and momentum, such as the schedule.csv of meta --every-entry
     #[arg(
         long = "schedule", value_name = "file:PATH", value_parser = schedule_file::named,
         conflicts_with_all = ["alpha0", "time_constant", "beta"]
@@ -53,6 +55,7 @@ pub struct Options {
 pub struct Step {
     /// From 0.
     pub step: u32,
+    /// Where layers have rates of their own, that of the lowest.
     pub learning_rate: f64,
     /// Mean loss of the step's batch before the update, in nats.
     pub loss: f64,
@@ -94,9 +97,10 @@ impl Options {
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
         let mut experiment = common.experiment("train", &self, &problem);
-        if let Course::Entries(steps) = &schedule {
+        if let Course::Entries(entries) = &schedule {
+            schedule_file::fits(entries, &problem)?;
             // The same file may hold something else by now.
-            experiment = experiment.with("schedule_digest", schedule_file::digest(steps));
+            experiment = experiment.with("schedule_digest", schedule_file::digest(entries));
         }
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let unit = ledger.unit(0);
@@ -104,7 +108,7 @@ impl Options {
         let trained = trained.map_err(|ended| match ended {
             // It would diverge again.
             Ended::Diverged(_) => ledger.finish().err().unwrap_or_else(|| ended.into()),
-            Ended::Failed(failure) => failure,
+            Ended::Failed(failure) => ledger.told(failure),
         })?;
         let partial = trained.interrupted.is_some();
         let report = Report {
@@ -118,9 +122,7 @@ impl Options {
         };
         if let Some(folder) = &folder {
             ledger.save()?;
-            folder.write_as(partial, "training.csv", |w| {
-                csv::write(w, &["step", "learning_rate", "loss"], &trained.steps)
-            })?;
+            folder.write_as(partial, "training.csv", |w| schedule.write(w, &trained.steps))?;
             folder.write_as(partial, "train.json", |w| json::write(w, &report))?;
         }
         if !partial {
@@ -156,7 +158,22 @@ pub enum Course {
     /// α₀, K and β.
     Schedule(InverseTime<f64>),
     /// A file.
-    Entries(Vec<nqm::Step<f64>>),
+    Entries(Entries),
+}
+
+impl Course {
+    /// Writes the steps that were trained, with the rate of each layer where they have their own.
+    fn write(&self, to: &mut dyn Write, steps: &[Step]) -> io::Result<()> {
+        match self {
+            Self::Entries(entries) if entries.rates_of_a_step() > 1 => {
+                let rates = columns("learning_rate", entries.rates_of_a_step());
+                let header = [&["step".to_owned()][..], &rates, &["loss".to_owned()]].concat();
+                let row = |step: &Step| (step.step, entries.step(step.step as usize).0, step.loss);
+                csv::write(to, &header, steps.iter().map(row))
+            }
+            _ => csv::write(to, &["step", "learning_rate", "loss"], steps),
+        }
+    }
 }
 
 /// How far training has come.
@@ -218,24 +235,17 @@ impl Options {
         let course = match &self.file {
             Some(ScheduleFile(path)) => {
                 let steps = self.steps.map(|steps| steps as usize);
-                let mut entries = match steps.filter(|_| self.stretch) {
-                    None => schedule_file::read(path, steps)?,
-                    Some(steps) => {
-                        let short = schedule_file::read(path, None)?;
-                        (0..steps).map(|k| short[k * short.len() / steps]).collect()
-                    }
+                let entries = match steps.filter(|_| self.stretch) {
+                    None => schedule_file::read_by_layer(path, steps)?,
+                    Some(steps) => schedule_file::read_by_layer(path, None)?.stretched(steps),
                 };
                 let precision = self.problem.precision();
-                for nqm::Step { learning_rate, momentum } in &mut entries {
-                    *learning_rate = precision.round(*learning_rate);
-                    *momentum = precision.round(*momentum);
-                }
-                Course::Entries(entries)
+                Course::Entries(entries.map(|number| precision.round(number)))
             }
             None => Course::Schedule(self.schedule.schedule(self.problem.precision())?),
         };
         let steps = match &course {
-            Course::Entries(entries) => entries.len() as u32,
+            Course::Entries(entries) => entries.steps() as u32,
             Course::Schedule(_) => self.steps.unwrap_or(1000),
         };
         self.steps = Some(steps);
@@ -273,12 +283,8 @@ impl Options {
             match course {
                 Course::Schedule(schedule) => run.train(schedule, step..step + 1, &mut observe)?,
                 Course::Entries(entries) => {
-                    let entry = entries[step as usize];
-                    observe(
-                        step,
-                        entry.learning_rate,
-                        run.step(entry.learning_rate, entry.momentum)?,
-                    );
+                    let (rates, momentum) = entries.step(step as usize);
+                    observe(step, rates[0], run.step_by_layer(rates, momentum)?);
                 }
             }
             let state = || State { steps: steps.clone(), run: run.snapshot() };

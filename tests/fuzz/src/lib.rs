@@ -103,10 +103,13 @@ pub fn table(bytes: &[u8]) {
         names: &["curvature", "noise_variance", "initial_mean", "initial_variance"],
         required: 2,
         passed_over: &["direction"],
+        numbered: Some("curvature"),
     };
     match table::parse("it", bytes, columns) {
         Ok(table) => {
-            for row in table.rows {
+            for mut row in table.rows {
+                assert!(row.numbered.iter().all(|x| x.is_finite()));
+                row.values[0] = row.values[0].or(row.numbered.first().copied());
                 assert_eq!(row.values.len(), columns.names.len());
                 let (required, rest) = row.values.split_at(columns.required);
                 assert!(required.iter().all(Option::is_some));

@@ -21,6 +21,9 @@ pub struct Columns {
     pub required: usize,
     /// Those of the program's own tables that are passed over.
     pub passed_over: &'static [&'static str],
+    /// One of the names in whose place there may be several columns, numbered from 1: NAME_1,
+    /// NAME_2, …
+    pub numbered: Option<&'static str>,
 }
 
 /// A table of numbers.
@@ -37,6 +40,8 @@ pub struct Row {
     pub line: usize,
     /// A finite number for each of [`Columns::names`], where the table has that column.
     pub values: Vec<Option<f64>>,
+    /// A finite number for each of the numbered columns, in their order.
+    pub numbered: Vec<f64>,
 }
 
 /// More bytes than any table of this program's sizes has.
@@ -122,7 +127,7 @@ pub fn parse(name: &str, bytes: &[u8], columns: Columns) -> Result<Table, Failur
                 columns_of_file
             )));
         }
-        let mut values = vec![None; columns.names.len()];
+        let mut values = vec![None; columns.names.len() + header.numbered];
         let mut empty = 0;
         for (cell, place) in cells.iter().zip(&header.places) {
             let Some(place) = *place else { continue };
@@ -131,7 +136,7 @@ pub fn parse(name: &str, bytes: &[u8], columns: Columns) -> Result<Table, Failur
             let refused = || {
                 Failure::run(format!(
                     "{name}, line {line}: the {} is {:?}; give a finite number",
-                    columns.names[place],
+                    columns.name(place),
                     shown(cell)
                 ))
             };
@@ -146,7 +151,8 @@ pub fn parse(name: &str, bytes: &[u8], columns: Columns) -> Result<Table, Failur
             unfinished = Some(line);
             continue;
         }
-        rows.push(Row { line, values });
+        let numbered = values.split_off(columns.names.len()).into_iter().flatten().collect();
+        rows.push(Row { line, values, numbered });
     }
     Ok(Table { rows })
 }
@@ -161,8 +167,11 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// What a header says.
 struct Header {
     separator: char,
-    /// For each column of the file its place in [`Columns::names`], none where it is passed over.
+    /// For each column of the file its place in [`Columns::names`], those of the numbered columns
+    /// after them, none where it is passed over.
     places: Vec<Option<usize>>,
+    /// How many numbered columns there are.
+    numbered: usize,
     /// Whether it is that of one of this program's own tables, in which a step may be missing.
     own: bool,
     /// Whether a separator follows the last column, as it then does in rows.
@@ -201,8 +210,12 @@ fn wrong_header(name: &str, line: usize, found: &str, why: &str, columns: Column
         1 => "; the last column may be missing".into(),
         n => format!("; the last {n} columns may be missing"),
     };
+    let numbered = match columns.numbered {
+        None => String::new(),
+        Some(name) => format!("; {name}_1,{name}_2,… may stand in place of {name}"),
+    };
     Failure::run(format!(
-        "{name}, line {line}: {why}: {:?}; the header must be {}{remark}",
+        "{name}, line {line}: {why}: {:?}; the header must be {}{remark}{numbered}",
         shown(found.trim()),
         columns.names.join(",")
     ))
@@ -224,7 +237,7 @@ fn understood(text: &str, columns: Columns) -> Result<Header, String> {
     let mut places = Vec::new();
     let mut own = false;
     for (i, column) in found.iter().enumerate() {
-        let place = columns.names.iter().position(|name| name == column);
+        let place = columns.place(column);
         let row_numbers = ["", "unnamed:_0", "index", "rownames"].contains(&column.as_str());
         let passed_over = columns.passed_over.contains(&column.as_str());
         own |= passed_over;
@@ -236,13 +249,45 @@ fn understood(text: &str, columns: Columns) -> Result<Header, String> {
         }
         places.push(place);
     }
-    match columns.names[..columns.required]
-        .iter()
-        .enumerate()
-        .find(|(i, _)| !places.contains(&Some(*i)))
-    {
-        Some((_, missing)) => Err(format!("there is no column {missing}")),
-        None => Ok(Header { separator, places, own, trailing }),
+    let names = columns.names.len();
+    let numbered = places.iter().flatten().filter(|place| **place >= names).count();
+    if let Some(name) = columns.numbered.filter(|_| numbered > 0) {
+        let is_whole = (names..names + numbered).all(|place| places.contains(&Some(place)));
+        if !is_whole || places.contains(&columns.place(name)) {
+            return Err(format!(
+                "of {name}_1, {name}_2, … none may be left out, nor {name} stand beside them"
+            ));
+        }
+    }
+    let is_there = |name: &&str| {
+        places.contains(&columns.place(name)) || numbered > 0 && columns.numbered == Some(name)
+    };
+    match columns.names[..columns.required].iter().find(|name| !is_there(name)) {
+        Some(missing) => Err(format!("there is no column {missing}")),
+        None => Ok(Header { separator, places, numbered, own, trailing }),
+    }
+}
+
+impl Columns {
+    /// The place of a column: that of its name, or its number after all names.
+    fn place(self, column: &str) -> Option<usize> {
+        let number = || {
+            let number = column.strip_prefix(self.numbered?)?.strip_prefix('_')?;
+            let number =
+                number.parse::<u16>().ok().filter(|n| *n > 0 && n.to_string() == number)?;
+            Some(self.names.len() + usize::from(number) - 1)
+        };
+        self.names.iter().position(|name| *name == column).or_else(number)
+    }
+
+    /// What the column at `place` is called.
+    fn name(self, place: usize) -> String {
+        match (self.names.get(place), self.numbered) {
+            (Some(name), _) => (*name).to_owned(),
+            (None, name) => {
+                format!("{}_{}", name.unwrap_or_default(), place - self.names.len() + 1)
+            }
+        }
     }
 }
 
@@ -295,6 +340,7 @@ mod tests {
         names: &["curvature", "noise_variance", "initial_mean", "initial_variance"],
         required: 2,
         passed_over: &["direction"],
+        numbered: None,
     };
 
     fn rows(text: impl AsRef<[u8]>) -> Result<Vec<Vec<f64>>, String> {
@@ -358,5 +404,35 @@ mod tests {
         assert!(
             rows(b"curvature,noise_variance\n1,\xff\n").unwrap_err().contains("line 2: not text")
         );
+    }
+
+    const SCHEDULE: Columns = Columns {
+        names: &["learning_rate", "momentum"],
+        required: 2,
+        passed_over: &["step"],
+        numbered: Some("learning_rate"),
+    };
+
+    #[test]
+    fn a_column_may_be_there_several_times_by_number() {
+        let read = |text: &str| parse("it", text.as_bytes(), SCHEDULE).map_err(|e| e.to_string());
+        let table = read("step,learning_rate_2,learning_rate_1,momentum\n0,2,1,0.5\n").unwrap();
+        let [row] = &table.rows[..] else { panic!("one row") };
+        assert_eq!((&row.values[..], &row.numbered[..]), (&[None, Some(0.5)][..], &[1.0, 2.0][..]));
+        let one = read("learning_rate,momentum\n2,0.5\n").unwrap();
+        assert_eq!((one.rows[0].values[0], one.rows[0].numbered.len()), (Some(2.0), 0));
+        for (text, says) in [
+            ("learning_rate_2,momentum\n", "none may be left out"),
+            ("learning_rate_1,learning_rate,momentum\n", "nor learning_rate stand beside them"),
+            ("learning_rate_0,momentum\n", "\"learning_rate_0\" is not known"),
+            ("learning_rate_01,momentum\n", "\"learning_rate_01\" is not known"),
+            ("momentum\n", "there is no column learning_rate: "),
+            ("learning_rate_1\n", "there is no column momentum"),
+            ("learning_rate_1,momentum\nx,1\n", "line 2: the learning_rate_1 is \"x\""),
+            ("a,b\n", "learning_rate_1,learning_rate_2,… may stand in place of learning_rate"),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(says), "{text:?}: {said}");
+        }
     }
 }

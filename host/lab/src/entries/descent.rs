@@ -1,10 +1,10 @@
 //! The descent itself.
 
+use std::iter;
 use std::ops::Range;
 
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::meta::{Limits, MetaDescent};
-use myopia_core::nqm::Step;
 use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::sum::sum;
 use myopia_core::unroll::Diverged;
@@ -17,7 +17,7 @@ use crate::descent::{DivergedAt, Ended};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::outer;
-use crate::problem::{InitialParams, Problem, Rates, ReversePlan, TooLittle};
+use crate::problem::{Entries, InitialParams, Problem, Rates, ReversePlan, TooLittle};
 
 /// Pairs of steps and gradients that L-BFGS keeps.
 const PAIRS: usize = 10;
@@ -37,6 +37,8 @@ pub struct EntryDescent {
     pub horizon: u32,
     /// Steps that share an entry; the last window may be shorter.
     pub window: u32,
+    /// Rates of each entry: one for all layers, or one for each layer.
+    pub layers: usize,
     /// The schedule it starts from: each window takes the rate of its middle step.
     pub from: InverseTime<f64>,
     /// The momentum it starts from.
@@ -64,6 +66,11 @@ impl EntryDescent {
         self.horizon.div_ceil(self.window) as usize
     }
 
+    /// How many rates there are.
+    pub fn rates(&self) -> usize {
+        self.windows() * self.layers
+    }
+
     fn window(&self, place: usize) -> Range<usize> {
         let first = place * self.window as usize;
         first..(first + self.window as usize).min(self.horizon as usize)
@@ -78,18 +85,17 @@ impl EntryDescent {
         };
         let windows = self.windows();
         let momenta = if self.tunes_momenta { windows } else { 0 };
-        (0..windows).map(rate).chain((0..momenta).map(|_| self.momentum)).collect()
+        let rates = (0..windows).flat_map(|place| iter::repeat_n(rate(place), self.layers));
+        rates.chain((0..momenta).map(|_| self.momentum)).collect()
     }
 
     /// The schedule of these values.
-    pub fn schedule(&self, values: &[f64]) -> Vec<Step<f64>> {
-        let (rates, momenta) = values.split_at(self.windows());
-        let step = |k: usize| {
-            let place = k / self.window as usize;
-            let momentum = momenta.get(place).copied().unwrap_or(self.momentum);
-            Step { learning_rate: rates[place], momentum }
-        };
-        (0..self.horizon as usize).map(step).collect()
+    pub fn schedule(&self, values: &[f64]) -> Entries {
+        let (rates, momenta) = values.split_at(self.rates());
+        let place = |k: u32| (k / self.window) as usize;
+        let rates = (0..self.horizon).flat_map(|k| &rates[place(k) * self.layers..][..self.layers]);
+        let momentum = |k| momenta.get(place(k)).copied().unwrap_or(self.momentum);
+        Entries::new(rates.copied().collect(), (0..self.horizon).map(momentum).collect())
     }
 
     /// The bounds of every rate, and those of every momentum.
@@ -151,11 +157,11 @@ impl EntryDescent {
             Err(diverged) => return Ok(Err(diverged)),
         };
         let mean = |numbers: &mut dyn Iterator<Item = f64>| sum(numbers) / f64::from(self.seeds);
-        let windows = |by: &dyn Fn(usize) -> f64| -> Vec<f64> {
-            (0..self.windows()).map(|place| sum(self.window(place).map(by))).collect()
-        };
+        let layers = self.layers;
         let by_rate = |k: usize| mean(&mut found.iter().map(|found| found.by_rate[k]));
-        let mut derivatives = windows(&by_rate);
+        let of_layer = |place, layer| sum(self.window(place).map(|k| by_rate(k * layers + layer)));
+        let mut derivatives: Vec<f64> =
+            (0..self.rates()).map(|number| of_layer(number / layers, number % layers)).collect();
         if self.tunes_momenta {
             let by_momentum = |k: usize| {
                 mean(&mut found.iter().map(|found| {
@@ -163,7 +169,8 @@ impl EntryDescent {
                     by.map_or(0.0, |(_, steps)| steps[k])
                 }))
             };
-            derivatives.extend(windows(&by_momentum));
+            let windows = (0..self.windows()).map(|place| self.window(place));
+            derivatives.extend(windows.map(|window| sum(window.map(by_momentum))));
         }
         Ok(Ok(Look {
             values,
@@ -208,7 +215,7 @@ impl EntryDescent {
                     Look { values, loss: None, accuracy: None, derivatives }
                 }
                 (Err(diverged), _) => {
-                    let rates = &values[..self.windows()];
+                    let rates = &values[..self.rates()];
                     let most = rates.iter().fold(0.0, |a: f64, b| if *b > a { *b } else { a });
                     let with = vec![("rates up to alpha", most)];
                     return Err(Ended::Diverged(DivergedAt { meta_step, with, diverged }));
@@ -223,7 +230,7 @@ impl EntryDescent {
             EntryRule::Outer(rule, meta_lr, clip) => {
                 let limits = self.limits().map(|limits| Limits { clip, ..limits });
                 let mut outer: Vec<MetaDescent<f64, 1>> = (0..self.first().len())
-                    .map(|place| limits[place / self.windows()])
+                    .map(|place| limits[usize::from(place >= self.rates())])
                     .map(|limits| MetaDescent::new(rule, meta_lr, [limits]))
                     .collect();
                 let mut moved = |look: &Look| -> Vec<f64> {
@@ -259,23 +266,23 @@ impl EntryDescent {
                     asked += 1;
                     // Where training diverged, the line search is to turn back.
                     let cost = look.loss.or(first.loss.map(|loss| 2.0 * loss))?;
-                    Some((cost, look.gradient(self.windows())))
+                    Some((cost, look.gradient(self.rates())))
                 });
                 ended
             }
         }
     }
 
-    /// ln α of every window, then ln(μ/(1 − μ)).
+    /// ln α of every rate, then ln(μ/(1 − μ)).
     fn coordinates(&self, values: &[f64]) -> Vec<f64> {
-        let (rates, momenta) = values.split_at(self.windows());
+        let (rates, momenta) = values.split_at(self.rates());
         let logits = momenta.iter().map(|x| Libm::ln(x / (1.0 - x)));
         rates.iter().map(|x| Libm::ln(*x)).chain(logits).collect()
     }
 
     /// What has these coordinates.
     fn values(&self, point: &[f64]) -> Vec<f64> {
-        let (rates, momenta) = point.split_at(self.windows());
+        let (rates, momenta) = point.split_at(self.rates());
         let momenta = momenta.iter().map(|y| 1.0 / (1.0 + Libm::exp(-y)));
         rates.iter().map(|x| Libm::exp(*x)).chain(momenta).collect()
     }
@@ -289,6 +296,7 @@ mod tests {
         EntryDescent {
             horizon,
             window,
+            layers: 1,
             from: InverseTime { alpha0: 0.5, time_constant: 4.0, beta: 1.0 },
             momentum: 0.9,
             tunes_momenta: true,
@@ -309,10 +317,20 @@ mod tests {
         assert_eq!(first, [rate(1.0), rate(4.0), rate(6.0), 0.9, 0.9, 0.9]);
         let values = [1.0, 2.0, 3.0, 0.1, 0.2, 0.3];
         let steps = descent.schedule(&values);
-        let rates: Vec<f64> = steps.iter().map(|step| step.learning_rate).collect();
-        let momenta: Vec<f64> = steps.iter().map(|step| step.momentum).collect();
-        assert_eq!(rates, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0]);
-        assert_eq!(momenta, [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3]);
+        assert_eq!(steps.rates(), [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0]);
+        assert_eq!(steps.momenta(), [0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3]);
+    }
+
+    #[test]
+    fn layers_have_rates_of_their_own_in_each_window() {
+        let descent = EntryDescent { layers: 2, ..descent(3, 2) };
+        let rate = |k: f64| 0.5 / (1.0 + k / 4.0);
+        assert_eq!(descent.first(), [rate(0.0), rate(0.0), rate(2.0), rate(2.0), 0.9, 0.9]);
+        let steps = descent.schedule(&[1.0, 2.0, 3.0, 4.0, 0.1, 0.2]);
+        assert_eq!(steps.rates(), [1.0, 2.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(steps.momenta(), [0.1, 0.1, 0.2]);
+        let values = [1e-5, 0.3, 7.0, 0.01, 0.5, 0.999];
+        assert_eq!(descent.coordinates(&values)[3], Libm::ln(0.01));
     }
 
     #[test]

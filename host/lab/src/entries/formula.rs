@@ -2,11 +2,10 @@
 
 use myopia_core::bilevel::linear::dot;
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::nqm::Step;
 use myopia_core::unroll::Diverged;
 
 use crate::precision::Numbers;
-use crate::problem::{InitialParams, Problem, Tangents};
+use crate::problem::{Entries, InitialParams, Problem, Tangents};
 
 /// The refined schedule of [Defazio et al. 2023](https://arxiv.org/abs/2310.07831), of mean one,
 /// from the norms G_t of a run's gradients: α_t ∝ G_t⁻² Σ_{p>t} G_p⁻², with the norms smoothed by
@@ -39,7 +38,7 @@ fn medians(numbers: &[f64]) -> Vec<f64> {
     (0..numbers.len()).map(median).collect()
 }
 
-/// The Euclidean norm of each step's gradient in training by `steps` from `start`, for SGD with
+/// The Euclidean norm of each step's gradient in training by `entries` from `start`, for SGD with
 /// momentum: g_k = v_{k+1} − μ_k v_k.
 ///
 /// # Errors
@@ -47,19 +46,20 @@ fn medians(numbers: &[f64]) -> Vec<f64> {
 pub fn gradient_norms(
     problem: &Problem<'_>,
     start: &InitialParams,
-    steps: &[Step<f64>],
+    entries: &Entries,
 ) -> Result<Vec<f64>, Diverged> {
     let mut run = problem.run(Tangents::None, start);
     let mut before = vec![0.0; problem.parameters()];
-    let mut norms = Vec::with_capacity(steps.len());
-    for step in steps {
-        run.step(step.learning_rate, step.momentum)?;
+    let mut norms = Vec::with_capacity(entries.steps());
+    for k in 0..entries.steps() {
+        let (rates, momentum) = entries.step(k);
+        run.step_by_layer(rates, momentum)?;
         let velocity = match run.state() {
             Numbers::F32(state) => state.into_iter().map(f64::from).collect(),
             Numbers::F64(state) => state,
         };
         let gradient: Vec<f64> =
-            velocity.iter().zip(&before).map(|(v, b)| v - step.momentum * b).collect();
+            velocity.iter().zip(&before).map(|(v, b)| v - momentum * b).collect();
         norms.push(Libm::sqrt(dot(&gradient, &gradient)));
         before = velocity;
     }

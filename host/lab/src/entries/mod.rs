@@ -16,10 +16,10 @@ use std::io::{self, Write};
 
 use myopia_core::bilevel::linear::dot;
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::nqm::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::output::csv;
+use crate::problem::Entries;
 
 /// How entries are moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +34,8 @@ pub enum EntryRule {
 /// One look-ahead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Look {
-    /// The rate of each window, then its momentum if momenta are tuned.
+    /// The rate of each window, or its rate in each layer, then the momentum of each window if
+    /// momenta are tuned.
     pub values: Vec<f64>,
     /// The objective after the horizon in nats, the mean over the seeds; nothing where L-BFGS tried
     /// values with which training diverged.
@@ -78,14 +79,14 @@ impl EntryRecord {
         ["meta_step", "loss", "accuracy", "gradient_norm", "cosine", "least_rate", "greatest_rate"];
 }
 
-/// The trajectory of `looks` of so many windows.
-pub fn records(looks: &[Look], windows: usize) -> Vec<EntryRecord> {
+/// The trajectory of `looks` of so many rates.
+pub fn records(looks: &[Look], rates: usize) -> Vec<EntryRecord> {
     let mut before: Option<Vec<f64>> = None;
     (0..)
         .zip(looks)
         .map(|(meta_step, look)| {
-            let rates = &look.values[..windows];
-            let gradient = look.gradient(windows);
+            let gradient = look.gradient(rates);
+            let rates = &look.values[..rates];
             let norm = Libm::sqrt(dot(&gradient, &gradient));
             let cosine = before.as_ref().and_then(|before| {
                 let size = norm * Libm::sqrt(dot(before, before));
@@ -114,26 +115,37 @@ pub fn best(looks: &[Look]) -> Option<usize> {
 }
 
 impl Look {
-    /// The gradient by ln α of each window, then by ln(μ/(1 − μ)).
-    pub fn gradient(&self, windows: usize) -> Vec<f64> {
+    /// The gradient by the logarithms of so many rates, then by ln(μ/(1 − μ)).
+    pub fn gradient(&self, rates: usize) -> Vec<f64> {
         let slope = |(place, value): (usize, &f64)| {
-            if place < windows { *value } else { value * (1.0 - value) }
+            if place < rates { *value } else { value * (1.0 - value) }
         };
         let slopes = self.values.iter().enumerate().map(slope);
         slopes.zip(&self.derivatives).map(|(slope, by)| slope * by).collect()
     }
 }
 
-/// The columns of `schedule.csv`, which a schedule is read from as well.
-pub const SCHEDULE: [&str; 3] = ["step", "learning_rate", "momentum"];
+/// The name of a column, or of one for each layer: `name`, or `name`_1, `name`_2, …
+pub fn columns(name: &str, layers: usize) -> Vec<String> {
+    match layers {
+        1 => vec![name.to_owned()],
+        _ => (1..=layers).map(|layer| format!("{name}_{layer}")).collect(),
+    }
+}
 
-/// Writes a schedule as CSV, a line for each step.
+/// Writes a schedule as CSV, a line for each step: its number, its rate or that of each layer, its
+/// momentum. Schedules are read from such files as well.
 ///
 /// # Errors
 /// When the writer fails.
-pub fn write_schedule(to: &mut dyn Write, steps: &[Step<f64>]) -> io::Result<()> {
-    let row = |(k, step): (usize, &Step<f64>)| (k, step.learning_rate, step.momentum);
-    csv::write(to, &SCHEDULE, steps.iter().enumerate().map(row))
+pub fn write_schedule(to: &mut dyn Write, entries: &Entries) -> io::Result<()> {
+    let rates = columns("learning_rate", entries.rates_of_a_step());
+    let header = [&["step".to_owned()][..], &rates, &["momentum".to_owned()]].concat();
+    let row = |k| {
+        let (rates, momentum) = entries.step(k);
+        (k, rates, momentum)
+    };
+    csv::write(to, &header, (0..entries.steps()).map(row))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod curvature;
 mod data;
+mod entries;
 mod examples;
 mod inner_problem;
 mod lockstep;
@@ -15,6 +16,7 @@ mod tangent;
 
 pub use curvature::{Curvature, CurvatureMatrix, ROUNDING};
 pub use data::{Data, Examples, Set, Sets};
+pub use entries::Entries;
 pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
 pub use lockstep::LockstepRuns;

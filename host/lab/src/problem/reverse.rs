@@ -2,20 +2,21 @@
 //!
 //! A run of T steps has T + 1 steps back, the first of which is the objective's.
 
+use std::borrow::Cow;
+
 use myopia_backend::{HeapBatch, ReversibleModel, restore_float_control};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{Batch, NonFinite};
-use myopia_core::nqm::Step;
 use myopia_core::optimizer::{DERIVATIVES, Optimizer, Reverse};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::sum::sum;
-use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
+use myopia_core::unroll::{Diverged, Objective, objective};
 
 use super::checkpoints::{Action, Checkpoints, steps_forward};
-use super::run::RunOptimizer;
-use super::{ExampleSet, InitialParams, Problem};
+use super::run::{RunOptimizer, step_by_layer};
+use super::{Entries, ExampleSet, InitialParams, Problem};
 use crate::precision::{Float, Numbers};
 
 /// How a run is taken back in the memory that is allowed.
@@ -57,7 +58,8 @@ pub struct ReverseHypergradient {
     /// Digests of the values of parameters and state at the end, and of their adjoints at the
     /// start.
     pub digests: [Digest; 2],
-    /// The derivative by α_k, for each step k.
+    /// The derivative by α_k, for each step k; where layers have rates of their own, by those of a
+    /// step together, the lowest layer's first.
     pub by_rate: Vec<f64>,
     /// The derivatives by the value that each step takes of another hyperparameter.
     pub by_others: Vec<(Parameter, Vec<f64>)>,
@@ -84,7 +86,7 @@ pub enum Rates<'a> {
     /// Rates of a schedule, the optimiser's momentum.
     Schedule(&'a InverseTime<f64>),
     /// Each step's own; the momentum of an optimiser that has none is passed over.
-    Entries(&'a [Step<f64>]),
+    Entries(&'a Entries),
 }
 
 /// A training run of a problem that is taken back.
@@ -151,7 +153,8 @@ where
     fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle> {
         let each = self.model.bytes_of_a_point();
         let batches = u64::from(horizon) * self.problem.batch as u64 * 4;
-        let record = u64::from(horizon) * (DERIVATIVES * size_of::<f64>()) as u64;
+        let layers = self.problem.layers.len() as u64 - 1;
+        let record = u64::from(horizon) * layers * (DERIVATIVES * size_of::<f64>()) as u64;
         let fixed = self.model.bytes() + batches + record;
         let most = memory.saturating_sub(fixed) / each;
         if most == 0 {
@@ -183,19 +186,22 @@ where
         let parameters: Vec<_> = values.iter().map(|&x| Dual::constant(x)).collect();
         self.model.model().load(&parameters, &[]);
         let optimizer = self.optimizer;
-        let inner = |k: u32| {
-            let (schedule, optimizer) = match rates {
-                Rates::Schedule(schedule) => {
-                    let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
-                    (InverseTime { alpha0, time_constant, beta }.with_tangents([]), optimizer)
-                }
-                Rates::Entries(steps) => {
-                    let Step { learning_rate, momentum } = steps[k as usize];
-                    let rate = Dual::constant(T::from_f64(learning_rate));
-                    (InverseTime::constant(rate), optimizer.with_momentum(T::from_f64(momentum)))
-                }
-            };
-            InnerLoop { schedule, optimizer, batch: problem.batch }
+        // Rates are rounded to the float once: of a schedule they are in it already.
+        let coefficients = |k: u32| match rates {
+            Rates::Schedule(schedule) => {
+                let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
+                let schedule = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
+                let rate = schedule.learning_rate::<Libm>(k).value;
+                (Cow::Owned(vec![rate.to_f64()]), optimizer)
+            }
+            Rates::Entries(entries) => {
+                let (rates, momentum) = entries.step(k as usize);
+                (Cow::Borrowed(rates), optimizer.with_momentum(T::from_f64(momentum)))
+            }
+        };
+        let each = match rates {
+            Rates::Schedule(_) => 1,
+            Rates::Entries(entries) => entries.rates_of_a_step(),
         };
         let batches = problem.batch_indices(horizon);
         let mut storage = HeapBatch::new(&problem.layers, problem.batch);
@@ -205,13 +211,14 @@ where
             batch.fill(sets::<T>(problem), &batches[first..first + problem.batch]);
         };
         let mut end = None;
-        let mut found = vec![[0.0; DERIVATIVES]; horizon as usize];
+        let mut found = vec![[T::ZERO; DERIVATIVES]; each * horizon as usize];
         for action in Checkpoints::new(horizon.saturating_add(1), plan.points) {
             match action {
                 Action::Advance(steps) => {
                     for k in steps {
                         fill(&mut batch, k);
-                        inner(k).step::<Libm, _>(self.model.model(), &batch, k, |_, _, _| {})?;
+                        let (rates, optimizer) = coefficients(k);
+                        step_by_layer(self.model.model(), &batch, k, optimizer, &rates)?;
                         if !go_on() {
                             return Ok(None);
                         }
@@ -228,14 +235,14 @@ where
                 }
                 Action::Back(k, point) => {
                     fill(&mut batch, k);
-                    let InnerLoop { schedule, optimizer, .. } = inner(k);
-                    let rate = schedule.learning_rate::<Libm>(k).value;
-                    let step = optimizer.back::<Libm>(k, rate);
-                    let by = self
-                        .model
-                        .step_back(&batch, step, point)
+                    let (rates, optimizer) = coefficients(k);
+                    let back = |rate: &f64| optimizer.back::<Libm>(k, T::from_f64(*rate));
+                    let steps: Vec<_> = rates.iter().map(back).collect();
+                    let of_layer = |layer: usize| steps[if each == 1 { 0 } else { layer }];
+                    let by = &mut found[k as usize * each..][..each];
+                    self.model
+                        .step_back(&batch, &of_layer, point, by)
                         .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
-                    found[k as usize] = by.map(T::to_f64);
                     if !go_on() {
                         return Ok(None);
                     }
@@ -247,14 +254,21 @@ where
         for adjoint in self.model.take_adjoints() {
             adjoints.add(adjoint).expect("a step back leaves finite numbers");
         }
-        let by = |place: usize| found.iter().map(|by| by[place]).collect::<Vec<f64>>();
+        // What is no rate is shared by the layers.
+        let shared = |place: usize| {
+            let of_step = |layers: &[[T; DERIVATIVES]]| {
+                let by = |layer: &[T; DERIVATIVES]| layer[place].to_f64();
+                layers[1..].iter().fold(by(&layers[0]), |sum, layer| sum + by(layer))
+            };
+            found.chunks(each).map(of_step).collect()
+        };
         let others = (1..).zip(optimizer.directions());
-        let others = others.filter_map(|(place, other)| Some((other?, by(place))));
+        let others = others.filter_map(|(place, other)| Some((other?, shared(place))));
         Ok(Some(ReverseHypergradient {
             objective,
             parameters,
             digests: [values, adjoints],
-            by_rate: by(0),
+            by_rate: found.iter().map(|by| by[0].to_f64()).collect(),
             by_others: others.collect(),
         }))
     }

@@ -7,6 +7,7 @@ use myopia_backend::{HeapBatch, StoredModel, restore_float_control};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::mlp::{Batch, NonFinite};
 use myopia_core::optimizer::{Hyperparameters, Method, Momentum, Optimizer};
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
@@ -38,7 +39,15 @@ pub trait TrainingRun: Send {
     ///
     /// # Errors
     /// When it leaves the finite range.
-    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<f64, Diverged>;
+    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<f64, Diverged> {
+        self.step_by_layer(&[learning_rate], momentum)
+    }
+
+    /// The same with a rate for each layer, the lowest first, or one for all.
+    ///
+    /// # Errors
+    /// When it leaves the finite range.
+    fn step_by_layer(&mut self, rates: &[f64], momentum: f64) -> Result<f64, Diverged>;
 
     /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set`
     /// numbered `indices`.
@@ -90,6 +99,28 @@ impl<T: Float, const P: usize> RunOptimizer<T, P> for Hyperparameters<Dual<T, P>
         }
         self
     }
+}
+
+/// Step number `k` of `model` on `batch`, with a rate for each layer or one for all, in the float
+/// that they have when rounded; returns the mean loss of the batch before the update.
+pub(super) fn step_by_layer<T: Float, const P: usize, O: RunOptimizer<T, P>>(
+    model: &mut dyn StoredModel<T, P, O::Update>,
+    batch: &Batch<'_, T>,
+    k: u32,
+    optimizer: O,
+    rates: &[f64],
+) -> Result<T, Diverged>
+where
+    Libm: Elementary<T>,
+{
+    let update =
+        |layer: usize| optimizer.update::<Libm>(k, Dual::constant(T::from_f64(rates[layer])));
+    let loss = match rates.len() {
+        1 => model.step(batch, update(0)),
+        _ => model.step_by_layer(batch, &update),
+    };
+    let loss = loss.map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
+    Ok(loss.value)
 }
 
 /// A run in the float `T` with P tangents and the optimiser `O`.
@@ -156,7 +187,7 @@ where
     pub fn train_on(
         &mut self,
         schedule: &InverseTime<Dual<T, P>>,
-        batches: &[myopia_core::mlp::Batch<'_, T>],
+        batches: &[Batch<'_, T>],
         steps: Range<u32>,
         observe: &mut dyn FnMut(u32, f64, f64),
     ) -> Result<(), Diverged> {
@@ -211,20 +242,14 @@ where
         inner.run::<Libm, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
     }
 
-    fn step(&mut self, learning_rate: f64, momentum: f64) -> Result<f64, Diverged> {
+    fn step_by_layer(&mut self, rates: &[f64], momentum: f64) -> Result<f64, Diverged> {
         restore_float_control();
-        let schedule = InverseTime::constant(Dual::constant(T::from_f64(learning_rate)));
         let optimizer = self.optimizer.with_momentum(T::from_f64(momentum));
-        let inner = InnerLoop { schedule, optimizer, batch: self.problem.batch };
         let (mut batch, k) = (self.batch.batch(), self.done);
+        batch.fill(&self.sets.training, self.sampler.next_batch(self.problem.batch));
         self.done += 1;
-        let (model, sampler) = (&mut *self.model, &mut self.sampler);
-        let examples = &self.sets.training;
-        let mut found = 0.0;
-        inner.run::<Libm, _>(model, &mut batch, sampler, examples, k..k + 1, |_, _, loss: T| {
-            found = loss.to_f64();
-        })?;
-        Ok(found)
+        let loss = step_by_layer(&mut *self.model, &batch, k, optimizer, rates)?;
+        Ok(loss.to_f64())
     }
 
     fn evaluate(&mut self, set: Set, indices: &[u32]) -> Result<Objective<f64, 3>, Diverged> {

@@ -5,7 +5,6 @@ use std::ops::Range;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::exponent::TangentMap;
-use myopia_core::nqm::Step;
 use myopia_core::rng::Pcg32;
 use myopia_core::sum::sum;
 use myopia_core::unroll::Diverged;
@@ -86,8 +85,8 @@ where
             Rates::Schedule(schedule) => self.run.train(schedule, steps, &mut |_, _, _| {})?,
             Rates::Entries(entries) => {
                 for k in steps {
-                    let Step { learning_rate, momentum } = entries[k as usize];
-                    self.run.step(learning_rate, momentum)?;
+                    let (rates, momentum) = entries.step(k as usize);
+                    self.run.step_by_layer(rates, momentum)?;
                 }
             }
         }

@@ -30,6 +30,7 @@ const SPECTRUM: Columns = Columns {
     names: &["curvature", "noise_variance", "initial_mean", "initial_variance"],
     required: 2,
     passed_over: &["direction"],
+    numbered: None,
 };
 
 /// A value, or a file that holds it.
