@@ -79,6 +79,31 @@ fn a_terminal_has_colours_unless_no_color_is_set() {
     }
 }
 
+/// Whether anything in `text` sets a colour or another rendition.
+#[cfg(target_os = "linux")]
+fn is_coloured(text: &str) -> bool {
+    let sequences = text.split("\u{1b}[").skip(1);
+    sequences
+        .filter_map(|rest| rest.find(char::is_alphabetic).map(|at| &rest[at..]))
+        .any(|end| end.starts_with('m'))
+}
+
+/// Bars and errors have none even where they would be allowed.
+#[test]
+#[cfg(target_os = "linux")]
+fn progress_and_failures_have_no_colours() {
+    for (arguments, words) in [
+        ("train --steps 4000 --layers 64,16,10", "steps/s"),
+        ("train --data npz:no-such-file", "does not exist"),
+    ] {
+        let Some(said) = on_a_terminal(arguments, "SOMETHING", "1") else { return };
+        assert!(said.contains(words) && !is_coloured(&said), "{arguments}: {said:?}");
+    }
+    assert!(
+        is_coloured("\u{1b}[2K\u{1b}[1;31merror\u{1b}[0m") && !is_coloured("\u{1b}[2K\u{1b}[1A")
+    );
+}
+
 fn trained(folder: &Path, name: &str, arguments: &str, more: &[&str]) -> Vec<(String, Vec<u8>)> {
     let out = folder.join(name);
     let mut command = program(arguments);

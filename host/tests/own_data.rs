@@ -215,6 +215,10 @@ fn what_is_missing_spoilt_or_too_large_is_said_in_one_sentence() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     refuses_in_a_sentence(&mut on(arguments, "npz", &path), 1, &["is not an .npz archive"]);
+    // A parser that calls itself for each bracket would run out of stack.
+    archive(&path, &[("x_train", npy("|u1", &"(".repeat(20_000), &[]))]);
+    let words = ["x_train", "its header is nested over 64 deep"];
+    refuses_in_a_sentence(&mut on(arguments, "npz", &path), 1, &words);
     let mut unknown = program("hypergrad --data hdf5:x");
     let said =
         shared::refuses(&mut unknown, 2, &["give glyphs, mnist, npz:FILE, csv:FILE or idx:DIR"]);

@@ -22,7 +22,9 @@ jax.config.update("jax_enable_x64", True)
 def hypergradient(case: myopia.Exported):
     """The objective after training and its derivatives by alpha0, K and beta, in the float of the
     exported weights."""
-    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in zip(case.weights, case.biases)]
+    weights = [
+        (jnp.asarray(w), jnp.asarray(b)) for w, b in zip(case.weights, case.biases, strict=True)
+    ]
     x, y = jnp.asarray(case.x), jnp.asarray(case.y)
 
     def mean_loss(layers, rows):
@@ -73,9 +75,15 @@ def main() -> None:
         arguments = dict(x=x, y=y, layers=layers, horizon=options.horizon, precision=precision)
         found = myopia.check_hypergradient(hypergradient, **arguments, **schedule)
         print(f"{precision}  {'agrees' if found.agrees else 'DIFFERS'}")
-        print(f"  loss      {found.loss:.9f}  exact {found.exact.loss:.9f}  digest {found.exact.digest}")
+        print(
+            f"  loss      {found.loss:.9f}  exact {found.exact.loss:.9f}  digest {found.exact.digest}"
+        )
         for name, theirs, exact, error in zip(
-            found.exact.names, found.gradient, found.exact.gradient, found.gradient_errors
+            found.exact.names,
+            found.gradient,
+            found.exact.gradient,
+            found.gradient_errors,
+            strict=True,
         ):
             print(f"  d/d {name:<14}{theirs:+.9e}  exact {exact:+.9e}  apart by {error:.1e}")
 

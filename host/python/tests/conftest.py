@@ -36,9 +36,7 @@ class Digits:
         self.x, self.x_test = x[:60], x[60:]
         self.y, self.y_test = y[:60], y[60:]
         self.path = folder / f"{kind}.npz"
-        np.savez(
-            self.path, x_train=self.x, y_train=self.y, x_test=self.x_test, y_test=self.y_test
-        )
+        np.savez(self.path, x_train=self.x, y_train=self.y, x_test=self.x_test, y_test=self.y_test)
 
 
 @pytest.fixture(params=["uint8", "float32", "float64"])

@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+from conftest import Digits
 
 import myopia
-from conftest import Digits
 
 ARGUMENTS = ([9, 4, 3], 15, 0.1, 50.0, 1.0)
 
 
 def loss(case: myopia.Exported, alpha0: float, time_constant: float, beta: float) -> float:
     """The objective after training, straight from the definition."""
-    layers = [[w.astype(float), b.astype(float)] for w, b in zip(case.weights, case.biases)]
+    layers = [
+        [w.astype(float), b.astype(float)] for w, b in zip(case.weights, case.biases, strict=True)
+    ]
     velocity = [[np.zeros_like(w), np.zeros_like(b)] for w, b in layers]
 
     def forward(rows: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
@@ -32,7 +34,7 @@ def loss(case: myopia.Exported, alpha0: float, time_constant: float, beta: float
         for place in reversed(range(len(layers))):
             steps.append((units[place].T @ slope, slope.sum(axis=0)))
             slope = (slope @ layers[place][0].T) * (units[place] > 0)
-        for layer, v, gradient in zip(layers, velocity, reversed(steps)):
+        for layer, v, gradient in zip(layers, velocity, reversed(steps), strict=True):
             for which in range(2):
                 v[which] = case.momentum * v[which] - rate * gradient[which]
                 layer[which] = layer[which] + v[which]
@@ -65,7 +67,13 @@ def test_an_independent_program_agrees(digits: Digits) -> None:
 def test_a_mistake_is_found(floats: Digits) -> None:
     def check(f: object) -> myopia.Agreement:
         return myopia.check_hypergradient(
-            f, floats.x, floats.y, *ARGUMENTS, batch=10, precision="f64", tolerance=1e-6  # type: ignore
+            f,
+            floats.x,
+            floats.y,
+            *ARGUMENTS,
+            batch=10,
+            precision="f64",
+            tolerance=1e-6,  # type: ignore
         )
 
     def without_beta(case: myopia.Exported) -> tuple[float, list[float]]:
@@ -89,7 +97,7 @@ def test_what_is_exported_is_what_the_program_exports(floats: Digits, tmp_path: 
     words = ["--layers", "9,4,3", "--batch", 10, "--seed", 3, "--horizon", 15]
     program("hypergrad", "--data", f"npz:{floats.path}", *words, "--export", f"{tmp_path}/e")
     start = np.load(f"{tmp_path}/e/init.npz")
-    for place, (weight, bias) in enumerate(zip(case.weights, case.biases)):
+    for place, (weight, bias) in enumerate(zip(case.weights, case.biases, strict=True)):
         assert np.array_equal(weight, start[f"w{place}"]) and weight.dtype == np.float32
         assert np.array_equal(bias, start[f"b{place}"])
     assert np.array_equal(case.batches, np.load(f"{tmp_path}/e/batches.npy"))

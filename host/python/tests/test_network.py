@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Digits, program
 
 import myopia
-from conftest import Digits, program
 
 LAYERS = [9, 4, 3]
 SCHEDULE = (0.1, 50.0, 1.0)
@@ -31,16 +31,50 @@ def test_a_hypergradient_is_the_program_s(digits: Digits, precision: str) -> Non
 def test_every_option_is_the_program_s(floats: Digits) -> None:
     data = ["--data", f"npz:{floats.path}"]
     found = myopia.hypergrad(
-        floats.x, floats.y, LAYERS, 12, *SCHEDULE, batch=10, seed=5, optimizer="adam",
-        epsilon=1e-3, weight_decay=0.01, decoupled=True, tune=["alpha0", "epsilon", "beta2", "beta"],
-        objective="train", objective_size=30, pretrain=3, pretrain_rate=0.05,
+        floats.x,
+        floats.y,
+        LAYERS,
+        12,
+        *SCHEDULE,
+        batch=10,
+        seed=5,
+        optimizer="adam",
+        epsilon=1e-3,
+        weight_decay=0.01,
+        decoupled=True,
+        tune=["alpha0", "epsilon", "beta2", "beta"],
+        objective="train",
+        objective_size=30,
+        pretrain=3,
+        pretrain_rate=0.05,
     )
     printed = program(
-        "hypergrad", *data, *WORDS, "--horizon", 12, "--seed", 5, "--optimizer", "adam", "--epsilon",
-        1e-3, "--weight-decay", 0.01, "--decoupled", "--tune", "alpha0,epsilon,beta2,beta",
-        "--objective", "train", "--objective-size", 30, "--pretrain", 3, "--pretrain-rate", 0.05,
+        "hypergrad",
+        *data,
+        *WORDS,
+        "--horizon",
+        12,
+        "--seed",
+        5,
+        "--optimizer",
+        "adam",
+        "--epsilon",
+        1e-3,
+        "--weight-decay",
+        0.01,
+        "--decoupled",
+        "--tune",
+        "alpha0,epsilon,beta2,beta",
+        "--objective",
+        "train",
+        "--objective-size",
+        30,
+        "--pretrain",
+        3,
+        "--pretrain-rate",
+        0.05,
     )
-    assert dict(zip(found.names, found.gradient.tolist())) == printed["derivatives"]
+    assert dict(zip(found.names, found.gradient.tolist(), strict=True)) == printed["derivatives"]
     assert (found.digest, found.digest_tangents) == (printed["digest"], printed["digest_tangents"])
 
 
@@ -50,14 +84,30 @@ def test_a_meta_descent_is_the_program_s(floats: Digits, tmp_path: Path) -> None
     )
     first = next(descent)
     assert list(first) == [
-        "meta_step", "alpha0", "time_constant", "beta", "loss", "d_alpha0", "d_time_constant",
+        "meta_step",
+        "alpha0",
+        "time_constant",
+        "beta",
+        "loss",
+        "d_alpha0",
+        "d_time_constant",
         "d_beta",
     ]
     records = [first, *descent]
     out = tmp_path / "out"
     program(
-        "meta", "--data", f"npz:{floats.path}", *WORDS, "--horizon", 10, "--meta-steps", 5,
-        "--meta-lr", 0.2, "--out", out,
+        "meta",
+        "--data",
+        f"npz:{floats.path}",
+        *WORDS,
+        "--horizon",
+        10,
+        "--meta-steps",
+        5,
+        "--meta-lr",
+        0.2,
+        "--out",
+        out,
     )
     with open(out / "trajectory.csv") as table:
         rows = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(table)]
@@ -67,7 +117,13 @@ def test_a_meta_descent_is_the_program_s(floats: Digits, tmp_path: Path) -> None
 
 def test_training_is_the_program_s(digits: Digits) -> None:
     found = myopia.train(
-        digits.x, digits.y, LAYERS, 30, *SCHEDULE, batch=10, x_test=digits.x_test,
+        digits.x,
+        digits.y,
+        LAYERS,
+        30,
+        *SCHEDULE,
+        batch=10,
+        x_test=digits.x_test,
         y_test=digits.y_test,
     )
     printed = program("train", "--data", f"npz:{digits.path}", *WORDS, "--steps", 30)
@@ -101,7 +157,10 @@ def changed(array: np.ndarray, at: object, to: float) -> np.ndarray:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"x": lambda x: changed(x, (3, 1), np.nan)}, "x: input 1 of example 3, counted from 0, is nan"),
+        (
+            {"x": lambda x: changed(x, (3, 1), np.nan)},
+            "x: input 1 of example 3, counted from 0, is nan",
+        ),
         ({"x": lambda x: x.astype(np.int64)}, "x is of type int64; give uint8"),
         ({"x": lambda x: x[0]}, r"x has shape \(9,\); give the examples along the first axis"),
         ({"x": lambda x: x[:5]}, "x: 5 examples, but 60 labels in y"),
@@ -125,8 +184,14 @@ def test_what_makes_no_sense_is_refused(
     floats: Digits, options: dict[str, object], words: str
 ) -> None:
     arguments = {
-        "x": floats.x, "y": floats.y, "layers": LAYERS, "horizon": 5, "alpha0": 0.1,
-        "time_constant": 50.0, "beta": 1.0, "batch": 10,
+        "x": floats.x,
+        "y": floats.y,
+        "layers": LAYERS,
+        "horizon": 5,
+        "alpha0": 0.1,
+        "time_constant": 50.0,
+        "beta": 1.0,
+        "batch": 10,
     }
     for name, value in options.items():
         arguments[name] = value(arguments[name]) if callable(value) else value  # type: ignore

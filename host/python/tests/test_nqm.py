@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import program
 
 import myopia
-from conftest import program
 
 H = 1 / np.arange(1, 31)
 

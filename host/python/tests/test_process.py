@@ -11,15 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PROGRAM, Digits
 
 import myopia
-from conftest import PROGRAM, Digits
 
 
 def started(*command: object) -> subprocess.Popen[str]:
     """A process that hears Ctrl-C, although whoever started the tests may ignore it."""
     return subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -76,7 +79,11 @@ def test_the_program_is_installed_and_is_the_program(tmp_path: Path) -> None:
         return found.returncode, found.stdout, found.stderr
 
     for arguments in [
-        words, ["--version"], ["train", "--steps", "x"], ["train", "--batch", "0"], ["--help"],
+        words,
+        ["--version"],
+        ["train", "--steps", "x"],
+        ["train", "--batch", "0"],
+        ["--help"],
         ["train", "--data", "npz:no/such.npz"],
     ]:
         expected = said(PROGRAM, *arguments)
@@ -115,7 +122,9 @@ def test_an_array_that_floats_were_changed_for_has_the_same_bits(floats: Digits)
             "print(myopia.hypergrad(d['x_train'], d['y_train'], [9, 4, 3], 5, .1, 50., 1., batch=10).digest)"
         )
         environment = {**os.environ, "RAYON_NUM_THREADS": threads}
-        found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        found = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+        )
         assert found.stdout.strip() == plain.digest, found.stderr
 
 

@@ -10,7 +10,9 @@ rates: npt.NDArray[np.float64] = run.learning_rate
 x, y = np.zeros((12, 2), dtype=np.float32), [0, 1] * 6
 found = myopia.hypergrad(x, y, (2, 4, 2), 5, 0.1, 50.0, 1.0, batch=5)
 slopes: npt.NDArray[np.float64] = found.gradient
-losses: list[float] = [record["loss"] for record in myopia.meta_descent(x, y, [2, 2], 5, 0.1, 50.0, 1.0)]
+losses: list[float] = [
+    record["loss"] for record in myopia.meta_descent(x, y, [2, 2], 5, 0.1, 50.0, 1.0)
+]
 accuracy: float = myopia.train(x, y, [2, 2], 5, 0.1, 50.0, 1.0).judged.accuracy
 
 

@@ -32,6 +32,10 @@ pub struct Array {
 /// The largest array that is read: 10,000 by 10,000 numbers of eight bytes, and its header.
 const MOST_BYTES: u64 = 800_010_000;
 
+/// How deep a header may be nested; NumPy's are at most five deep. The parser calls itself once for
+/// each bracket and would run out of stack.
+const MOST_NESTED: usize = 64;
+
 impl Archive<File> {
     /// The archive at `path`.
     ///
@@ -169,8 +173,33 @@ impl<R: Read + Seek> Archive<R> {
         if found.sum() != checksum {
             return Err(wrong("is damaged: its checksum is not that of its bytes".to_owned()));
         }
+        if nesting(header(&bytes)) > MOST_NESTED {
+            return Err(wrong(format!("is damaged: its header is nested over {MOST_NESTED} deep")));
+        }
         Ok(Some(bytes))
     }
+}
+
+/// The text that says what is in an `.npy` file, or as much of it as there is.
+fn header(bytes: &[u8]) -> &[u8] {
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, &b| n << 8 | usize::from(b));
+    // Version 1 has two bytes for the length, later ones four.
+    let start = if bytes.get(6) == Some(&1) { 10 } else { 12 };
+    let Some((before, rest)) = bytes.split_at_checked(start) else { return &[] };
+    rest.get(..number(&before[8..])).unwrap_or(rest)
+}
+
+/// How many brackets are open at once, at most.
+fn nesting(text: &[u8]) -> usize {
+    let depths = text.iter().scan(0usize, |depth, byte| {
+        *depth = match byte {
+            b'(' | b'[' | b'{' => *depth + 1,
+            b')' | b']' | b'}' => depth.saturating_sub(1),
+            _ => *depth,
+        };
+        Some(*depth)
+    });
+    depths.max().unwrap_or(0)
 }
 
 /// What is wrong with the array `name`, a predicate, as a sentence.

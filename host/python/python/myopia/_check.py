@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def export(
     found = _myopia.export(words(options), inputs, labels)
     weights, biases = [], []
     rest = found["start"]
-    for rows, columns in zip(found["layers"], found["layers"][1:]):
+    for rows, columns in pairwise(found["layers"]):
         weight, bias, rest = np.split(rest, [rows * columns, (rows + 1) * columns])
         weights.append(weight.reshape(rows, columns))
         biases.append(bias)
