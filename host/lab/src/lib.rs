@@ -23,6 +23,7 @@ pub mod provenance;
 pub mod published;
 pub mod remark;
 pub mod report;
+pub mod shard;
 pub mod shown;
 pub mod surface;
 pub mod tensorboard;

@@ -66,7 +66,7 @@ enum Command {
     Meta(meta::Options),
     /// The objective over a plane of schedules, at several horizons
     Surface(surface::Options),
-    /// Join the parts of a surface that `surface --shard` made on several machines
+    /// Join the parts of a run that `--shard` made on several machines
     Merge(merge::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
@@ -152,9 +152,11 @@ impl Command {
             Self::Train(_) => Some("train.json"),
             Self::Meta(_) => Some("meta.json"),
             Self::Horizons(_) => Some("horizons.json"),
-            Self::Online(_) => Some("online.json"),
+            Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
             Self::Surface(options) => Some(options.report()),
+            // The shards of anything else print what is there themselves.
+            Self::Merge(_) => Some("surface.json"),
             _ => None,
         }
     }
