@@ -25,6 +25,7 @@ pub mod remark;
 pub mod report;
 pub mod shard;
 pub mod shown;
+pub mod slurm;
 pub mod surface;
 pub mod tensorboard;
 pub mod tour;

@@ -24,6 +24,7 @@ mod refusal;
 mod report;
 mod reproduce;
 mod schedule_file;
+mod slurm;
 mod source;
 mod surface;
 mod threads;
@@ -41,6 +42,7 @@ use myopia::failure::Failure;
 use myopia::input::read_regular;
 use myopia::output::standard;
 use myopia::remark;
+use myopia::shard::Shard;
 use options::Common;
 
 /// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is
@@ -68,6 +70,8 @@ enum Command {
     Surface(surface::Options),
     /// Join the parts of a run that `--shard` made on several machines
     Merge(merge::Options),
+    /// Do a run as a job array of Slurm: write its batch scripts, or send them
+    Slurm(slurm::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
@@ -131,6 +135,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
+            Command::Slurm(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Bench(options) => options.run(&common),
             Command::Verify(options) => options.run(&common),
@@ -146,6 +151,15 @@ impl Program {
 }
 
 impl Command {
+    /// The shard that is asked for, of a command that has shards.
+    fn shard(&self) -> Option<Option<Shard>> {
+        match self {
+            Self::Surface(options) => Some(options.parts.shard),
+            Self::Online(options) => Some(options.parts.shard),
+            _ => None,
+        }
+    }
+
     /// The file with what a run that may be finished before prints as JSON.
     fn report(&self) -> Option<&'static str> {
         match self {
