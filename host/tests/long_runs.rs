@@ -126,7 +126,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
             let Output { status, stderr, .. } = child.wait_with_output().unwrap();
             let stderr = String::from_utf8(stderr).unwrap();
-            assert_eq!(status.code(), Some(1), "{stderr}");
+            assert_eq!(status.code(), Some(75), "{stderr}");
             assert!(stderr.contains("stopped before the end"), "{arguments}: {stderr}");
             assert!(stderr.contains("--resume"), "{stderr}");
             let names = names(&torn);

@@ -102,7 +102,7 @@ fn shards_that_do_not_make_a_surface_are_refused_in_a_sentence_each() {
     refuses(
         &mut merge(&["one", "two", "foreign"]),
         1,
-        &["shards of different surfaces", "--seed is 1 in the first and 2 in the second"],
+        &["shards of different runs", "--seed is 1 in the first and 2 in the second"],
     );
     refuses(&mut merge(&["one", "two", "finer"]), 1, &["--momentum is 0.9 in the first and 0.5"]);
     refuses(&mut merge(&["one", "two", "whole"]), 1, &["whole holds no shard", "--shard"]);
@@ -122,6 +122,43 @@ fn shards_that_do_not_make_a_surface_are_refused_in_a_sentence_each() {
     run(program(&format!("{SMALL} --shard 3/3 --force")).arg("--out").arg(at("three")));
     run(&mut merge(&["one", "two", "three"]));
     refuses(&mut merge(&["one", "two", "three"]), 1, &["already holds results", "--force"]);
+}
+
+#[test]
+fn a_merge_that_resumes_begins_or_is_done_and_spares_what_is_not_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    for number in [1, 2] {
+        let part = format!("{SMALL} --shard {number}/2");
+        run(program(&part).arg("--out").arg(at(&number.to_string())));
+    }
+    run(program(SMALL).arg("--out").arg(at("whole")));
+    let merge = |flags: &str, out: &str| {
+        let mut merge = program(&format!("merge --resume {flags}"));
+        merge.args([at("1"), at("2")]).arg("--out").arg(at(out));
+        merge
+    };
+    run(&mut merge("", "merged"));
+    assert!(contents(&at("merged")) == contents(&at("whole")));
+    assert_eq!(run(&mut merge("", "merged")), "", "it is done");
+    let printed = fs::read_to_string(at("whole").join("surface.json")).unwrap();
+    assert!(run(&mut merge("--json", "whole")) == printed, "so is what one machine did");
+    refuses(&mut merge("--force", "merged"), 2, &["--resume", "--force", "give one of them"]);
+    run(program(&format!("{SMALL} --seed 2")).arg("--out").arg(at("other")));
+    let words = ["results of another experiment", "--seed is 2 there and 1 here"];
+    refuses(&mut merge("", "other"), 1, &words);
+    fs::create_dir(at("strange")).unwrap();
+    fs::write(at("strange").join("surface.csv"), "mine").unwrap();
+    refuses(&mut merge("", "strange"), 1, &["already holds results"]);
+    // Killed when some files had their names, and before it said what they are.
+    let record = at("merged").join(shared::RECORD);
+    let said = fs::read_to_string(&record).unwrap();
+    let unsaid: String =
+        said.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
+    fs::write(&record, unsaid).unwrap();
+    fs::remove_file(at("merged").join("surface.png")).unwrap();
+    run(&mut merge("", "merged"));
+    assert!(contents(&at("merged")) == contents(&at("whole")));
 }
 
 #[test]

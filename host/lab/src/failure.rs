@@ -6,6 +6,10 @@ use std::path::Path;
 use crate::input::NotAFile;
 use crate::shown;
 
+/// The exit status of a run that was asked to stop: "temporary failure, try again later" in BSD's
+/// `sysexits.h`, which batch scripts tell from a failure.
+pub const INTERRUPTED: u8 = 75;
+
 /// A failure a user can cause. `Display` is the whole sentence on one line, without a trailing
 /// stop; whatever names and values stand in it are shown escaped and at no great length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,12 +90,13 @@ impl Failure {
     }
 
     /// The exit status of the program: 0 when all was done before, 2 for usage, 3 for what was not
-    /// run, 1 for anything else.
+    /// run, [`INTERRUPTED`] for what was asked to stop, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Done(_) => 0,
             Self::Usage(_) => 2,
-            Self::Run(_) | Self::Interrupted(_) => 1,
+            Self::Run(_) => 1,
+            Self::Interrupted(_) => INTERRUPTED,
             Self::NotRun(_) => 3,
         }
     }
@@ -152,10 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_exits_with_2_a_failed_run_with_1_and_what_was_not_run_with_3() {
+    fn each_kind_of_failure_has_its_exit_status() {
         assert_eq!(Failure::usage("a").exit_status(), 2);
         assert_eq!(Failure::run("a").exit_status(), 1);
         assert_eq!(Failure::NotRun("a".into()).exit_status(), 3);
+        assert_eq!(Failure::Interrupted("a".into()).exit_status(), 75);
         assert_eq!(Failure::Done("a".into()).exit_status(), 0);
     }
 

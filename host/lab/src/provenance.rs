@@ -44,24 +44,33 @@ pub fn commit(folder: &Path) -> Option<String> {
 }
 
 fn line(arguments: impl IntoIterator<Item = OsString>) -> String {
-    let mut line = "myopia".to_owned();
+    let words = without(arguments, &WITH_VALUE, &ALONE);
+    words.iter().fold("myopia".to_owned(), |line, word| line + " " + &quoted(word))
+}
+
+/// The arguments but for these options: some are followed by a value, or have it behind `=`.
+pub fn without(
+    arguments: impl IntoIterator<Item = OsString>,
+    with_value: &[&str],
+    alone: &[&str],
+) -> Vec<OsString> {
+    let mut kept = Vec::new();
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let text = argument.to_string_lossy();
         let name = text.split('=').next().unwrap_or_default();
-        if ALONE.contains(&&*text) {
+        if alone.contains(&&*text) {
             continue;
         }
-        if WITH_VALUE.contains(&name) {
+        if with_value.contains(&name) {
             if !text.contains('=') {
                 arguments.next();
             }
             continue;
         }
-        line.push(' ');
-        line += &quoted(&argument);
+        kept.push(argument);
     }
-    line
+    kept
 }
 
 /// The argument as a shell is given it, on one line.
@@ -82,6 +91,70 @@ pub fn quoted(argument: &OsStr) -> String {
             format!("$'{}'", escaped.collect::<String>())
         }
     }
+}
+
+/// The words of a line whose words are [`quoted`]; nothing when it is no such line.
+pub fn words(line: &str) -> Option<Vec<OsString>> {
+    let mut left = line.as_bytes();
+    let mut words = Vec::new();
+    while !left.is_empty() {
+        let mut word = Vec::new();
+        while let Some((&byte, rest)) = left.split_first() {
+            left = match byte {
+                b' ' => break,
+                b'\'' => {
+                    let end = rest.iter().position(|&byte| byte == b'\'')?;
+                    word.extend_from_slice(&rest[..end]);
+                    &rest[end + 1..]
+                }
+                b'$' => unescaped(rest.strip_prefix(b"'")?, &mut word)?,
+                b'\\' => {
+                    word.push(*rest.first()?);
+                    &rest[1..]
+                }
+                _ => {
+                    word.push(byte);
+                    rest
+                }
+            };
+        }
+        left = left.strip_prefix(b" ").unwrap_or(left);
+        words.push(as_argument(word)?);
+    }
+    Some(words)
+}
+
+/// Takes what stands between `$'` and `'` into `word`; what is left.
+fn unescaped<'a>(mut left: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        let (&byte, rest) = left.split_first()?;
+        left = match (byte, rest) {
+            (b'\'', _) => return Some(rest),
+            (b'\\', [b'x', rest @ ..]) => {
+                let (digits, rest) = rest.split_at_checked(2)?;
+                word.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+                rest
+            }
+            (b'\\', [escaped, rest @ ..]) => {
+                word.push(*escaped);
+                rest
+            }
+            _ => {
+                word.push(byte);
+                rest
+            }
+        };
+    }
+}
+
+#[cfg(unix)]
+fn as_argument(bytes: Vec<u8>) -> Option<OsString> {
+    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
+}
+
+#[cfg(not(unix))]
+fn as_argument(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
 }
 
 #[cfg(test)]
@@ -132,5 +205,26 @@ mod tests {
             };
             assert_eq!(said.stdout, bytes, "{command}");
         }
+    }
+
+    #[test]
+    fn the_words_of_a_line_are_those_it_was_made_of() {
+        let given =
+            ["surface", "--data", "npz:it's a \\ file.npz", "", "two\nlines", "'", "漢 字", "$x"];
+        let given = given.map(OsString::from).to_vec();
+        let line: Vec<String> = given.iter().map(|word| quoted(word)).collect();
+        assert_eq!(words(&line.join(" ")), Some(given));
+        assert_eq!(words(""), Some(vec![]));
+        for strange in ["'open", "$x", "$'open", r"$'\x9'", r"$'\xzz'", "\\"] {
+            assert_eq!(words(strange), None, "{strange}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn words_that_are_no_text_come_back() {
+        use std::os::unix::ffi::OsStrExt;
+        let given = OsStr::from_bytes(b"\xff\xfe'\n\\x41 \"");
+        assert_eq!(words(&quoted(given)), Some(vec![given.to_owned()]));
     }
 }

@@ -25,6 +25,7 @@ mod report;
 mod reproduce;
 mod schedule_file;
 mod seeds;
+mod slurm;
 mod source;
 mod surface;
 mod threads;
@@ -42,6 +43,7 @@ use myopia::failure::Failure;
 use myopia::input::read_regular;
 use myopia::output::standard;
 use myopia::remark;
+use myopia::shard::Shard;
 use options::Common;
 
 /// Studies short-horizon bias: which learning-rate schedule does meta-descent choose, and what is
@@ -67,8 +69,10 @@ enum Command {
     Meta(meta::Options),
     /// The objective over a plane of schedules, at several horizons
     Surface(surface::Options),
-    /// Join the parts of a surface that `surface --shard` made on several machines
+    /// Join the parts of a run that `--shard` made on several machines
     Merge(merge::Options),
+    /// Do a run as a job array of Slurm: write its batch scripts, or send them
+    Slurm(slurm::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
@@ -132,6 +136,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
+            Command::Slurm(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Bench(options) => options.run(&common),
             Command::Verify(options) => options.run(&common),
@@ -147,15 +152,26 @@ impl Program {
 }
 
 impl Command {
+    /// The shard that is asked for, of a command that has shards.
+    fn shard(&self) -> Option<Option<Shard>> {
+        match self {
+            Self::Surface(options) => Some(options.parts.shard),
+            Self::Online(options) => Some(options.parts.shard),
+            _ => None,
+        }
+    }
+
     /// The file with what a run that may be finished before prints as JSON.
     fn report(&self) -> Option<&'static str> {
         match self {
             Self::Train(_) => Some("train.json"),
             Self::Meta(_) => Some("meta.json"),
             Self::Horizons(_) => Some("horizons.json"),
-            Self::Online(_) => Some("online.json"),
+            Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
             Self::Surface(options) => Some(options.report()),
+            // The shards of anything else print what is there themselves.
+            Self::Merge(_) => Some("surface.json"),
             _ => None,
         }
     }

@@ -1,13 +1,14 @@
 //! `myopia online`: learning rate and momentum adapted while training runs, beside fixed ones.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use serde::{Deserialize, Serialize};
 
-use super::options::{Common, LongRun, ProblemOptions, afford_record, positive};
+use super::options::{Common, LongRun, Parts, ProblemOptions, afford_record, positive};
 use super::outer::{FIX, Outer, outer_optimizer, within};
 use super::progress;
 use crate::command::values::{real, whole};
@@ -89,8 +90,14 @@ pub struct Options {
     every: Option<u32>,
     #[command(flatten)]
     #[serde(skip)]
+    pub parts: Parts,
+    #[command(flatten)]
+    #[serde(skip)]
     long: LongRun,
 }
+
+/// What its units are called.
+const UNITS: &str = "trials";
 
 /// What a look-ahead trains on and is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -222,6 +229,16 @@ impl Options {
         Ok(trials)
     }
 
+    /// What `myopia merge` sets: the folders of the shards, and whether the run is to resume.
+    pub fn joining(&mut self) -> (&mut Vec<PathBuf>, &mut bool) {
+        (&mut self.parts.joined, &mut self.long.resume)
+    }
+
+    /// The file with what it prints as JSON.
+    pub fn report(&self) -> &'static str {
+        if self.parts.shard.is_some() { "shard.json" } else { "online.json" }
+    }
+
     fn optimizer(&self) -> Result<OuterOptimizer<2>, Failure> {
         let precision = self.problem.precision();
         let mut limits = RateAndDamping::<f64>::default_limits();
@@ -248,6 +265,7 @@ impl Options {
         let each = u128::from(self.steps / every) + u128::from(self.steps / self.steps_per_update);
         let what = format!("{} trials of --steps {}", trials.len(), self.steps);
         afford_record(&what, trials.len() as u128 * each, size_of::<Point>())?;
+        self.parts.check(common)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -258,21 +276,27 @@ impl Options {
             ));
         }
         let experiment = common.experiment("online", &self, &problem).with_default("every", every);
+        let experiment = self.parts.of(experiment);
         let weights = self.problem.start(&problem)?;
         let shared = Trials { problem: &problem, weights, steps: self.steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
+        self.parts.join(&ledger, trials.len(), UNITS)?;
 
-        let (total, done) = shared.steps(&trials, &ledger);
+        let own: Vec<usize> = (0..trials.len()).filter(|&n| self.parts.holds(n)).collect();
+        let (total, done) = shared.steps(&own, &ledger);
         let bar = progress::bar_from(common, done, total, "online");
-        let went = shared.run(&trials, &ledger, &|steps| ProgressBar::inc(&bar, steps));
+        let went = shared.run(&trials, &own, &ledger, &|steps| ProgressBar::inc(&bar, steps));
         bar.finish_and_clear();
-        let (outcomes, early) = match went {
-            Ok(outcomes) => (outcomes, None),
-            Err(failure) if failure.is_interruption() => {
-                (shared.outcomes(trials.len(), &ledger), Some(failure))
+        let early = match (went, self.parts.shard) {
+            (Ok(()), None) => None,
+            (Ok(()), Some(shard)) => {
+                return Parts::leave(shard, &ledger, common, (trials.len(), UNITS));
             }
-            Err(failure) => return Err(failure),
+            // An unfinished shard is no use to anyone but the run that goes on with it.
+            (Err(failure), None) if failure.is_interruption() => Some(failure),
+            (Err(failure), _) => return Err(failure),
         };
+        let outcomes = shared.outcomes(trials.len(), &ledger);
         let partial = early.is_some();
         let report = Report {
             command: "online",

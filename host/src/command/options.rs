@@ -9,17 +9,20 @@ use myopia_backend::Isa;
 use myopia_core::mlp::Shape;
 use myopia_core::schedule::InverseTime;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::merge::advised;
 use super::optimizer::OptimizerOptions;
 use super::source::DataOptions;
 use crate::command::values::whole;
-use myopia::checkpoint::{Experiment, Opening};
+use myopia::checkpoint::{Experiment, Ledger, Opening};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::memory::afford;
-use myopia::output::OutputFolder;
+use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
 use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem};
+use myopia::shard::Shard;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -94,6 +97,71 @@ pub struct LongRun {
         value_parser = whole::<u32>
     )]
     pub checkpoint_every: u32,
+}
+
+/// Options of every command whose work can be divided among machines.
+#[derive(Args, Clone, Debug)]
+pub struct Parts {
+    /// Do one part of the work, such as 1/4; `myopia merge` joins the parts
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// The folders of shards that `myopia merge` joins.
+    #[arg(skip)]
+    pub joined: Vec<PathBuf>,
+}
+
+impl Parts {
+    /// Refuses a shard that has no folder.
+    pub fn check(&self, common: &Common) -> Result<(), Failure> {
+        if self.shard.is_some() && common.out.is_none() {
+            return Err(Failure::usage("--shard needs a folder for its part; name it with --out"));
+        }
+        Ok(())
+    }
+
+    /// The experiment of this part, if it is one.
+    pub fn of(&self, experiment: Experiment) -> Experiment {
+        match self.shard {
+            None => experiment,
+            Some(shard) => experiment.with("shard", shard),
+        }
+    }
+
+    /// Whether the unit is in this part.
+    pub fn holds(&self, unit: usize) -> bool {
+        self.shard.is_none_or(|shard| shard.holds(unit as u32))
+    }
+
+    /// Takes the first `units` units, which are called `name`, from the shards that are joined, if
+    /// there are any.
+    pub fn join<S: Serialize + DeserializeOwned>(
+        &self,
+        ledger: &Ledger<'_, S>,
+        units: usize,
+        name: &'static str,
+    ) -> Result<(), Failure> {
+        if self.joined.is_empty() {
+            return Ok(());
+        }
+        ledger.join(&self.joined, units as u32, name).map_err(advised)
+    }
+
+    /// Leaves the part that is done, which is of the first `units` units, and says so.
+    pub fn leave<S: Serialize + DeserializeOwned>(
+        shard: Shard,
+        ledger: &Ledger<'_, S>,
+        common: &Common,
+        (units, name): (usize, &str),
+    ) -> Result<(), Failure> {
+        ledger.save()?;
+        let report = ledger.leave_shard(shard, units as u32)?;
+        ledger.finish()?;
+        if common.json {
+            return json::print(&report);
+        }
+        let held = report.held;
+        standard::print(|out| writeln!(out, "shard {shard}: {held} of {units} {name}"))
+    }
 }
 
 impl LongRun {

@@ -40,11 +40,12 @@ impl Program {
     }
 }
 
-/// The first line of a refusal as a sentence, safe to show.
+/// The first paragraph of a refusal as a sentence, safe to show.
 pub fn sentence(mut error: clap::Error) -> String {
     let text = safe(&mut error).unwrap_or_else(|| error.render().to_string());
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 /// The refusal as safe text, if it is not safe as it is.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::optimizer::schedule_alone;
-use super::options::{Common, LongRun, ProblemOptions};
+use super::options::{Common, LongRun, Parts, ProblemOptions};
 use super::outer::ParameterName;
 use super::progress;
 use crate::command::values::whole;
@@ -18,7 +18,7 @@ use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{json, standard};
 use myopia::problem::{Data, ObjectiveSet, Problem, Stream};
-use myopia::surface::{self, About, Grid, Plane, Points, Row, Shard, Span};
+use myopia::surface::{self, About, Grid, Plane, Points, Row, Span};
 
 /// Options of `myopia surface`.
 #[derive(Args, Debug, Serialize)]
@@ -68,10 +68,9 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     random: Option<u32>,
-    /// Do one part of the work, such as 1/4; `myopia merge` joins the parts
-    #[arg(long, value_name = "I/N")]
+    #[command(flatten)]
     #[serde(skip)]
-    shard: Option<Shard>,
+    pub parts: Parts,
     #[command(flatten)]
     #[serde(skip)]
     long: LongRun,
@@ -86,7 +85,7 @@ const GRID: Grid = Grid { columns: 25, rows: 25 };
 impl Options {
     /// The file with what it prints as JSON.
     pub fn report(&self) -> &'static str {
-        if self.shard.is_some() { "shard.json" } else { "surface.json" }
+        if self.parts.shard.is_some() { "shard.json" } else { "surface.json" }
     }
 
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
@@ -101,12 +100,10 @@ impl Options {
                 "--horizon 0 leaves no step to judge a schedule by; give at least one",
             ));
         }
-        if self.shard.is_some() && common.out.is_none() {
-            return Err(Failure::usage("--shard needs a folder for its part; name it with --out"));
-        }
+        self.parts.check(common)?;
         let schedules = self.schedules(common)?;
         let rows = schedules.len() as u128 * self.horizon.len() as u128;
-        let rows = rows / self.shard.map_or(1, |shard| u128::from(shard.count()));
+        let rows = rows / self.parts.shard.map_or(1, |shard| u128::from(shard.count()));
         let what = format!("a surface of {rows} rows");
         afford(&what, ROW * rows, "take fewer schedules or horizons, or a --shard of them")?;
         let folder = self.long.folder(common)?;
@@ -115,9 +112,10 @@ impl Options {
         let about = self.about(common, &data, schedules.len());
         let cells: Vec<(u32, InverseTime<f64>)> = (0..)
             .zip(schedules)
-            .filter(|(cell, _)| self.shard.is_none_or(|shard| shard.holds(*cell)))
+            .filter(|(cell, _)| self.parts.shard.is_none_or(|shard| shard.holds(*cell)))
             .collect();
-        let experiment = common.experiment("surface", &self, &problem).with("shard", self.shard);
+        let experiment =
+            common.experiment("surface", &self, &problem).with("shard", self.parts.shard);
         let ledger = Ledger::open(folder.as_ref(), experiment, cells.len(), self.long.opening())?;
         let ended = self.train(common, &problem, &cells, &ledger);
         let interrupted = match ended {
@@ -129,7 +127,7 @@ impl Options {
         if let (true, Some(failure)) = (rows.is_empty(), &interrupted) {
             return Err(failure.clone());
         }
-        match (self.shard, &folder) {
+        match (self.parts.shard, &folder) {
             (Some(shard), Some(folder)) => {
                 // An unfinished shard is no use to anyone but the run that goes on with it.
                 if interrupted.is_none() {

@@ -97,6 +97,17 @@ pub fn finished(path: &Path) -> Option<(String, Experiment)> {
     Some((finished.version, finished.experiment))
 }
 
+/// Whether nothing is finished in `folder`, so that a run without a checkpoint may begin.
+///
+/// # Errors
+/// [`Failure::Done`] when the experiment's results are there; one sentence when another's are.
+pub fn refuse_finished(folder: &OutputFolder, experiment: &Experiment) -> Result<(), Failure> {
+    match folder.found()? {
+        Found::Finished(run) => further(folder, &run, experiment),
+        Found::Nothing | Found::Unfinished => Ok(()),
+    }
+}
+
 /// Whether the experiment goes further than the finished `run` in `folder`.
 ///
 /// # Errors
@@ -207,6 +218,30 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
         }
     }
 
+    /// The folder, if there is one.
+    pub(super) fn folder(&self) -> Option<&OutputFolder> {
+        self.folder
+    }
+
+    /// What is run.
+    pub(super) fn experiment(&self) -> &Experiment {
+        &self.experiment
+    }
+
+    /// How many units there are.
+    pub(super) fn units(&self) -> usize {
+        self.lock().states.len()
+    }
+
+    /// The states of the units that `held` names, as a checkpoint has them.
+    pub(super) fn encoded(&self, held: impl Fn(u32) -> bool) -> Vec<u8> {
+        let units = self.lock();
+        let states = (0..).zip(&units.states);
+        let states: Vec<Option<&S>> =
+            states.map(|(unit, state)| state.as_ref().filter(|_| held(unit))).collect();
+        file::encode(&self.experiment, &states)
+    }
+
     /// The unit numbered `number`, from 0.
     pub fn unit(&self, number: usize) -> Unit<'_, S> {
         Unit { ledger: self, number }
@@ -295,6 +330,11 @@ impl<S: Serialize + DeserializeOwned> Unit<'_, S> {
     /// Makes `state` the unit's, without saving it.
     pub fn set(&self, state: Option<S>) {
         self.ledger.lock().states[self.number] = state;
+    }
+
+    /// Makes `state` the unit's if it has none.
+    pub fn begin_with(&self, state: S) {
+        self.ledger.lock().states[self.number].get_or_insert(state);
     }
 
     /// Leaves `state`, the unit's last or one worth keeping, and saves all states when it is time

@@ -36,7 +36,9 @@
 mod experiment;
 mod file;
 mod ledger;
+mod shards;
 
 pub use experiment::{Comparison, Experiment};
 pub use file::{Contents, Trouble, decode, encode};
-pub use ledger::{Keeper, Ledger, Opening, Unit, conclude, finished};
+pub use ledger::{Keeper, Ledger, Opening, Unit, conclude, finished, refuse_finished};
+pub use shards::{ShardReport, is_shard, report};

@@ -60,19 +60,20 @@ pub enum State {
 }
 
 impl Trials<'_> {
-    /// How many steps of training `trials` are, and how many of them are done by their units in
-    /// `ledger`.
-    pub fn steps(&self, trials: &[Trial], ledger: &Ledger<'_, State>) -> (u64, u64) {
-        let done = (0..trials.len()).map(|number| match ledger.unit(number).state() {
+    /// How many steps of training the trials numbered `own` are, and how many of them are done by
+    /// their units in `ledger`.
+    pub fn steps(&self, own: &[usize], ledger: &Ledger<'_, State>) -> (u64, u64) {
+        let done = own.iter().map(|&number| match ledger.unit(number).state() {
             None => 0,
             Some(State::UnderWay(_, run)) => u64::from(run.steps),
             Some(State::Ended(_)) => u64::from(self.steps),
         });
-        (trials.len() as u64 * u64::from(self.steps), done.fold(0, |a, b| a + b))
+        (own.len() as u64 * u64::from(self.steps), done.fold(0, |a, b| a + b))
     }
 
-    /// Runs the trials, spread over the threads, as the units of `ledger`; `tick` is called with
-    /// steps of training as they are done or turn out not to be needed.
+    /// Runs those of the `trials` that are numbered `own`, spread over the threads, as the units of
+    /// `ledger`; `tick` is called with steps of training as they are done or turn out not to be
+    /// needed.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets. A trial that diverges is
@@ -80,11 +81,12 @@ impl Trials<'_> {
     pub fn run(
         &self,
         trials: &[Trial],
+        own: &[usize],
         ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
-    ) -> Result<Vec<Outcome>, Failure> {
-        let run = |(number, trial): (usize, &Trial)| self.go(*trial, ledger.unit(number), tick);
-        trials.par_iter().enumerate().with_max_len(1).map(run).collect()
+    ) -> Result<(), Failure> {
+        let run = |&number: &usize| self.go(trials[number], ledger.unit(number), tick);
+        own.par_iter().with_max_len(1).try_for_each(run)
     }
 
     /// What there is of the trials so far.
@@ -101,11 +103,11 @@ impl Trials<'_> {
         trial: Trial,
         unit: Unit<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<(), Failure> {
         let problem = self.problem;
         let evaluator = Evaluator::new(problem);
         let (mut outcome, restored) = match unit.state() {
-            Some(State::Ended(outcome)) => return Ok(outcome),
+            Some(State::Ended(_)) => return Ok(()),
             Some(State::UnderWay(outcome, snapshot)) => {
                 (outcome, problem.restore(Tangents::None, &snapshot))
             }
@@ -135,8 +137,7 @@ impl Trials<'_> {
                 tick(u64::from(self.steps.saturating_sub(run.steps())));
             }
         }
-        unit.leave(State::Ended(outcome.clone()))?;
-        Ok(outcome)
+        unit.leave(State::Ended(outcome))
     }
 
     /// One step of training, with what comes before it: a point of the curve, an update.

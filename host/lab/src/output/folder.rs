@@ -119,6 +119,27 @@ impl OutputFolder {
         self.note(&own)
     }
 
+    /// The same for a run that may have been here before: its files may be finished, which
+    /// [`found`](Self::found) says, or have only some of them their names.
+    ///
+    /// # Errors
+    /// When the folder holds files of another command, or an unfinished run, and when it cannot be
+    /// created or written to.
+    pub fn resume_at_once(path: &Path) -> Result<Self, Failure> {
+        named(path)?;
+        let refuse = || match Record::read(path).run {
+            Some(_) => Ok(()),
+            None if path.exists() && is_own_beginning(path)? => Ok(()),
+            None if path.exists() => refuse_results(path, false),
+            None => Ok(()),
+        };
+        refuse()?;
+        let mut folder = Self::locked(path)?;
+        refuse()?;
+        folder.waiting = Some(Mutex::default());
+        Ok(folder)
+    }
+
     /// The folder of a run that is to go on, or to begin if it has not, locked;
     /// [`found`](Self::found) says which.
     ///
@@ -439,6 +460,16 @@ fn refuse_results(folder: &Path, force: bool) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Whether the folder's results are what this process's command had placed there when it was killed
+/// in [`OutputFolder::finish`].
+fn is_own_beginning(folder: &Path) -> Result<bool, Failure> {
+    let record = Record::read(folder);
+    let other = record.command.is_some() && record.command != provenance::command();
+    let known = |name: &OsString| name.to_str().is_some_and(|name| record.has(name));
+    let mut results = entries(folder)?.into_iter().filter(|name| is_result(name));
+    Ok(!other && results.all(|name| known(&name)))
 }
 
 /// Removes what a killed run had not finished writing. Only the holder of the lock may.

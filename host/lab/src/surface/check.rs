@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::cell::Row;
 use super::plane::{Grid, Plane, Points, Span};
 use super::report::About;
-use super::shard::Shard;
 use crate::problem::Stream;
+use crate::shard::Shard;
 use crate::shown;
 
 /// The most schedules of a surface.

@@ -6,76 +6,15 @@ use std::path::{Path, PathBuf};
 use super::cell::Row;
 use super::check;
 use super::report::{About, SHARD_REPORT, SHARD_TABLE, ShardReport};
-use super::shard::Shard;
 use crate::failure::Failure;
 use crate::input::read_regular;
 use crate::memory;
 use crate::output::folder::CHECKPOINT;
 use crate::output::record::sha256;
+use crate::shard::{MergeError, Shard, complete};
 
 /// The most bytes of a shard's report and of its table.
 const LARGEST: [u64; 2] = [1 << 26, Row::LARGEST];
-
-/// Why shards do not make a surface.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
-    /// The folder holds an unfinished run.
-    #[error("{} holds an unfinished run", .0.display())]
-    Unfinished(PathBuf),
-    /// The folder holds no shard.
-    #[error("{} holds no shard", .0.display())]
-    NoShard(PathBuf),
-    /// A file is not what was written, or cannot have been written by this program.
-    #[error("{} is damaged: {reason}", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Another version made it.
-    #[error("{} was made by myopia {version}, and this is {}", .path.display(), VERSION)]
-    Version {
-        /// The folder.
-        path: PathBuf,
-        /// What made it.
-        version: String,
-    },
-    /// There are no shards at all.
-    #[error("there is nothing to merge")]
-    Nothing,
-    /// Two shards are of different surfaces.
-    #[error("{one} and {other} are shards of different surfaces: {difference}")]
-    Different {
-        /// A shard.
-        one: String,
-        /// Another.
-        other: String,
-        /// The first setting that differs.
-        difference: String,
-    },
-    /// Two shards hold the same cells.
-    #[error("{one} and {other} hold the same cells")]
-    Twice {
-        /// A shard.
-        one: String,
-        /// Another.
-        other: String,
-    },
-    /// Some cells are in no shard.
-    #[error("{missing} of {cells} cells are in none of the shards {shards}")]
-    Missing {
-        /// So many.
-        missing: usize,
-        /// Of so many.
-        cells: u32,
-        /// The shards there are.
-        shards: String,
-    },
-    /// The system does not give what is needed.
-    #[error("{0}")]
-    System(Failure),
-}
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -175,20 +114,8 @@ pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
     }
     // Checked when they were read: every piece speaks of as many cells as its settings make, and
     // these are the same.
-    let mut holders: Vec<Option<&Piece>> = vec![None; about.cells as usize];
-    for piece in &pieces {
-        for cell in (0..about.cells).filter(|&cell| piece.shard.holds(cell)) {
-            if let Some(other) = holders[cell as usize].replace(piece) {
-                return Err(MergeError::Twice { one: other.told(), other: piece.told() });
-            }
-        }
-    }
-    let missing = holders.iter().filter(|holder| holder.is_none()).count();
-    if missing > 0 {
-        let shards: Vec<String> = pieces.iter().map(|piece| piece.shard.to_string()).collect();
-        let shards = shards.join(", ");
-        return Err(MergeError::Missing { missing, cells: about.cells, shards });
-    }
+    let shards: Vec<_> = pieces.iter().map(|piece| (piece.shard, piece.told())).collect();
+    complete(&shards, about.cells, "cells")?;
     let mut rows: Vec<Row> = pieces.into_iter().flat_map(|piece| piece.rows).collect();
     rows.sort_by_key(|row| (row.cell, row.horizon));
     Ok((about, rows))

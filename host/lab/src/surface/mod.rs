@@ -10,11 +10,9 @@ mod merge;
 mod picture;
 mod plane;
 mod report;
-mod shard;
 
 pub use cell::{Row, train};
-pub use merge::{MergeError, Piece, merge};
+pub use merge::{Piece, merge};
 pub use picture::panel;
 pub use plane::{Grid, Plane, Points, Span};
 pub use report::{About, Found, Report, ShardReport, write, write_shard};
-pub use shard::Shard;

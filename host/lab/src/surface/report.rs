@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::cell::Row;
 use super::picture;
-use super::shard::Shard;
 use crate::checkpoint::Experiment;
 use crate::failure::Failure;
 use crate::output::record::sha256;
 use crate::output::{OutputFolder, json};
+use crate::shard::Shard;
 use crate::shown::number;
 
 /// What a surface is of; the same in each of its shards.
