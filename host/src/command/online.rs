@@ -96,7 +96,7 @@ pub struct Options {
     long: LongRun,
 }
 
-/// What its units are called.
+/// What the units that shards divide are called.
 const UNITS: &str = "trials";
 
 /// What a look-ahead trains on and is judged by.
