@@ -26,6 +26,7 @@ pub mod report;
 pub mod shard;
 pub mod shown;
 pub mod slurm;
+pub mod spread;
 pub mod surface;
 pub mod tensorboard;
 pub mod tour;

@@ -30,7 +30,7 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
         found.extend(surface::bests(table));
     }
     if let Some(table) = contents.table("online") {
-        found.extend(online::ends(table));
+        found.extend(online::ends(contents.table("summary").unwrap_or(table)));
         found.extend(contents.table("curves").map(online::risen).unwrap_or_default());
     }
     if let Some(table) = contents.table("trajectory") {
