@@ -258,9 +258,9 @@ impl Options {
             ));
         }
         let experiment = common.experiment("online", &self, &problem).with_default("every", every);
-        let weights = self.problem.start(&problem)?;
-        let shared = Trials { problem: &problem, weights, steps: self.steps, every };
         let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
+        let weights = ledger.resumable(self.problem.start(&problem))?;
+        let shared = Trials { problem: &problem, weights, steps: self.steps, every };
 
         let (total, done) = shared.steps(&trials, &ledger);
         let bar = progress::bar_from(common, done, total, "online");

@@ -251,10 +251,12 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
     /// # Errors
     /// That of `check`, or else why it could not be made.
     pub fn resumable<T>(&self, made: Result<T, Failure>) -> Result<T, Failure> {
-        if made.is_err() {
-            self.check()?;
-        }
-        made
+        made.map_err(|failure| self.told(failure))
+    }
+
+    /// `failure`, an interruption told as [`check`](Self::check) tells it.
+    pub fn told(&self, failure: Failure) -> Failure {
+        self.check().err().unwrap_or(failure)
     }
 
     fn save_locked(&self, units: &mut Units<S>) -> Result<(), Failure> {
