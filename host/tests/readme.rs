@@ -205,6 +205,12 @@ fn what_it_says_of_the_edge_is_published() {
     let sentence = edge["sentences"][0].as_str().unwrap();
     assert!(readme.contains(sentence), "results/README.md lacks {sentence}");
     // What the text says of them.
+    let [hessian, gauss_newton] =
+        ["sharpness", "gauss_newton"].map(|name| column("results/edge/edge.csv", name));
+    let apart = hessian.iter().zip(&gauss_newton).map(|(h, g)| (h / g - 1.0).abs());
+    let apart = 100.0 * apart.fold(0.0, |a: f64, b| if b > a { b } else { a });
+    let line = format!("Gauss-Newton matrix is that of the Hessian to {apart:.1} %.");
+    assert!(readme.contains(&line), "results/README.md lacks {line}");
     assert!(stability.iter().all(|x| *x < 1.0) && exponents[0] < 0.0);
     assert!(slopes[..9].iter().all(|x| x.abs() < 10.0) && slopes[9].abs() > 100.0);
     let [before, after] = [8, 9].map(|row| (rates[row], 100.0 * exponents[row]));

@@ -229,10 +229,16 @@ impl Options {
                     Course::Formula(rounded.map_err(|e| Failure::usage(format!("{name}: {e}")))?)
                 }
                 Schedule::File(path) => {
-                    let steps = self.steps as usize;
-                    let entries = match self.stretch {
-                        true => schedule_file::read_by_layer(path, None)?.stretched(steps),
-                        false => schedule_file::read_by_layer(path, Some(steps))?,
+                    let (steps, entries) =
+                        (self.steps as usize, schedule_file::read_by_layer(path, None)?);
+                    let entries = match (self.stretch, entries.steps()) {
+                        (true, _) => entries.stretched(steps),
+                        (false, own) if own == steps => entries,
+                        (false, own) => {
+                            return Err(Failure::usage(format!(
+                                "--steps is {steps} but {name} has {own} steps; with --stretch it is stretched to them"
+                            )));
+                        }
                     };
                     Course::Entries(entries.map(|number| precision.round(number)))
                 }

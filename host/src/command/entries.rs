@@ -123,7 +123,7 @@ impl meta::Options {
         let start = awake(|| ledger.resumable(self.problem.start(&problem)))?;
         let plan = descent
             .plan(&problem, &start)
-            .map_err(|least| too_little(descent.memory / u64::from(descent.seeds), &least))?;
+            .map_err(|least| too_little(descent.memory, descent.seeds, &least))?;
         let runs = u128::from(descent.seeds);
         afford("reverse mode", runs * u128::from(plan.bytes), "give a smaller --memory")?;
         common.remark(sentence(&plan));
@@ -268,7 +268,9 @@ impl meta::Options {
     /// Refuses more looks than memory has room for.
     fn affords_looks(&self, descent: &EntryDescent) -> Result<(), Failure> {
         let meta_steps = self.outer.meta_steps;
-        let numbers = u128::from(meta_steps) * descent.first().len() as u128;
+        let momenta = if descent.tunes_momenta { descent.windows() } else { 0 };
+        let values = (descent.rates() + momenta) as u128;
+        let numbers = (u128::from(meta_steps) + 1) * values;
         let what = format!("--meta-steps {meta_steps} with --horizon {}", self.horizon);
         afford_record(&what, numbers, 2 * size_of::<f64>())
     }
@@ -286,7 +288,8 @@ impl meta::Options {
     }
 
     /// What the sizes of the gradients in training by `schedule` ask for, with its mean rate; only
-    /// of SGD, whose velocity tells them, with one rate for all layers. Nothing where training diverges.
+    /// of SGD, whose velocity tells them, with one rate for all layers. Nothing where training
+    /// diverges.
     fn formula(
         &self,
         problem: &Problem<'_>,
