@@ -3,6 +3,7 @@
 mod bench;
 mod bilevel;
 pub mod bindings;
+mod compare;
 pub mod config;
 mod data;
 mod edge;
@@ -75,6 +76,8 @@ enum Command {
     Slurm(slurm::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Train with several schedules side by side, from several seeds
+    Compare(compare::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
     Horizons(horizons::Options),
     /// Where the exact derivative ends: Lyapunov exponent, sharpness, agreement with differences
@@ -135,6 +138,7 @@ impl Program {
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
+            Command::Compare(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Slurm(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
@@ -169,6 +173,7 @@ impl Command {
             Self::Horizons(_) => Some("horizons.json"),
             Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
+            Self::Compare(_) => Some("compare.json"),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.
             Self::Merge(_) => Some("surface.json"),

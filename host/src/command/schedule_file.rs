@@ -49,16 +49,23 @@ pub fn digest(entries: &Entries) -> String {
     digest.to_string()
 }
 
-/// Refuses rates of other layers than the network's.
+/// Refuses rates of other layers than the network's, and a momentum outside 0..1.
 pub fn fits(entries: &Entries, problem: &Problem<'_>) -> Result<(), Failure> {
     let (layers, rates) = (problem.layers.len() - 1, entries.rates_of_a_step());
-    match rates == 1 || rates == layers {
-        true => Ok(()),
-        false => Err(Failure::usage(format!(
+    if rates != 1 && rates != layers {
+        return Err(Failure::usage(format!(
             "the schedule has rates for {rates} layers and the network has {layers}; give one column for each layer, or one \
              for all"
-        ))),
+        )));
     }
+    let outside = entries.momenta().iter().position(|momentum| !(0.0..1.0).contains(momentum));
+    outside.map_or(Ok(()), |k| {
+        Err(Failure::usage(format!(
+            "the schedule's momentum of step {k} is {:?} in {}; give a number from 0 up to, but not, 1",
+            entries.momenta()[k],
+            problem.precision().name()
+        )))
+    })
 }
 
 /// The steps in the file at `path`, as many as `steps` says if it does.

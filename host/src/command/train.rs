@@ -107,7 +107,12 @@ impl Options {
         let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
         let trained = trained.map_err(|ended| match ended {
             // It would diverge again.
-            Ended::Diverged(_) => ledger.finish().err().unwrap_or_else(|| ended.into()),
+            Ended::Diverged(diverged) => ledger.finish().err().unwrap_or_else(|| match self.file {
+                None => ended.into(),
+                Some(_) => Failure::run(format!(
+                    "training diverged: {diverged}; lower the rates of --schedule"
+                )),
+            }),
             Ended::Failed(failure) => ledger.told(failure),
         })?;
         let partial = trained.interrupted.is_some();
