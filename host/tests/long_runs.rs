@@ -13,7 +13,7 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 8] = [
+const LONG: [&str; 9] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
@@ -23,6 +23,7 @@ const LONG: [&str; 8] = [
     "meta --every-entry --lbfgs --window 5 --horizon 30 --meta-steps 40 --seeds 2 --alpha0 0.01 --layers 64,6,10 --batch 10 \
      --objective-size 50 --precision f64",
     "edge --horizon 10,30 --points 5 --seeds 2 --layers 64,8,10 --batch 10 --objective-size 50 --sharpness-examples 100 --products 5",
+    "plan --replan 12 --steps 240 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
@@ -116,6 +117,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
         "trajectory",
         "trajectory",
         "edge",
+        "schedule",
     ]) {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ mod optimizer;
 mod options;
 mod outer;
 mod overlay;
+mod plan;
 mod progress;
 mod refusal;
 mod report;
@@ -74,6 +75,8 @@ enum Command {
     Horizons(horizons::Options),
     /// Where the exact derivative ends: Lyapunov exponent, sharpness, agreement with differences
     Edge(edge::Options),
+    /// The optimal schedule for the curvature and the noise measured at one point of training
+    Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
@@ -130,6 +133,7 @@ impl Program {
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
+            Command::Plan(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
             Command::Bench(options) => options.run(&common),
@@ -154,6 +158,7 @@ impl Command {
             Self::Horizons(_) => Some("horizons.json"),
             Self::Online(_) => Some("online.json"),
             Self::Edge(_) => Some("edge.json"),
+            Self::Plan(_) => Some("plan.json"),
             Self::Surface(options) => Some(options.report()),
             _ => None,
         }

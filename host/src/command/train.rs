@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
-use super::schedule_file::{self, ScheduleFile};
+use super::schedule_file::{self, GivenSchedule, falling};
 use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
 use myopia::failure::Failure;
@@ -27,17 +27,17 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
-    /// A learning rate and a momentum for each step, in place of alpha0, time-constant and beta:
-    /// file:PATH with the columns learning_rate and momentum, such as the schedule.csv of meta
-    /// --every-entry
+    /// A schedule in place of that of alpha0, time-constant and beta: linear:RATE or cosine:RATE,
+    /// from RATE down to zero, or file:PATH with the columns learning_rate and momentum, such as the
+    /// schedule.csv of plan and of meta --every-entry
     #[arg(
-        long = "schedule", value_name = "file:PATH", value_parser = schedule_file::named,
+        long = "schedule", value_name = "NAME:…", value_parser = schedule_file::named,
         conflicts_with_all = ["alpha0", "time_constant", "beta"]
     )]
     #[serde(rename = "schedule", skip_serializing_if = "Option::is_none")]
-    file: Option<ScheduleFile>,
+    given: Option<GivenSchedule>,
     /// Stretch the schedule's file to --steps: step k takes the entry that lies as far along it
-    #[arg(long, requires = "file", requires = "steps")]
+    #[arg(long, requires = "given", requires = "steps")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stretch: bool,
     /// Steps to train [default: 1000, or as many as the schedule's file has]
@@ -215,17 +215,37 @@ impl Options {
         // A record of so many steps is refused before it is filled.
         let asked = self.steps.unwrap_or(1000);
         afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
-        let course = match &self.file {
-            Some(ScheduleFile(path)) => {
+        let count = asked as usize;
+        let precision = self.problem.precision();
+        let momentum = self.problem.momentum;
+        let entries = match &self.given {
+            Some(GivenSchedule::File(path)) => {
                 let steps = self.steps.map(|steps| steps as usize);
-                let mut entries = match steps.filter(|_| self.stretch) {
+                Some(match steps.filter(|_| self.stretch) {
                     None => schedule_file::read(path, steps)?,
                     Some(steps) => {
                         let short = schedule_file::read(path, None)?;
                         (0..steps).map(|k| short[k * short.len() / steps]).collect()
                     }
-                };
-                let precision = self.problem.precision();
+                })
+            }
+            Some(_) if self.stretch => {
+                return Err(Failure::usage(
+                    "--stretch: this schedule has as many steps as --steps says; leave it out",
+                ));
+            }
+            Some(GivenSchedule::Linear(rate)) => {
+                Some(falling(*rate, momentum, count, |share| 1.0 - share))
+            }
+            Some(GivenSchedule::Cosine(rate)) => {
+                let pi = core::f64::consts::PI;
+                let left = |share: f64| (1.0 + libm::cos(pi * share)) / 2.0;
+                Some(falling(*rate, momentum, count, left))
+            }
+            None => None,
+        };
+        let course = match entries {
+            Some(mut entries) => {
                 for nqm::Step { learning_rate, momentum } in &mut entries {
                     *learning_rate = precision.round(*learning_rate);
                     *momentum = precision.round(*momentum);
