@@ -18,6 +18,7 @@ pub mod memory;
 pub mod online;
 pub mod outer;
 pub mod output;
+pub mod plan;
 pub mod precision;
 pub mod problem;
 pub mod provenance;

@@ -1,7 +1,7 @@
 //! `myopia compare`: training with several schedules side by side.
 
 use std::fmt::{self, Display, Formatter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::Args;
@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
 use super::options::{Common, LongRun, ProblemOptions};
-use super::{progress, schedule_file};
+use super::progress;
+use super::schedule_file::{self, GivenSchedule, cosine, falling};
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::compare::{Candidate, Comparison, Course, Outcome, Row, Spread, State, figure};
@@ -26,8 +27,8 @@ use myopia::shown::number;
 #[derive(Args, Debug, Serialize)]
 pub struct Options {
     /// Schedules: file:PATH with the columns learning_rate (or learning_rate_1, learning_rate_2, …
-    /// of each layer) and momentum, such as the schedule.csv of meta --every-entry, or
-    /// decay:ALPHA0,K,BETA
+    /// of each layer) and momentum, such as the schedule.csv of plan and of meta --every-entry,
+    /// linear:RATE or cosine:RATE from RATE down to zero, or decay:ALPHA0,K,BETA
     #[arg(value_name = "SCHEDULE", required = true)]
     schedules: Vec<Schedule>,
     #[command(flatten)]
@@ -57,7 +58,7 @@ pub struct Options {
 /// A schedule on the command line.
 #[derive(Clone, Debug)]
 enum Schedule {
-    File(PathBuf),
+    Given(GivenSchedule),
     Decay(InverseTime<f64>),
 }
 
@@ -65,17 +66,18 @@ impl FromStr for Schedule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(schedule_file::ScheduleFile(path)) = schedule_file::named(text) {
-            return Ok(Self::File(path));
-        }
-        let numbers = text.strip_prefix("decay:").map(|text| {
-            text.split(',').map(|number| number.parse().ok()).collect::<Option<Vec<f64>>>()
-        });
-        match numbers.flatten().as_deref() {
+        let Some(numbers) = text.strip_prefix("decay:") else {
+            let given = schedule_file::named(text).map(Self::Given);
+            return given.map_err(|wrong| {
+                wrong.replace("give file:PATH", "give decay:ALPHA0,K,BETA, file:PATH")
+            });
+        };
+        let numbers = numbers.split(',').map(|number| number.parse().ok());
+        match numbers.collect::<Option<Vec<f64>>>().as_deref() {
             Some(&[alpha0, time_constant, beta]) => InverseTime::new(alpha0, time_constant, beta)
                 .map(Self::Decay)
                 .map_err(|e| e.to_string()),
-            _ => Err("give file:PATH or decay:ALPHA0,K,BETA".to_owned()),
+            _ => Err("give three numbers, such as decay:0.1,5000,1".to_owned()),
         }
     }
 }
@@ -88,7 +90,9 @@ impl Display for Schedule {
             Self::Decay(InverseTime { alpha0, time_constant, beta }) => {
                 write!(f, "decay:{alpha0},{time_constant},{beta}")
             }
-            Self::File(path) => {
+            Self::Given(GivenSchedule::Linear(rate)) => write!(f, "linear:{rate}"),
+            Self::Given(GivenSchedule::Cosine(rate)) => write!(f, "cosine:{rate}"),
+            Self::Given(GivenSchedule::File(path)) => {
                 let name =
                     |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
                 let folder = path.parent().and_then(name);
@@ -228,9 +232,16 @@ impl Options {
                     let rounded = precision.schedule(*alpha0, *time_constant, *beta);
                     Course::Formula(rounded.map_err(|e| Failure::usage(format!("{name}: {e}")))?)
                 }
-                Schedule::File(path) => {
-                    let (steps, entries) =
-                        (self.steps as usize, schedule_file::read_by_layer(path, None)?);
+                Schedule::Given(given) => {
+                    let steps = self.steps as usize;
+                    let momentum = self.problem.momentum;
+                    let entries = match given {
+                        GivenSchedule::File(path) => schedule_file::read_by_layer(path, None)?,
+                        GivenSchedule::Linear(rate) => {
+                            falling(*rate, momentum, steps, |share| 1.0 - share)
+                        }
+                        GivenSchedule::Cosine(rate) => cosine(*rate, momentum, steps),
+                    };
                     let entries = match (self.stretch, entries.steps()) {
                         (true, _) => entries.stretched(steps),
                         (false, own) if own == steps => entries,

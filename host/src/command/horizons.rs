@@ -88,7 +88,7 @@ const ORIGIN: [&str; 3] = ["from, as alpha0,", "from, as K,", "from, as beta,"];
 
 /// α₀, K and β as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Origin([f64; 3]);
+pub struct Origin(pub [f64; 3]);
 
 impl FromStr for Origin {
     type Err = String;

@@ -20,6 +20,7 @@ mod optimizer;
 mod options;
 mod outer;
 mod overlay;
+mod plan;
 mod progress;
 mod refusal;
 mod report;
@@ -82,6 +83,8 @@ enum Command {
     Horizons(horizons::Options),
     /// Where the exact derivative ends: Lyapunov exponent, sharpness, agreement with differences
     Edge(edge::Options),
+    /// The optimal schedule for the curvature and the noise measured at one point of training
+    Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
@@ -139,6 +142,7 @@ impl Program {
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
             Command::Compare(options) => options.run(&common),
+            Command::Plan(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Slurm(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
@@ -174,6 +178,7 @@ impl Command {
             Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
             Self::Compare(_) => Some("compare.json"),
+            Self::Plan(_) => Some("plan.json"),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.
             Self::Merge(_) => Some("surface.json"),
