@@ -207,6 +207,24 @@ fn a_published_result_is_made_again_and_compared_bit_for_bit() {
     let below = results.join("small");
     succeeds(program("reproduce small --check --quiet").current_dir(&below));
 
+    // Begun, and done: of a command that keeps checkpoints, and of one that does not.
+    for (name, command) in [("kept", command), ("short", "nqm --dim 3 --steps 4 --schedule greedy")]
+    {
+        write_manifest(&results, command);
+        let out = root.path().join(name);
+        let mut resumed = reproduce("small --resume --quiet");
+        resumed.arg("--out").arg(&out);
+        assert!(!succeeds(&mut resumed).is_empty(), "{name} begins");
+        assert_eq!(succeeds(&mut resumed), "", "{name} is done");
+        let file = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        fs::remove_file(
+            file.filter(|path| path.extension() == Some("csv".as_ref())).last().unwrap(),
+        )
+        .unwrap();
+        refuses(&mut resumed, 1, &["csv is missing"]);
+    }
+    write_manifest(&results, command);
+
     refuses(&mut reproduce("other --check"), 2, &["no published result other", "small"]);
     refuses(&mut reproduce("small"), 2, &["--out", "--check"]);
     let table = below.join("training.csv");

@@ -5,6 +5,7 @@ mod shared;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shared::{contents, names, refuses_in_a_sentence as refuses, succeeds};
@@ -12,8 +13,11 @@ use shared::{contents, names, refuses_in_a_sentence as refuses, succeeds};
 const SMALL: &str = "--layers 64,6,10 --batch 10 --objective-size 50";
 
 /// The commands that have shards of this kind, what their units are called, and how many there are.
-const STUDIES: [(&str, &str, u32); 1] =
-    [("online --steps 60 --from 0.02,0.1 --fixed 0.1,0.05 --every 20", "trials", 8)];
+const STUDIES: [(&str, &str, u32); 3] = [
+    ("online --steps 60 --from 0.02,0.1 --fixed 0.1,0.05 --every 20", "trials", 8),
+    ("horizons --horizon 4,15 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 3,2", "descents", 4),
+    ("horizons --horizon 4,15 --from 10,1000000,0.001 --seeds 2..4 --meta-steps 2", "descents", 6),
+];
 
 fn program(arguments: &str, out: &Path) -> Command {
     let mut command = shared::program(arguments);
@@ -25,11 +29,10 @@ fn program(arguments: &str, out: &Path) -> Command {
 fn shards_merge_to_the_bytes_of_one_machine_whatever_their_number() {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
-    for (study, units, count) in STUDIES {
-        let kind = study.split(' ').next().unwrap();
+    for (kind, (study, units, count)) in STUDIES.into_iter().enumerate() {
         let whole = at(&format!("{kind}-whole"));
         let printed = succeeds(&mut program(&format!("{study} {SMALL}"), &whole));
-        for shards in [1, 3, count, count + 1] {
+        for shards in [2, count + 1] {
             let folder = |number: u32| at(&format!("{kind}-{number}-of-{shards}"));
             let mut held = 0;
             for number in 1..=shards {
@@ -71,7 +74,7 @@ fn shards_that_do_not_make_a_whole_are_refused_in_a_sentence_each() {
         };
         shard("one", "--shard 1/2");
         shard("two", "--shard 2/2");
-        shard("foreign", "--shard 2/2 --seed 2");
+        shard("foreign", "--shard 2/2 --momentum 0.5");
         shard("whole", "");
         let merge = |names: &[&str]| {
             let mut merge = program("merge", &at("merged"));
@@ -81,7 +84,7 @@ fn shards_that_do_not_make_a_whole_are_refused_in_a_sentence_each() {
         let missing = format!("{} of {count} {units} are in none of the shards 1/2", count / 2);
         refuses(&mut merge(&["one"]), 1, &[&missing, "name the folders of all shards"]);
         refuses(&mut merge(&["one", "two", "two"]), 1, &["hold the same", units]);
-        let words = ["shards of different runs", "--seed is 2 there and 1 here"];
+        let words = ["shards of different runs", "--momentum is 0.5 there and 0.9 here"];
         refuses(&mut merge(&["one", "foreign"]), 1, &words);
         refuses(&mut merge(&["one", "whole"]), 1, &["whole holds no shard"]);
         refuses(&mut merge(&["one", "absent"]), 1, &["absent", "does not exist"]);
@@ -115,4 +118,65 @@ fn shards_that_do_not_make_a_whole_are_refused_in_a_sentence_each() {
         }
         assert!(!at("merged").exists(), "a refused merge leaves nothing behind");
     }
+}
+
+#[test]
+fn shards_go_further_and_what_they_were_joined_into_does() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let study = "horizons --horizon 4,15 --from 0.05,50,1 --from 0.2,10,2 --from 10,1000000,0.001";
+    let with = |meta_steps: &str, more: &str, out: &str| {
+        program(&format!("{study} {SMALL} --meta-steps {meta_steps} {more}"), &at(out))
+    };
+    let merge = || {
+        let mut merge = program("merge --resume", &at("merged"));
+        merge.args([at("one"), at("two")]);
+        merge
+    };
+    for meta_steps in ["2", "5,3"] {
+        succeeds(&mut with(meta_steps, "--shard 1/2 --resume", "one"));
+        // The first of the two times, one shard has gone further than the other.
+        if meta_steps != "2" {
+            let words = ["shards of different runs", "less of what may grow"];
+            refuses(&mut merge(), 1, &words);
+        }
+        succeeds(&mut with(meta_steps, "--shard 2/2 --resume", "two"));
+        succeeds(&mut merge());
+        let whole = format!("whole-{meta_steps}");
+        succeeds(&mut with(meta_steps, "", &whole));
+        assert!(contents(&at("merged")) == contents(&at(&whole)), "{meta_steps} meta-steps");
+    }
+    let mut fewer = with("2", "--shard 1/2 --resume", "one");
+    refuses(&mut fewer, 1, &["--meta-steps is [5,3] there and", "another experiment"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_merge_that_is_asked_to_stop_goes_on_to_the_same_files() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let study =
+        format!("horizons --horizon 5 --from 0.05,50,1 --meta-steps 1 --steps 300000 {SMALL}");
+    succeeds(&mut program(&study, &at("whole")));
+    succeeds(&mut program(&format!("{study} --shard 1/1"), &at("part")));
+    let merge = || {
+        let mut merge = program("merge --resume", &at("merged"));
+        merge.arg(at("part"));
+        merge
+    };
+    let mut child = shared::hearing(merge()).spawn().unwrap();
+    let began = Instant::now();
+    while !at("merged").join(".myopia.lock").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Training, by then; before, it would end without a checkpoint.
+    std::thread::sleep(Duration::from_millis(300));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let (code, said) = shared::ended(child, Duration::from_secs(60), "it does not stop");
+    assert_eq!(code, Some(75), "{said}");
+    assert!(at("merged").join("checkpoint.myopia").exists(), "{said}");
+    succeeds(&mut merge());
+    assert!(contents(&at("merged")) == contents(&at("whole")));
 }

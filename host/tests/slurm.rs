@@ -38,6 +38,7 @@ fn what_cannot_be_a_job_array_is_refused_in_a_sentence() {
         ("--seed 3", format!("{SMALL} {out}"), "--seed is an option of the command"),
         ("--threads 3", format!("{SMALL} {out}"), "--threads is an option of the command"),
         ("--sbatch account", format!("{SMALL} {out}"), "account is no option of sbatch"),
+        ("--out nowhere/out", format!("{SMALL} {out}"), "is the folder of the whole result"),
         (r"--out a\b", format!("{SMALL} {out}"), "a backslash in its name"),
     ] {
         refuses(&mut slurm(options, &command), 2, &[words]);

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::edge::remark_exponent;
 use super::optimizer::schedule_alone;
-use super::options::{Common, LongRun, ProblemOptions, afford_record, comma};
+use super::options::{Common, LongRun, Parts, ProblemOptions, afford_record, comma};
 use super::outer::RuleOptions;
 use super::overlay::Drawn;
 use super::progress;
@@ -80,8 +80,14 @@ pub struct Options {
     surface: Option<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
+    pub parts: Parts,
+    #[command(flatten)]
+    #[serde(skip)]
     long: LongRun,
 }
+
+/// What the units that shards divide are called.
+const UNITS: &str = "descents";
 
 /// What is said of each of them.
 const ORIGIN: [&str; 3] = ["from, as alpha0,", "from, as K,", "from, as beta,"];
@@ -146,6 +152,16 @@ struct PathReport<'a> {
 }
 
 impl Options {
+    /// What `myopia merge` sets: the folders of the shards, and whether the run is to resume.
+    pub fn joining(&mut self) -> (&mut Vec<PathBuf>, &mut bool) {
+        (&mut self.parts.joined, &mut self.long.resume)
+    }
+
+    /// The file with what it prints as JSON.
+    pub fn report(&self) -> &'static str {
+        if self.parts.shard.is_some() { "shard.json" } else { "horizons.json" }
+    }
+
     /// The horizons with the meta-steps at each.
     fn horizons(&self) -> Result<Vec<(u32, u32)>, Failure> {
         let ascending = self.horizon.windows(2).all(|pair| pair[0] < pair[1]);
@@ -192,6 +208,7 @@ impl Options {
         let records = count * records * starts.len() as u128;
         let what = format!("{records} meta-steps and {points} points of training curves");
         afford_record(&what, records + points, size_of::<Point>())?;
+        self.parts.check(common)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -211,8 +228,9 @@ impl Options {
         });
         let surface = surface.transpose()?;
         let meta_steps: Vec<u32> = horizons.iter().map(|&(_, meta_steps)| meta_steps).collect();
-        let experiment = common
-            .experiment("horizons", &self, &problem)
+        let experiment = self
+            .parts
+            .of(common.experiment("horizons", &self, &problem))
             .with("meta_steps", meta_steps)
             .with_default("steps", steps)
             .with_default("every", every)
@@ -224,10 +242,21 @@ impl Options {
         let study = Horizons { seeds, horizons, starts, outer, steps, every };
 
         study.extend(&ledger)?;
-        let (total, done) = study.steps(&ledger);
+        ledger.recall_shard()?;
+        let all = study.descents();
+        self.parts.join(&ledger, all, UNITS)?;
+        let own: Vec<usize> = (0..all).filter(|&number| self.parts.holds(number)).collect();
+        let trainings = if self.parts.shard.is_none() { all..study.units() } else { all..all };
+        let (total, done) = study.steps(own.iter().copied().chain(trainings), &ledger);
         let bar = progress::bar_from(common, done, total, "horizons");
         let tick = |steps| ProgressBar::inc(&bar, steps);
-        let descended = study.descend(&ledger, &tick);
+        let descended = study.descend(&own, &ledger, &tick);
+        if let Some(shard) = self.parts.shard {
+            bar.finish_and_clear();
+            // An unfinished shard is no use to anyone but the run that goes on with it.
+            descended?;
+            return Parts::leave(shard, &ledger, common, (all, UNITS));
+        }
         let paths = study.paths(&ledger);
         let trained = descended.and_then(|()| study.train(&paths, &ledger, &tick));
         bar.finish_and_clear();

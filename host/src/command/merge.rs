@@ -89,6 +89,7 @@ impl Options {
         let mut program = Program::try_parse_from(&arguments)
             .map_err(|e| strange(&super::refusal::sentence(e)))?;
         let (joined, resume) = match &mut program.command {
+            Command::Horizons(options) => options.joining(),
             Command::Online(options) => options.joining(),
             _ => return Err(strange("its command has no such shards")),
         };

@@ -164,6 +164,7 @@ impl Command {
     fn shard(&self) -> Option<Option<Shard>> {
         match self {
             Self::Surface(options) => Some(options.parts.shard),
+            Self::Horizons(options) => Some(options.parts.shard),
             Self::Online(options) => Some(options.parts.shard),
             _ => None,
         }
@@ -174,7 +175,7 @@ impl Command {
         match self {
             Self::Train(_) => Some("train.json"),
             Self::Meta(_) => Some("meta.json"),
-            Self::Horizons(_) => Some("horizons.json"),
+            Self::Horizons(options) => Some(options.report()),
             Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
             Self::Compare(_) => Some("compare.json"),

@@ -105,7 +105,7 @@ pub struct Options {
     long: LongRun,
 }
 
-/// What its units are called.
+/// What the units that shards divide are called.
 const UNITS: &str = "trials";
 
 /// What `summary.csv` has of each trial over the seeds.

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
 use super::options::Common;
 use super::{Command, Program};
+use myopia::checkpoint;
 use myopia::failure::Failure;
 use myopia::output::{json, standard};
 use myopia::provenance;
@@ -25,7 +27,7 @@ pub struct Options {
     /// Folder with the four MNIST files, gzipped or not
     #[arg(long, value_name = "DIR")]
     mnist_dir: Option<PathBuf>,
-    /// Go on with an unfinished run in --out
+    /// Begin the run in --out, go on with it, or do nothing when it is finished
     #[arg(long, requires = "name")]
     resume: bool,
 }
@@ -91,10 +93,14 @@ impl Options {
         if let Some(folder) = &self.mnist_dir {
             arguments.extend(["--mnist-dir".into(), folder.clone().into_os_string()]);
         }
+        let mut parsed = Err(clap::Error::new(ErrorKind::UnknownArgument));
         if self.resume {
-            arguments.push("--resume".into());
+            let resume = ["--resume".into()];
+            parsed = Program::try_parse_from(arguments.iter().chain(&resume));
         }
-        let mut program = Program::try_parse_from(arguments).map_err(|e| {
+        // Also where the command is too short to have a checkpoint.
+        let resumes = parsed.is_ok();
+        let mut program = parsed.or_else(|_| Program::try_parse_from(&arguments)).map_err(|e| {
             let why = e.to_string();
             let why =
                 why.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -111,6 +117,9 @@ impl Options {
             )));
         }
         provenance::set(manifest.command.iter().map(Into::into));
+        if self.resume && !resumes {
+            checkpoint::refuse_done_at_once(out)?;
+        }
         program.common.out = Some(out.to_path_buf());
         program.common.quiet = common.quiet;
         program.common.force = common.force;

@@ -102,6 +102,12 @@ impl Options {
         let (command, whole) = self.command()?;
         let place = env::current_dir().map_err(|e| Failure::io("find", Path::new("."), &e))?;
         let folder = place.join(common.out.clone().unwrap_or_else(|| beside(&whole)));
+        if folder == place.join(&whole) {
+            return Err(Failure::usage(format!(
+                "--out {} is the folder of the whole result; give the jobs another",
+                whole.display()
+            )));
+        }
         let sweep = Sweep {
             program: self.program(&place)?,
             place,

@@ -23,6 +23,7 @@ use myopia::outer::{OuterOptimizer, OuterRule, limits};
 use myopia::output::record::{Record, sha256};
 use myopia::precision::Precision;
 use myopia::problem::{self, Data, ObjectiveSet, Problem, Snapshot, Source, Tangents};
+use myopia::provenance;
 use myopia::published::Manifest;
 use myopia::report::{self, Contents, Table};
 use myopia::surface::{self, Piece, Row, ShardReport, merge};
@@ -217,6 +218,10 @@ pub fn record(bytes: &[u8]) {
     for (name, digest) in &record.files {
         assert!(!Path::new(name).is_absolute() && !name.split('/').any(|part| part == ".."));
         assert_eq!(digest.len(), 64);
+    }
+    if let Some(words) = record.command.as_deref().and_then(provenance::words) {
+        let line: Vec<String> = words.iter().map(|word| provenance::quoted(word)).collect();
+        assert_eq!(provenance::words(&line.join(" ")), Some(words));
     }
 }
 

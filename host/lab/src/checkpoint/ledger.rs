@@ -15,6 +15,7 @@ use crate::interrupt;
 use crate::output::OutputFolder;
 use crate::output::folder::{CHECKPOINT, Found};
 use crate::output::record::Record;
+use crate::provenance;
 use crate::report::PAGE;
 use crate::tensorboard::FOLDER;
 
@@ -108,11 +109,37 @@ pub fn refuse_finished(folder: &OutputFolder, experiment: &Experiment) -> Result
     }
 }
 
+/// Whether the folder at `path` does not hold the results of this process's command, which keeps no
+/// checkpoint.
+///
+/// # Errors
+/// [`Failure::Done`] when they are there; one sentence when they are and a file is no longer as it
+/// was written.
+pub fn refuse_done_at_once(path: &Path) -> Result<(), Failure> {
+    let command = Record::read(path).command;
+    if command.is_none() || command != provenance::command() {
+        return Ok(());
+    }
+    Err(done(&OutputFolder::resume_at_once(path)?))
+}
+
+/// That the folder's results are those of the very command, or what they lack. The page about them
+/// and its events are nobody's loss.
+fn done(folder: &OutputFolder) -> Failure {
+    match folder.check_earlier(|name| name == PAGE || name.starts_with(FOLDER)) {
+        Err(failure) => failure,
+        Ok(()) => Failure::Done(format!(
+            "{} holds the finished results of this very command; there is nothing left to do",
+            folder.path().display()
+        )),
+    }
+}
+
 /// Whether the experiment goes further than the finished `run` in `folder`.
 ///
 /// # Errors
 /// [`Failure::Done`] when it is that run's; one sentence when it is another, or when its files are
-/// no longer as they were written. The page about them and its events are nobody's loss.
+/// no longer as they were written.
 fn further(folder: &OutputFolder, run: &str, experiment: &Experiment) -> Result<(), Failure> {
     let results = folder;
     let folder = folder.path().display();
@@ -131,12 +158,7 @@ fn further(folder: &OutputFolder, run: &str, experiment: &Experiment) -> Result<
         Comparison::Other(difference) => Err(Failure::run(format!(
             "{folder} holds the results of another experiment: {difference}; {advice}"
         ))),
-        Comparison::Same => {
-            results.check_earlier(|name| name == PAGE || name.starts_with(FOLDER))?;
-            Err(Failure::Done(format!(
-                "{folder} holds the finished results of this very command; there is nothing left to do"
-            )))
-        }
+        Comparison::Same => Err(done(results)),
         Comparison::Further => Ok(()),
     }
 }
@@ -332,11 +354,6 @@ impl<S: Serialize + DeserializeOwned> Unit<'_, S> {
     /// Makes `state` the unit's, without saving it.
     pub fn set(&self, state: Option<S>) {
         self.ledger.lock().states[self.number] = state;
-    }
-
-    /// Makes `state` the unit's if it has none.
-    pub fn begin_with(&self, state: S) {
-        self.ledger.lock().states[self.number].get_or_insert(state);
     }
 
     /// Leaves `state`, the unit's last or one worth keeping, and saves all states when it is time

@@ -40,5 +40,7 @@ mod shards;
 
 pub use experiment::{Comparison, Experiment};
 pub use file::{Contents, Trouble, decode, encode};
-pub use ledger::{Keeper, Ledger, Opening, Unit, conclude, finished, refuse_finished};
+pub use ledger::{
+    Keeper, Ledger, Opening, Unit, conclude, finished, refuse_done_at_once, refuse_finished,
+};
 pub use shards::{ShardReport, is_shard, report};

@@ -99,8 +99,22 @@ impl<S: Serialize + DeserializeOwned> Ledger<'_, S> {
         Ok(report)
     }
 
+    /// Takes the states that a finished shard has left in this run's folder, when this run goes
+    /// further than that one.
+    ///
+    /// # Errors
+    /// When they cannot be read, or were changed since.
+    pub fn recall_shard(&self) -> Result<(), Failure> {
+        let Some(bytes) = self.results(STATES)? else { return Ok(()) };
+        let contents = file::decode(&bytes, self.experiment(), self.units());
+        let contents = contents.map_err(|e| Failure::run(format!("the shard's {STATES} {e}")))?;
+        let states = contents.states.into_iter().enumerate();
+        states.for_each(|(number, state)| self.unit(number).set(state));
+        Ok(())
+    }
+
     /// Takes the states of the first `units` units, which are called `name`, from the shards in
-    /// `folders`, but for those that this run has of an earlier life.
+    /// `folders`.
     ///
     /// # Errors
     /// When a folder holds no shard of this experiment, and when a unit is in two of them or in
@@ -126,7 +140,7 @@ impl<S: Serialize + DeserializeOwned> Ledger<'_, S> {
         }
         complete(&shards, units, name)?;
         for (unit, state) in found {
-            self.unit(unit as usize).begin_with(state);
+            self.unit(unit as usize).set(Some(state));
         }
         Ok(())
     }

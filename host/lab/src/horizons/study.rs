@@ -59,20 +59,25 @@ impl Horizons<'_> {
         seeds * horizons * (starts + 1)
     }
 
-    fn units(&self) -> usize {
+    /// How many units there are.
+    pub fn units(&self) -> usize {
         Self::count(self.seeds.len(), self.horizons.len(), self.starts.len())
     }
 
     /// How many of them are descents. They come first.
-    fn descents(&self) -> usize {
+    pub fn descents(&self) -> usize {
         self.seeds.len() * self.horizons.len() * self.starts.len()
     }
 
-    /// How many steps of training that is, and how many of them the units of `ledger` have behind
-    /// them.
-    pub fn steps(&self, ledger: &Ledger<'_, State>) -> (u64, u64) {
+    /// How many steps of training the units numbered `units` are, and how many of them they have
+    /// behind them in `ledger`.
+    pub fn steps(
+        &self,
+        units: impl IntoIterator<Item = usize>,
+        ledger: &Ledger<'_, State>,
+    ) -> (u64, u64) {
         let (mut total, mut done) = (0, 0);
-        for number in 0..self.units() {
+        for number in units {
             let descent = self.descent(number);
             let descent =
                 descent.map(|(_, horizon, steps, start)| self.meta_descent(horizon, steps, start));
@@ -130,20 +135,20 @@ impl Horizons<'_> {
         MetaDescent { schedule, tuned: PARAMETERS.to_vec(), outer, horizon, meta_steps }
     }
 
-    /// Runs all descents; `tick` is called with steps of training as they are done or turn out not
-    /// to be needed.
+    /// Runs the descents numbered `own`; `tick` is called with steps of training as they are done or
+    /// turn out not to be needed.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets. A descent that diverges is
     /// no failure.
     pub fn descend(
         &self,
+        own: &[usize],
         ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
         // The longest first, so that it is not the one everything waits for.
-        let numbers: Vec<usize> = (0..self.descents()).rev().collect();
-        numbers.into_par_iter().with_max_len(1).try_for_each(|number| {
+        own.par_iter().rev().with_max_len(1).try_for_each(|&number| {
             let Some((seeded, horizon, meta_steps, start)) = self.descent(number) else {
                 return Ok(());
             };

@@ -83,6 +83,33 @@ fn results_take_their_names_at_once_or_not_at_all() {
 }
 
 #[test]
+fn a_run_without_a_checkpoint_that_was_killed_while_its_files_took_their_names_begins_again() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("results");
+    let begin = || {
+        let out = OutputFolder::resume_at_once(&path)?;
+        out.write("loss.csv", |w| w.write_all(b"new"))?;
+        out.write("run.json", |w| w.write_all(b"new"))?;
+        out.finish()
+    };
+    begin().unwrap();
+    // Of the first file's name alone; what the run was is not noted yet.
+    fs::remove_file(path.join("run.json")).unwrap();
+    let record = Record { command: None, ..Record::read(&path) };
+    record.write(&path).unwrap();
+    begin().unwrap();
+    assert_eq!(fs::read(path.join("run.json")).unwrap(), b"new");
+    for (name, command) in [("notes.txt", None), ("loss.csv", Some("myopia other".to_owned()))] {
+        fs::write(path.join(name), "mine").unwrap();
+        Record { command, ..record.clone() }.write(&path).unwrap();
+        let said = begin().unwrap_err().to_string();
+        assert!(said.contains("already holds results"), "{name}: {said}");
+        assert_eq!(fs::read(path.join(name)).unwrap(), b"mine");
+        fs::remove_file(path.join(name)).unwrap();
+    }
+}
+
+#[test]
 fn a_second_run_is_refused_until_the_first_is_done() {
     let root = tempfile::tempdir().unwrap();
     let first = OutputFolder::create(root.path(), false).unwrap();
