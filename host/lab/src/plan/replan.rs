@@ -76,10 +76,8 @@ pub struct Progress {
 
 /// Times that a stretch is tried with a lower cap.
 const TRIALS: usize = 4;
-/// Below this share of the foretold decrease the cap is halved.
-const DISTRUST: f64 = 0.25;
-/// Above this share it is doubled, up to the first one.
-const TRUST: f64 = 0.75;
+/// Above this share of the foretold decrease the cap is doubled, up to the first one.
+const TRUST: f64 = 0.5;
 
 /// The decrease of the loss as a share of the one foretold; where none was, whether there was
 /// none.
@@ -171,11 +169,10 @@ impl Planning {
             let agreement = trained.map_or(-1.0, |loss| agreement(measured.loss, predicted, loss));
             let is_taken = agreement > 0.0 || trained.is_some() && trial == TRIALS;
             next.rounds.push(Round { predicted: Some(predicted), trained, is_taken, ..round });
-            if agreement < DISTRUST {
-                let largest = rates.iter().fold(0.0, |most: f64, rate| most.larger(*rate));
-                next.cap = largest / 2.0;
-            } else if agreement > TRUST {
+            if agreement > TRUST {
                 next.cap = if 2.0 * next.cap < most { 2.0 * next.cap } else { most };
+            } else if agreement <= 0.0 {
+                next.cap = rates.iter().fold(0.0, |most: f64, rate| most.larger(*rate)) / 2.0;
             }
             if is_taken {
                 next.lengths.extend(lengths);
