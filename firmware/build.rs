@@ -24,6 +24,7 @@ struct Target {
 enum Set {
     Full,
     Reduced,
+    Tour,
 }
 
 #[derive(Deserialize)]

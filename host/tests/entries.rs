@@ -80,6 +80,53 @@ fn derivatives_are_those_of_forward_mode() {
     }
 }
 
+/// Each run of a comparison is that of `train`; with `--training-size` all are on the first
+/// examples alone.
+#[test]
+fn schedules_are_compared_as_train_trains() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("short.csv");
+    fs::write(&path, "learning_rate,momentum\n0.1,0.9\n0.05,0.5\n").unwrap();
+    let network =
+        "--layers 64,9,10 --batch 20 --training-size 100 --objective train --quiet --json";
+    let out = root.path().join("out");
+    let line = format!(
+        "compare file:{} decay:0.1,20,1 {network} --steps 30 --stretch --seeds 2",
+        path.display()
+    );
+    let report = succeeds(program(&line).arg("--out").arg(&out));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(names(&out), ["compare.csv", "compare.json", "compare.png", "compare.svg"]);
+    let table = fs::read_to_string(out.join("compare.csv")).unwrap();
+    // From the end: a name may have commas.
+    let column = |place: usize| -> Vec<String> {
+        let fields = table.lines().skip(1).map(|line| line.rsplit(',').nth(place));
+        fields.map(|field| field.unwrap().to_owned()).collect()
+    };
+    let digests = column(0);
+    let file = format!("--schedule file:{} --stretch", path.display());
+    let schedules = [file.as_str(), "--alpha0 0.1 --time-constant 20 --beta 1"];
+    let mut losses = Vec::new();
+    for (place, digest) in digests.iter().enumerate() {
+        let seed = 1 + place % 2;
+        let line = format!("train {} {network} --steps 30 --seed {seed}", schedules[place / 2]);
+        let trained: Value = serde_json::from_str(&succeeds(&mut program(&line))).unwrap();
+        assert_eq!(trained["digest"].as_str(), Some(digest.as_str()), "{line}");
+        losses.push(trained["judged"]["loss"].as_f64().unwrap());
+    }
+    assert_eq!(digests.len(), 4);
+    let written = column(6).into_iter().map(|loss| loss.parse().unwrap());
+    assert_eq!(written.collect::<Vec<f64>>(), losses);
+    let spread = &report["summary"][1];
+    assert_eq!(spread["schedule"], "decay:0.1,20,1");
+    let median = (losses[2] + losses[3]) / 2.0;
+    assert_eq!(spread["training_loss"][1].as_f64(), Some(median));
+    // More examples are another training.
+    let other = line.replace("--training-size 100 ", "");
+    let other: Value = serde_json::from_str(&succeeds(&mut program(&other))).unwrap();
+    assert_ne!(other["data_digest"], report["data_digest"]);
+}
+
 /// By layer, the first look's derivatives add up to those of one rate for all; what is tuned is
 /// written with a column for each layer, and `train` takes it.
 #[test]
@@ -246,13 +293,31 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused(&format!("{meta} --lbfgs --fresh"), "leave out one of them");
     refused(&format!("{meta} --alpha0 20"), "--alpha0 is");
     refused(&format!("{meta} --memory 1KiB"), "give at least that");
+    refused(&format!("{meta} --seeds 1000 --memory 10MiB"), "one point of each of 1000 runs with");
+    refused(&format!("{meta} --horizon 4000000000 --meta-steps 0"), "of memory and");
     refused(&format!("{meta} --optimizer adam --every-momentum"), "has no momentum");
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("schedule.csv");
     fs::write(&path, "step,learning_rate,momentum\n0,0.1,0.9\n1,0.2,0.9\n").unwrap();
     let file = format!("--schedule file:{}", path.display());
     refused(&format!("train {file} --steps 3"), "has 2 steps; leave --steps away");
-    shared::refuses(&mut program("train --schedule linear"), 2, &["give file:PATH"]);
+    refused(
+        &format!("compare {file}").replace("--schedule ", ""),
+        "with --stretch it is stretched",
+    );
+    refused(&format!("compare {0} {0} --steps 2", &file[11..]), "is named twice; name it once");
+    refused("compare decay:0.1,1e-40,1", "the time constant K must be");
+    refused("compare decay:0.1,9,1 --seeds 0", "between 1 and 1000 seeds");
+    refused("train --training-size 0", "--training-size 0 must be between 1 and 4000");
+    refused("train --training-size 4001", "--training-size 4001 must be between 1 and 4000");
+    for momentum in ["1", "-0.5", "0.99999999"] {
+        fs::write(&path, format!("learning_rate,momentum\n0.1,0.9\n0.2,{momentum}\n")).unwrap();
+        refused(&format!("train {file}"), "the schedule's momentum of step 1 is");
+    }
+    fs::write(&path, "learning_rate,momentum\n1e300,0.9\n").unwrap();
+    let diverged = ["training diverged", "lower the rates of --schedule"];
+    refuses_in_a_sentence(&mut program(&format!("train {file} --quiet")), 1, &diverged);
+    shared::refuses(&mut program("train --schedule linear"), 2, &["give a positive number after linear:"]);
     shared::refuses(&mut program(&format!("train {file} --alpha0 1")), 2, &["--alpha0"]);
     shared::refuses(&mut program(&format!("train {file} --stretch")), 2, &["--steps"]);
     shared::refuses(&mut program("meta --window 2"), 2, &["--every-entry"]);

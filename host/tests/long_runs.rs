@@ -13,7 +13,7 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 8] = [
+const LONG: [&str; 11] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
@@ -23,6 +23,9 @@ const LONG: [&str; 8] = [
     "meta --every-entry --lbfgs --window 5 --horizon 30 --meta-steps 40 --seeds 2 --alpha0 0.01 --layers 64,6,10 --batch 10 \
      --objective-size 50 --precision f64",
     "edge --horizon 10,30 --points 5 --seeds 2 --layers 64,8,10 --batch 10 --objective-size 50 --sharpness-examples 100 --products 5",
+    "meta --every-entry --by-layer --window 3 --fresh --horizon 30 --meta-steps 40 --layers 64,6,10 --batch 10 --objective-size 50",
+    "compare decay:0.1,20,1 decay:0.05,50,0 --seeds 2 --steps 400 --layers 64,8,10 --batch 20 --threads 2",
+    "plan --replan 12 --steps 240 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {
@@ -116,6 +119,9 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
         "trajectory",
         "trajectory",
         "edge",
+        "trajectory",
+        "compare",
+        "schedule",
     ]) {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();
@@ -136,6 +142,36 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
             let resumed = run(program(arguments, &torn).arg("--resume"));
             assert_eq!(resumed, (Some(0), String::new()));
             assert_eq!(contents(&torn), contents(&whole), "{arguments}");
+        }
+    }
+}
+
+/// Asked to stop before there is anything to keep, a run says all the same how it goes on.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_asked_to_stop_while_it_pretrains_says_how_to_go_on() {
+    for arguments in LONG {
+        let long = format!("{} --pretrain 4000000000", arguments.replace(" --pretrain 5", ""));
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let root = tempfile::tempdir().unwrap();
+            let out = root.path().join("out");
+            let child = shared::hearing(program(&long, &out)).spawn().unwrap();
+            std::thread::sleep(wait);
+            let pid = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+            let stderr = String::from_utf8(stderr).unwrap();
+            if status.code().is_none() && wait < Duration::from_secs(30) {
+                // It did not hear signals yet.
+                wait *= 3;
+                continue;
+            }
+            assert_eq!(status.code(), Some(75), "{arguments}: {stderr}");
+            assert!(stderr.contains("stopped before the end"), "{arguments}: {stderr}");
+            assert!(stderr.contains("repeat the command with --resume"), "{arguments}: {stderr}");
+            assert!(names(&out).contains(&CHECKPOINT.to_owned()), "{arguments}");
+            break;
         }
     }
 }

@@ -120,6 +120,25 @@ fn column(file: &str, name: &str) -> Vec<f64> {
     lines.map(|line| line.split(',').nth(at).unwrap().parse().unwrap_or(f64::NAN)).collect()
 }
 
+/// A whole number with its sign as it is printed.
+fn signed(number: f64) -> String {
+    format!("{number:.0}").replace('-', "−")
+}
+
+/// Where a straight line through the rates of the last two fifths meets zero, as a share of the
+/// steps, and its correlation with them.
+fn end_of(rates: &[f64]) -> (f64, f64) {
+    let first = rates.len() - 2 * rates.len() / 5;
+    let count = (rates.len() - first) as f64;
+    let points = || (first..rates.len()).map(|k| (k as f64, rates[k]));
+    let (sum_x, sum_y) = points().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+    let (x, y) = (sum_x / count, sum_y / count);
+    let [xx, xy, yy] = points().fold([0.0; 3], |[xx, xy, yy], (a, b)| {
+        [xx + (a - x) * (a - x), xy + (a - x) * (b - y), yy + (b - y) * (b - y)]
+    });
+    ((x - y * xx / xy) / rates.len() as f64, xy / libm::sqrt(xx * yy))
+}
+
 #[test]
 fn what_it_says_of_every_entry_is_published() {
     let readme = read("results/README.md");
@@ -131,7 +150,8 @@ fn what_it_says_of_every_entry_is_published() {
         .collect();
     names.sort();
     assert!(names.len() >= 3, "{names:?}");
-    let mut courses = BTreeMap::<u64, Vec<[f64; 3]>>::new();
+    let mut courses = BTreeMap::<u64, Vec<[f64; 5]>>::new();
+    let (mut warm, mut exponents) = (0, Vec::new());
     let mean = |numbers: &[f64]| numbers.iter().fold(0.0, |a, b| a + b) / numbers.len() as f64;
     for name in names {
         let meta: Value =
@@ -157,26 +177,49 @@ fn what_it_says_of_every_entry_is_published() {
         // What the text says of all of them.
         let (first, early) = (mean(&rates[..tenth]), mean(&rates[2 * tenth..4 * tenth]));
         let (end, last) = (mean(&rates[rates.len() - tenth..]), rates[rates.len() - 1]);
-        let highest = |rate: &f64| *rate <= last;
-        assert!(rates[rates.len() - tenth..].iter().all(highest) && end > 0.0, "{name}");
-        let gain = 1.0 - mean(&losses[losses.len() - 10..]) / mean(&losses[..10]);
         let horizon = meta["horizon"].as_u64().unwrap();
-        courses.entry(horizon).or_default().push([early / first, early / end, 100.0 * gain]);
+        let is_last = |rate: &f64| if horizon < 1000 { *rate <= last } else { *rate >= last };
+        assert!(rates[rates.len() - tenth..].iter().all(is_last) && end > 0.0, "{name}");
+        let (zero, straight) = end_of(&rates);
+        assert!(first < early, "{name}");
+        warm += usize::from(first < 0.75 * early);
+        if horizon == 1000 {
+            exponents.push(1000.0 * meta["exponent"].as_f64().unwrap());
+        }
+        let gain = 1.0 - mean(&losses[losses.len() - 10..]) / mean(&losses[..10]);
+        let course = [early / first, early / end, 100.0 * gain, zero, -straight];
+        courses.entry(horizon).or_default().push(course);
         assert!(correlation < 0.0, "{name}");
     }
     for (horizon, courses) in courses {
-        let [rises, falls, gains] = [0, 1, 2].map(|which| {
+        let [rises, falls, gains, zeros, straight] = [0, 1, 2, 3, 4].map(|which| {
             let mut numbers: Vec<f64> = courses.iter().map(|course| course[which]).collect();
             numbers.sort_by(f64::total_cmp);
             [numbers[0], numbers[numbers.len() - 1]]
         });
         let line = format!(
             "- T = {horizon}: from the first tenth to the third and fourth, rates rise {:.1} to {:.1} times; from there to \
-             the last tenth they fall {:.1} to {:.1} times; the objective falls by {:.0} to {:.0} %.",
-            rises[0], rises[1], falls[0], falls[1], gains[0], gains[1]
+             the last tenth they fall {:.1} to {:.1} times; the objective falls by {} to {} %. A straight line through \
+             the last two fifths meets zero at {:.2} to {:.2} T (correlation −{:.2} to −{:.2}).",
+            rises[0],
+            rises[1],
+            falls[0],
+            falls[1],
+            signed(gains[0]),
+            signed(gains[1]),
+            zeros[0],
+            zeros[1],
+            straight[0],
+            straight[1]
         );
         assert!(readme.contains(&line), "results/README.md lacks {line}");
     }
+    let of_nine = format!("in {warm} of them by more than a quarter");
+    assert!(readme.contains(&of_nine), "results/README.md lacks {of_nine}");
+    let [first, second, third] = exponents[..] else { panic!("three runs of 1,000 steps") };
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = format!("times the steps, is {first:.1}, {second:.1} and {third:.1}");
+    assert!(said.contains(&line), "results/README.md lacks {line}");
 }
 
 #[test]
@@ -205,6 +248,12 @@ fn what_it_says_of_the_edge_is_published() {
     let sentence = edge["sentences"][0].as_str().unwrap();
     assert!(readme.contains(sentence), "results/README.md lacks {sentence}");
     // What the text says of them.
+    let [hessian, gauss_newton] =
+        ["sharpness", "gauss_newton"].map(|name| column("results/edge/edge.csv", name));
+    let apart = hessian.iter().zip(&gauss_newton).map(|(h, g)| (h / g - 1.0).abs());
+    let apart = 100.0 * apart.fold(0.0, |a: f64, b| if b > a { b } else { a });
+    let line = format!("Gauss-Newton matrix is that of the Hessian to {apart:.1} %.");
+    assert!(readme.contains(&line), "results/README.md lacks {line}");
     assert!(stability.iter().all(|x| *x < 1.0) && exponents[0] < 0.0);
     assert!(slopes[..9].iter().all(|x| x.abs() < 10.0) && slopes[9].abs() > 100.0);
     let [before, after] = [8, 9].map(|row| (rates[row], 100.0 * exponents[row]));

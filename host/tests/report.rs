@@ -41,6 +41,8 @@ fn every_command_s_folder_has_a_page() {
         format!("horizons --horizon 3 --meta-steps 2 {small}"),
         format!("online --steps 4 --every 2 --from 0.02 {small}"),
         format!("edge --horizon 3 --points 2 {few} {small}"),
+        format!("compare decay:0.1,10,1 --steps 3 {small}"),
+        format!("meta --every-entry --by-layer --horizon 3 --meta-steps 2 {small}"),
         "nqm --dim 3 --steps 4 --schedule greedy".to_owned(),
         "nqm compare --dim 3 --steps 4 greedy constant:0.1".to_owned(),
         "nqm meta --dim 3 --horizons 4 --meta-steps 2".to_owned(),

@@ -135,8 +135,8 @@ fn the_edge_is_found_and_written() {
         "{wild}"
     );
     let table = std::fs::read_to_string(out.join("edge.csv")).unwrap();
-    let header = "horizon,alpha0,loss,derivative,exponent,sharpness,edge_of_stability,signal_to_noise,\
-                  agreement_0.01,agreement_0.1,agreement_0.001,agreement_0.0001";
+    let header = "horizon,alpha0,loss,derivative,exponent,sharpness,gauss_newton,edge_of_stability,gauss_newton_stability,\
+                  signal_to_noise,agreement_0.01,agreement_0.1,agreement_0.001,agreement_0.0001";
     assert_eq!((table.lines().next(), table.lines().count()), (Some(header), 9));
     // The derivative is that of hypergrad.
     let flags = EDGE.split(" --horizon").next().unwrap().replace("edge", "hypergrad");

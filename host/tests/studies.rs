@@ -120,6 +120,64 @@ fn seeds_are_studied_side_by_side_and_summarised() {
     assert_eq!(report["paths"].as_array().unwrap().len(), 4);
 }
 
+/// Each seed's trials are what they are alone; the best of the fixed ones is that of the medians.
+#[test]
+fn trials_are_repeated_with_several_seeds() {
+    let root = tempfile::tempdir().unwrap();
+    let study = format!("online --steps 40 --every 20 --fixed 0.02,0.2 --from 0.05 {SMALL}");
+    let all = root.path().join("all");
+    let (code, stdout, _) = run(&format!("{study} --seeds 2..4 --threads 3 --json"), Some(&all));
+    assert_eq!(code, Some(0));
+    let mut losses: Vec<Vec<f64>> = vec![Vec::new(); 6];
+    for seed in 2..=4 {
+        let alone = root.path().join(seed.to_string());
+        assert_eq!(run(&format!("{study} --seed {seed}"), Some(&alone)).0, Some(0));
+        let of_seed = |row: &Vec<String>| row.first() == Some(&seed.to_string());
+        for name in ["curves.csv", "updates.csv", "online.csv"] {
+            let with = rows(&all, name).into_iter().filter(of_seed);
+            // Which of the fixed ones is tuned is not a seed's own.
+            let text = |row: Vec<String>| row.join(",").replace("true", "false");
+            let with: Vec<String> = with.map(|row| text(row[1..].to_vec())).collect();
+            let alone: Vec<String> = rows(&alone, name).into_iter().map(text).collect();
+            assert_eq!(with, alone, "{name}, seed {seed}");
+        }
+        for (losses, row) in losses.iter_mut().zip(rows(&alone, "online.csv")) {
+            losses.push(row[8].parse().unwrap());
+        }
+    }
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let summary = report["summary"].as_array().unwrap();
+    assert_eq!((report["trials"].as_array().unwrap().len(), summary.len()), (18, 6));
+    for (losses, summary) in losses.iter_mut().zip(summary) {
+        losses.sort_by(f64::total_cmp);
+        assert_eq!(summary["validation_loss"]["median"], losses[1], "{summary}");
+        assert_eq!(summary["validation_loss"]["greatest"], losses[2]);
+    }
+    let tuned: Vec<bool> = summary.iter().map(|s| s["tuned"].as_bool().unwrap()).collect();
+    for pair in [[0, 1], [2, 3]] {
+        let [a, b] = pair.map(|n: usize| losses[n][1]);
+        assert_eq!(pair.map(|n| tuned[n]), [a <= b, b < a]);
+    }
+    assert_eq!(tuned[4..], [false; 2]);
+    // Shards of all seeds join to the same files.
+    let shards = [1, 2].map(|n| {
+        let shard = root.path().join(format!("shard{n}"));
+        let arguments = format!("{study} --seeds 2..4 --shard {n}/2");
+        assert_eq!(run(&arguments, Some(&shard)).0, Some(0));
+        shard
+    });
+    let joined = root.path().join("joined");
+    let mut merge = shared::program("merge --quiet");
+    merge.args(&shards).arg("--out").arg(&joined);
+    assert_eq!(shared::run(&mut merge).0, Some(0));
+    for name in ["online.csv", "summary.csv", "curves.csv", "online.png"] {
+        assert!(
+            fs::read(joined.join(name)).unwrap() == fs::read(all.join(name)).unwrap(),
+            "{name}"
+        );
+    }
+}
+
 /// A descent that diverges at its first look-ahead ends there; the others go on.
 #[test]
 fn one_diverging_start_does_not_spoil_the_others() {

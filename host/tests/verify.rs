@@ -1,6 +1,8 @@
 //! `myopia verify` as its users meet it. Emulators are played by small scripts, except where
 //! `firmware/setup` is needed.
 
+mod shared;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -268,4 +270,85 @@ fn a_spoilt_stream_and_another_boards_image_are_told() {
     // On this one there is nothing where the image lies.
     let (_, stdout, _) = on("", "netduinoplus2");
     assert!(stdout.contains("DIFFERENT: ") || stdout.contains("not run: "), "{stdout}");
+}
+
+/// The whole program for AArch64, built from source.
+fn program_for_aarch64() -> PathBuf {
+    let firmware = Firmware::open(None).unwrap();
+    let target = firmware.target("program-linux-aarch64").unwrap();
+    Build::PROGRAM.image(&firmware, target).unwrap_or_else(|reason| panic!("{reason}"))
+}
+
+/// What `program`, a command, prints and writes for `arguments`.
+fn done(program: &[&Path], arguments: &str) -> (String, Vec<(String, Vec<u8>)>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).args(arguments.split(' ')).args(["--out", "out"]);
+    let output = command.current_dir(folder.path()).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments}: {complaint}");
+    (String::from_utf8(output.stdout).unwrap(), shared::contents(&folder.path().join("out")))
+}
+
+#[test]
+#[ignore = "needs firmware/setup; tests/run runs it"]
+fn the_whole_program_for_aarch64_gives_the_bytes_of_this_machine() {
+    let image = program_for_aarch64();
+    let [here, there] = [
+        vec![Path::new(env!("CARGO_BIN_EXE_myopia"))],
+        vec![Path::new("qemu-aarch64-static"), &image],
+    ];
+    for arguments in [
+        "nqm meta --dim 50 --horizons 5,20 --meta-steps 10 --quiet",
+        "nqm compare greedy replan:5 optimal --dim 50 --steps 20 --quiet",
+        "horizons --horizon 2,5 --meta-steps 3 --steps 20 --layers 64,20,10 --quiet",
+        "hypergrad --horizon 30 --json --quiet",
+        "hypergrad --horizon 30 --optimizer adam --mode reverse --precision f64 --json --quiet",
+    ] {
+        let (expected, found) = (done(&here, arguments), done(&there, arguments));
+        assert_eq!(expected.0, found.0, "{arguments}");
+        for (expected, found) in expected.1.iter().zip(&found.1) {
+            assert!(expected == found, "{arguments}: {} is another file", found.0);
+        }
+        assert_eq!(expected.1.len(), found.1.len(), "{arguments}");
+    }
+    let output = Command::new(there[0]).arg(there[1]).args(["verify", "--quiet"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.matches(" equal").count(), 4, "{said}");
+}
+
+/// Instructions that round once where two would round twice, as their names begin.
+const FUSED: [&str; 8] = ["fmadd", "fmsub", "fnmadd", "fnmsub", "fmla", "fmls", "fcmla", "bfm"];
+
+#[test]
+#[ignore = "needs firmware/setup; tests/run runs it"]
+fn no_code_of_ours_for_aarch64_has_a_fused_multiply_add() {
+    let image = program_for_aarch64();
+    let output = Command::new("aarch64-linux-gnu-objdump")
+        .args(["-d", "--no-show-raw-insn"])
+        .arg(&image)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (mut function, mut products, mut sums, mut fused) = ("", 0, 0, Vec::new());
+    for line in text.lines() {
+        if let Some((_, name)) = line.split_once(" <").filter(|_| line.ends_with(">:")) {
+            // The compiler's own library and the C library may fuse what they like.
+            let is_ours = ["myopia", "4libm"].iter().any(|crates| name.contains(crates));
+            function = if is_ours { name } else { "" };
+        } else if !function.is_empty() {
+            let mut words = line.split_whitespace().skip(1);
+            let (instruction, operand) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+            let is_wide = [".4s,", ".2d,"].iter().any(|lanes| operand.ends_with(lanes));
+            products += usize::from(instruction == "fmul" && is_wide);
+            sums += usize::from(instruction == "fadd" && is_wide);
+            if FUSED.iter().any(|name| instruction.starts_with(name)) {
+                fused.push(format!("{function} {line}"));
+            }
+        }
+    }
+    println!("{products} multiplications and {sums} additions of whole registers");
+    assert!(products > 1000 && sums > 1000, "{products}, {sums}");
+    assert_eq!(fused, [""; 0]);
 }

@@ -127,8 +127,11 @@ fn changed(name: &str, changes: &[(&str, &str, &str)]) -> Firmware {
     let checkout = firmware().folder.parent().unwrap();
     Build::EXPERIMENTS.image(firmware(), self::target("microbit")).unwrap();
     {
-        let _nobody_builds = firmware().lock().unwrap();
-        copy(&firmware().folder.join("target"), &target, &["release", "thumbv6m-none-eabi"]);
+        let builds = firmware().builds(self::target("microbit"));
+        let _nobody_builds = firmware().lock(&builds).unwrap();
+        let to = target.join("firmware");
+        fs::create_dir_all(&to).unwrap();
+        copy(builds.parent().unwrap(), &to, &["thumbv6m-none-eabi"]);
     }
     let tools = firmware().folder.join("target/tools");
     std::os::unix::fs::symlink(tools, target.join("tools")).unwrap();

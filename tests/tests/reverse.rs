@@ -248,7 +248,8 @@ fn layers_with_the_same_rate_are_one_rate() {
                 );
             };
             for (k, (layers, all)) in each.by_rate.chunks(3).zip(&one.by_rate).enumerate() {
-                near(layers.iter().sum::<f64>(), *all, layers, &format!("step {k}"));
+                let total = layers.iter().fold(0.0, |sum, x| sum + x);
+                near(total, *all, layers, &format!("step {k}"));
             }
             for ((by, each), (_, one)) in each.by_others.iter().zip(&one.by_others) {
                 for (each, one) in each.iter().zip(one) {

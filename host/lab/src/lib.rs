@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod curve;
 pub mod data;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod online;
 pub mod outer;
 pub mod output;
+pub mod plan;
 pub mod precision;
 pub mod problem;
 pub mod provenance;
@@ -26,6 +28,7 @@ pub mod report;
 pub mod shard;
 pub mod shown;
 pub mod slurm;
+pub mod spread;
 pub mod surface;
 pub mod tensorboard;
 pub mod tour;

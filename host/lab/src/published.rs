@@ -23,7 +23,8 @@ const LARGEST: u64 = 1 << 30;
 pub struct Manifest {
     /// The name of its folder.
     pub name: String,
-    /// The arguments of the program. Those that begin with `results/` name a published result.
+    /// The arguments of the program. Those that begin with `results/` or `file:results/` name a
+    /// published result.
     pub command: Vec<String>,
     /// Each file with the SHA-256 of its bytes.
     pub files: BTreeMap<String, String>,
@@ -123,9 +124,19 @@ impl Manifest {
 
     /// The command's arguments, published results found in `results`.
     pub fn arguments(&self, results: &Path) -> Vec<OsString> {
-        let place = |argument: &String| match argument.strip_prefix("results/") {
-            Some(name) => results.join(name).into_os_string(),
-            None => argument.into(),
+        let place = |argument: &String| {
+            let (form, path) = match argument.strip_prefix("file:") {
+                Some(path) => ("file:", path),
+                None => ("", argument.as_str()),
+            };
+            match path.strip_prefix("results/") {
+                Some(name) => {
+                    let mut argument = OsString::from(form);
+                    argument.push(results.join(name));
+                    argument
+                }
+                None => argument.into(),
+            }
         };
         self.command.iter().map(place).collect()
     }

@@ -65,13 +65,13 @@ pub struct Options {
         value_parser = whole::<usize>
     )]
     seeds: usize,
-    /// Training examples, from the first, over which the Hessian is taken
+    /// Training examples, from the first, over which the two are taken
     #[arg(
         long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
         value_parser = whole::<usize>
     )]
     sharpness_examples: usize,
-    /// Products with the Hessian for its largest eigenvalue
+    /// Products with the Hessian, and with the Gauss-Newton matrix, for the largest eigenvalue
     #[arg(
         long, default_value_t = 20, value_name = "N", allow_negative_numbers = true,
         value_parser = whole::<usize>

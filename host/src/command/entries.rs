@@ -123,7 +123,7 @@ impl meta::Options {
         let start = awake(|| ledger.resumable(self.problem.start(&problem)))?;
         let plan = descent
             .plan(&problem, &start)
-            .map_err(|least| too_little(descent.memory / u64::from(descent.seeds), &least))?;
+            .map_err(|least| too_little(descent.memory, descent.seeds, &least))?;
         let runs = u128::from(descent.seeds);
         afford("reverse mode", runs * u128::from(plan.bytes), "give a smaller --memory")?;
         common.remark(sentence(&plan));
@@ -173,9 +173,15 @@ impl meta::Options {
             // Losses on other batches each time say little about which schedule is best.
             let kept = if descent.is_fresh { looks.len() - 1 } else { lowest };
             let schedule = descent.schedule(&looks[kept].values);
-            let exponent =
-                awake(|| problem.exponent(&start, Rates::Entries(&schedule), self.horizon)).ok();
-            let formula = awake(|| self.formula(&problem, &start, &descent, &schedule))?;
+            // Whoever asks it to stop does not wait for runs of the whole horizon.
+            let (exponent, formula) = match partial {
+                true => (None, None),
+                false => awake(|| {
+                    let rates = Rates::Entries(&schedule);
+                    let exponent = problem.exponent(&start, rates, self.horizon).ok();
+                    (exponent, self.formula(&problem, &start, &descent, &schedule))
+                }),
+            };
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
@@ -262,7 +268,9 @@ impl meta::Options {
     /// Refuses more looks than memory has room for.
     fn affords_looks(&self, descent: &EntryDescent) -> Result<(), Failure> {
         let meta_steps = self.outer.meta_steps;
-        let numbers = u128::from(meta_steps) * descent.first().len() as u128;
+        let momenta = if descent.tunes_momenta { descent.windows() } else { 0 };
+        let values = (descent.rates() + momenta) as u128;
+        let numbers = (u128::from(meta_steps) + 1) * values;
         let what = format!("--meta-steps {meta_steps} with --horizon {}", self.horizon);
         afford_record(&what, numbers, 2 * size_of::<f64>())
     }
@@ -280,23 +288,24 @@ impl meta::Options {
     }
 
     /// What the sizes of the gradients in training by `schedule` ask for, with its mean rate; only
-    /// of SGD, whose velocity tells them, with one rate for all layers. Nothing where training diverges.
+    /// of SGD, whose velocity tells them, with one rate for all layers. Nothing where training
+    /// diverges.
     fn formula(
         &self,
         problem: &Problem<'_>,
         start: &InitialParams,
         descent: &EntryDescent,
         schedule: &Entries,
-    ) -> Result<Option<Entries>, Failure> {
+    ) -> Option<Entries> {
         if problem.optimizer.is_some() || descent.layers > 1 {
-            return Ok(None);
+            return None;
         }
-        let Ok(norms) = gradient_norms(problem, start, schedule) else { return Ok(None) };
+        let norms = gradient_norms(problem, start, schedule).ok()?;
         let rates = schedule.rates().iter();
         let mean = rates.fold(0.0, |sum, rate| sum + rate) / f64::from(descent.horizon);
         let rates: Vec<f64> = refined_linear_decay(&norms).iter().map(|rate| mean * rate).collect();
         let momenta = vec![descent.momentum; rates.len()];
-        Ok(Some(Entries::new(rates, momenta)))
+        Some(Entries::new(rates, momenta))
     }
 
     fn clipped(&self, descent: &EntryDescent, looks: &[Look]) -> usize {
@@ -307,7 +316,9 @@ impl meta::Options {
     }
 
     fn warn(&self, common: &Common, report: &Report<'_>) {
-        remark_exponent(common, "training with the tuned schedule", report.exponent);
+        if report.partial.is_none() {
+            remark_exponent(common, "training with the tuned schedule", report.exponent);
+        }
         if report.clipped > 0 {
             common.remark(format!(
                 "{} entries of gradients were beyond --clip {}",

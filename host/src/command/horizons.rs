@@ -8,7 +8,6 @@ use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
 use myopia_core::schedule::InverseTime;
-use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
 use super::edge::remark_exponent;
@@ -22,10 +21,10 @@ use crate::command::values::whole;
 use myopia::checkpoint::{Experiment, Ledger};
 use myopia::curve::Point;
 use myopia::failure::Failure;
-use myopia::horizons::{self, Choice, Horizons, Path, Seeded, Summary, Training};
+use myopia::horizons::{self, Choice, Horizons, Path, Summary, Training};
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
-use myopia::problem::{ObjectiveSet, Problem, Rates};
+use myopia::problem::{ObjectiveSet, Problem, Rates, Seeded};
 use myopia::shown;
 
 /// Options of `myopia horizons`.
@@ -95,7 +94,7 @@ const ORIGIN: [&str; 3] = ["from, as alpha0,", "from, as K,", "from, as beta,"];
 
 /// α₀, K and β as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Origin([f64; 3]);
+pub struct Origin(pub [f64; 3]);
 
 impl FromStr for Origin {
     type Err = String;
@@ -238,14 +237,8 @@ impl Options {
             .growing(&["meta_steps"]);
         let units = Horizons::count(count as usize, horizons.len(), starts.len());
         let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
-        let seeded = |seed: u64| {
-            let problem = Problem { seed, ..problem.clone() };
-            let weights = self.problem.start(&problem)?;
-            Ok(Seeded { problem, weights })
-        };
-        let all: Vec<u64> = seeds.collect();
-        let seeds = awake(|| all.into_par_iter().map(seeded).collect());
-        let seeds = ledger.resumable(seeds)?;
+        let start = |problem: &Problem<'_>| self.problem.start(problem);
+        let seeds = ledger.resumable(awake(|| Seeded::all(&problem, seeds, start)))?;
         let study = Horizons { seeds, horizons, starts, outer, steps, every };
 
         study.extend(&ledger)?;

@@ -307,7 +307,7 @@ impl Options {
     ) -> Result<Found, Failure> {
         let mut run = problem.reverse(&start);
         let memory = self.memory.unwrap_or(1 << 30);
-        let plan = run.plan(self.horizon, memory).map_err(|least| too_little(memory, &least))?;
+        let plan = run.plan(self.horizon, memory).map_err(|least| too_little(memory, 1, &least))?;
         afford("reverse mode", plan.bytes.into(), "give a smaller --memory")?;
         common.remark(sentence(&plan));
         let steps = plan.forward_steps + u64::from(self.horizon);
@@ -345,10 +345,14 @@ fn diverged(diverged: Diverged) -> Failure {
 }
 
 /// Refuses less than a run takes.
-pub fn too_little(memory: u64, TooLittle { least }: &TooLittle) -> Failure {
-    let (asked, least) = (told(memory.into()), told_up(*least));
+pub fn too_little(memory: u64, runs: u32, TooLittle { least }: &TooLittle) -> Failure {
+    let (asked, least) = (told(memory.into()), told_up(least.saturating_mul(runs.into())));
+    let of_runs = match runs {
+        1 => "this run".to_owned(),
+        _ => format!("each of {runs} runs"),
+    };
     Failure::usage(format!(
-        "--memory allows {asked}, and one point of this run with all else takes {least}; give at least that"
+        "--memory allows {asked}, and one point of {of_runs} with all else takes {least}; give at least that"
     ))
 }
 

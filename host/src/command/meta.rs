@@ -111,7 +111,8 @@ impl Options {
         if let (Some(first), Some(last), Some(best)) =
             (records.first(), records.last(), best(&records))
         {
-            let exponent = awake(|| best_exponent(&problem, &descent, best, &self.problem))?;
+            let exponent = awake(|| best_exponent(&problem, &descent, best, &self.problem));
+            let exponent = ledger.resumable(exponent)?;
             let report = Report {
                 version: env!("CARGO_PKG_VERSION"),
                 seed: common.seed,
@@ -256,7 +257,7 @@ impl Options {
         ledger: &Ledger<'_, Progress>,
         progress: &mut Progress,
     ) -> Result<(), Ended> {
-        let start = self.problem.start(problem)?;
+        let start = ledger.resumable(self.problem.start(problem))?;
         let (steps, done) = descent.steps(progress);
         let bar = progress::bar_from(common, done, steps, "meta-descent");
         let ended = descent.go_on(

@@ -3,6 +3,7 @@
 mod bench;
 mod bilevel;
 pub mod bindings;
+mod compare;
 pub mod config;
 mod data;
 mod edge;
@@ -19,6 +20,7 @@ mod optimizer;
 mod options;
 mod outer;
 mod overlay;
+mod plan;
 mod progress;
 mod refusal;
 mod report;
@@ -75,10 +77,14 @@ enum Command {
     Slurm(slurm::Options),
     /// Train with a given schedule and report loss and accuracy
     Train(train::Options),
+    /// Train with several schedules side by side, from several seeds
+    Compare(compare::Options),
     /// Meta-descent at several horizons, then training with what each of them chose
     Horizons(horizons::Options),
     /// Where the exact derivative ends: Lyapunov exponent, sharpness, agreement with differences
     Edge(edge::Options),
+    /// The optimal schedule for the curvature and the noise measured at one point of training
+    Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
     /// Evaluate a schedule on the noisy quadratic
@@ -135,6 +141,8 @@ impl Program {
             Command::Meta(options) => options.run(&common),
             Command::Surface(options) => options.run(&common),
             Command::Edge(options) => options.run(&common),
+            Command::Compare(options) => options.run(&common),
+            Command::Plan(options) => options.run(&common),
             Command::Merge(options) => options.run(&common),
             Command::Slurm(options) => options.run(&common),
             Command::Train(options) => options.run(&common),
@@ -170,6 +178,8 @@ impl Command {
             Self::Horizons(options) => Some(options.report()),
             Self::Online(options) => Some(options.report()),
             Self::Edge(_) => Some("edge.json"),
+            Self::Compare(_) => Some("compare.json"),
+            Self::Plan(_) => Some("plan.json"),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.
             Self::Merge(_) => Some("surface.json"),

@@ -1,16 +1,19 @@
 //! `myopia online`: learning rate and momentum adapted while training runs, beside fixed ones.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
+use myopia_backend::awake;
 use myopia_core::online::{Batches, RateAndDamping, ShortLookAhead};
 use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, Parts, ProblemOptions, afford_record, positive};
 use super::outer::{FIX, Outer, outer_optimizer, within};
 use super::progress;
+use super::seeds::Seeds;
 use crate::command::values::{real, whole};
 use myopia::checkpoint::Ledger;
 use myopia::curve::Point;
@@ -18,7 +21,9 @@ use myopia::failure::Failure;
 use myopia::online::{self, Outcome, Trial, Trials, Update};
 use myopia::outer::OuterOptimizer;
 use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::problem::{Problem, Seeded};
 use myopia::shown;
+use myopia::spread::{self, Spread};
 
 /// Options of `myopia online`.
 #[derive(Args, Debug, Serialize)]
@@ -85,6 +90,10 @@ pub struct Options {
     /// What a fixed learning rate is multiplied by half-way, in the comparison with a decay
     #[arg(long, default_value_t = 0.1, value_name = "FACTOR", allow_negative_numbers = true)]
     decay: f64,
+    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
+    #[arg(long, value_name = "SEEDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<Seeds>,
     /// Steps between the points of a curve [default: a hundredth of --steps]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>)]
     every: Option<u32>,
@@ -98,6 +107,18 @@ pub struct Options {
 
 /// What the units that shards divide are called.
 const UNITS: &str = "trials";
+
+/// What `summary.csv` has of each trial over the seeds.
+const NUMBERS: [(&str, fn(&Row) -> Option<f64>); 8] = [
+    ("last_learning_rate", |row| row.last_learning_rate),
+    ("last_momentum", |row| row.last_momentum),
+    ("training_loss", |row| row.training_loss),
+    ("training_error", |row| row.training_error),
+    ("validation_loss", |row| row.validation_loss),
+    ("validation_error", |row| row.validation_error),
+    ("test_loss", |row| row.test_loss),
+    ("test_error", |row| row.test_error),
+];
 
 /// What a look-ahead trains on and is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -133,6 +154,9 @@ struct Kind {
 /// One line of `online.csv`: a trial and how it ended.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
+    /// The seed, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     trial: String,
     kind: &'static str,
     first_learning_rate: f64,
@@ -150,7 +174,8 @@ struct Row {
     diverged: Option<String>,
 }
 
-const HEADER: [&str; 14] = [
+const HEADER: [&str; 15] = [
+    "seed",
     "trial",
     "kind",
     "first_learning_rate",
@@ -180,6 +205,22 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     trials: Vec<Row>,
+    /// Medians and ranges over the seeds, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    summary: Vec<Summary>,
+}
+
+/// One line of `summary.csv`: how a trial ended with several seeds.
+#[derive(Serialize)]
+struct Summary {
+    trial: String,
+    kind: &'static str,
+    first_learning_rate: f64,
+    tuned: bool,
+    /// With how many seeds it did not diverge.
+    seeds: usize,
+    #[serde(flatten)]
+    numbers: BTreeMap<&'static str, Spread>,
 }
 
 impl Options {
@@ -256,15 +297,18 @@ impl Options {
         outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
     }
 
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
+        let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
+        let common = &common;
         let (kinds, trials): (Vec<Kind>, Vec<Trial>) = self.trials()?.into_iter().unzip();
         let every = self.every.unwrap_or((self.steps / 100).max(1));
         if every == 0 {
             return Err(Failure::usage("--every 0 would never come to a point; give at least 1"));
         }
         let each = u128::from(self.steps / every) + u128::from(self.steps / self.steps_per_update);
-        let what = format!("{} trials of --steps {}", trials.len(), self.steps);
-        afford_record(&what, trials.len() as u128 * each, size_of::<Point>())?;
+        let units = seeds.clone().count() * trials.len();
+        let what = format!("{units} trials of --steps {}", self.steps);
+        afford_record(&what, units as u128 * each, size_of::<Point>())?;
         self.parts.check(common)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
@@ -277,12 +321,13 @@ impl Options {
         }
         let experiment = common.experiment("online", &self, &problem).with_default("every", every);
         let experiment = self.parts.of(experiment);
-        let weights = self.problem.start(&problem)?;
-        let shared = Trials { problem: &problem, weights, steps: self.steps, every };
-        let ledger = Ledger::open(folder.as_ref(), experiment, trials.len(), self.long.opening())?;
-        self.parts.join(&ledger, trials.len(), UNITS)?;
+        let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
+        self.parts.join(&ledger, units, UNITS)?;
+        let start = |problem: &Problem<'_>| self.problem.start(problem);
+        let seeds = ledger.resumable(awake(|| Seeded::all(&problem, seeds, start)))?;
+        let shared = Trials { seeds, steps: self.steps, every };
 
-        let own: Vec<usize> = (0..trials.len()).filter(|&n| self.parts.holds(n)).collect();
+        let own: Vec<usize> = (0..units).filter(|&n| self.parts.holds(n)).collect();
         let (total, done) = shared.steps(&own, &ledger);
         let bar = progress::bar_from(common, done, total, "online");
         let went = shared.run(&trials, &own, &ledger, &|steps| ProgressBar::inc(&bar, steps));
@@ -290,14 +335,17 @@ impl Options {
         let early = match (went, self.parts.shard) {
             (Ok(()), None) => None,
             (Ok(()), Some(shard)) => {
-                return Parts::leave(shard, &ledger, common, (trials.len(), UNITS));
+                return Parts::leave(shard, &ledger, common, (units, UNITS));
             }
             // An unfinished shard is no use to anyone but the run that goes on with it.
             (Err(failure), None) if failure.is_interruption() => Some(failure),
             (Err(failure), _) => return Err(failure),
         };
-        let outcomes = shared.outcomes(trials.len(), &ledger);
+        let outcomes = shared.outcomes(units, &ledger);
         let partial = early.is_some();
+        let named = |seed| self.seeds.is_some().then_some(seed);
+        let seeds: Vec<_> = shared.seeds.iter().map(|s| named(s.problem.seed)).collect();
+        let rows = rows(&kinds, &seeds, &outcomes);
         let report = Report {
             command: "online",
             version: env!("CARGO_PKG_VERSION"),
@@ -305,7 +353,11 @@ impl Options {
             data_digest: data.digest().to_string(),
             options: &self,
             partial,
-            trials: rows(&kinds, &outcomes),
+            summary: match &self.seeds {
+                Some(_) => Summary::all(&rows, kinds.len()),
+                None => Vec::new(),
+            },
+            trials: rows,
         };
         if let Some(folder) = &folder {
             ledger.save()?;
@@ -323,17 +375,26 @@ impl Options {
     }
 }
 
-/// A line for each trial; of the fixed ones of a kind, the best is tuned.
-fn rows(kinds: &[Kind], outcomes: &[Outcome]) -> Vec<Row> {
+/// A line for each seed and trial; of the fixed ones of a kind, the best is tuned: that with the
+/// lowest median of the objective over the seeds, if none of them diverged.
+fn rows(kinds: &[Kind], seeds: &[Option<u64>], outcomes: &[Outcome]) -> Vec<Row> {
+    let median = |number: usize| {
+        let of_seeds = outcomes.iter().skip(number).step_by(kinds.len());
+        let losses: Option<Vec<f64>> = of_seeds.map(Outcome::objective).collect();
+        Some(Spread::of(losses?)?.median)
+    };
     let best = |kind: &str| {
-        let own = kinds.iter().zip(outcomes).enumerate().filter(|(_, (k, _))| k.kind == kind);
-        let losses = own.filter_map(|(number, (_, outcome))| Some((number, outcome.objective()?)));
+        let own = (0..kinds.len()).filter(|&number| kinds[number].kind == kind);
+        let losses = own.filter_map(|number| Some((number, median(number)?)));
         losses.reduce(|a, b| if b.1 < a.1 { b } else { a }).map(|(number, _)| number)
     };
     let tuned = [best("fixed"), best("decayed")];
-    let row = |(number, (kind, outcome)): (usize, (&Kind, &Outcome))| {
+    let row = |(number, outcome): (usize, &Outcome)| {
+        let (seed, number) = (seeds[number / kinds.len()], number % kinds.len());
+        let kind = &kinds[number];
         let end: Option<&Point> = outcome.digest.and_then(|_| outcome.curve.last());
         Row {
+            seed,
             trial: kind.trial.clone(),
             kind: kind.kind,
             first_learning_rate: kind.first_learning_rate,
@@ -350,7 +411,40 @@ fn rows(kinds: &[Kind], outcomes: &[Outcome]) -> Vec<Row> {
             diverged: outcome.diverged.clone(),
         }
     };
-    kinds.iter().zip(outcomes).enumerate().map(row).collect()
+    outcomes.iter().enumerate().map(row).collect()
+}
+
+impl Summary {
+    /// That of each of so many trials, of which `rows` has one line after the other for each seed.
+    fn all(rows: &[Row], trials: usize) -> Vec<Self> {
+        let summary = |number: usize| {
+            let of_seeds = || rows.iter().skip(number).step_by(trials);
+            let spread = |(name, read): (_, fn(&Row) -> _)| {
+                Some((name, Spread::of(of_seeds().filter_map(read))?))
+            };
+            let row = &rows[number];
+            Self {
+                trial: row.trial.clone(),
+                kind: row.kind,
+                first_learning_rate: row.first_learning_rate,
+                tuned: row.tuned,
+                seeds: of_seeds().filter(|row| row.digest.is_some()).count(),
+                numbers: NUMBERS.into_iter().filter_map(spread).collect(),
+            }
+        };
+        (0..trials).map(summary).collect()
+    }
+
+    fn write(to: &mut dyn Write, summaries: &[Self]) -> io::Result<()> {
+        let names = || NUMBERS.iter().map(|&(name, _)| name);
+        let first = ["trial", "kind", "first_learning_rate", "tuned", "seeds"].map(str::to_owned);
+        let header: Vec<String> = first.into_iter().chain(spread::header(names())).collect();
+        let rows = summaries.iter().map(|s| {
+            let cells = spread::cells(&s.numbers, names());
+            (&s.trial, s.kind, s.first_learning_rate, s.tuned, s.seeds, cells)
+        });
+        csv::write(to, &header, rows)
+    }
 }
 
 impl Row {
@@ -367,30 +461,48 @@ fn write(
     report: &Report<'_>,
     outcomes: &[Outcome],
 ) -> Result<(), Failure> {
-    let named = || report.trials.iter().map(|row| row.trial.clone()).zip(outcomes);
-    folder.write_as(partial, "online.csv", |w| csv::write(w, &HEADER, &report.trials))?;
+    let first = usize::from(report.options.seeds.is_none());
+    let keys = &["seed", "trial"][first..];
+    let named = || {
+        let names = report.trials.iter().map(|row| {
+            let seed = row.seed.map(|seed| seed.to_string());
+            seed.into_iter().chain([row.trial.clone()]).collect::<Vec<String>>()
+        });
+        names.zip(outcomes)
+    };
+    let header = &HEADER[first..];
+    folder.write_as(partial, "online.csv", |w| csv::write(w, header, &report.trials))?;
     folder.write_as(partial, "curves.csv", |w| {
-        Point::write(w, &["trial"], named().map(|(name, outcome)| (vec![name], &outcome.curve[..])))
+        Point::write(w, keys, named().map(|(names, outcome)| (names, &outcome.curve[..])))
     })?;
     folder.write_as(partial, "updates.csv", |w| {
-        let header: Vec<&str> = ["trial"].into_iter().chain(Update::HEADER).collect();
-        let rows = named().flat_map(|(name, outcome)| {
-            outcome.updates.iter().map(move |update| (name.clone(), update))
+        let header: Vec<&str> = keys.iter().copied().chain(Update::HEADER).collect();
+        let rows = named().flat_map(|(names, outcome)| {
+            outcome.updates.iter().map(move |update| (names.clone(), update))
         });
         csv::write(w, &header, rows)
     })?;
-    let shown: Vec<(String, &Outcome)> = report
-        .trials
-        .iter()
-        .zip(outcomes)
-        .filter(|(row, _)| partial || row.shown())
-        .map(|(row, outcome)| (row.trial.clone(), outcome))
-        .collect();
+    if !report.summary.is_empty() {
+        folder.write_as(partial, "summary.csv", |w| Summary::write(w, &report.summary))?;
+    }
+    let mut shown: Vec<(String, Vec<&Outcome>)> = Vec::new();
+    let rows = report.trials.iter().zip(outcomes);
+    for (row, outcome) in rows.filter(|(row, _)| partial || row.shown()) {
+        match shown.iter_mut().find(|(trial, _)| *trial == row.trial) {
+            Some((_, seeds)) => seeds.push(outcome),
+            None => shown.push((row.trial.clone(), vec![outcome])),
+        }
+    }
     online::figure(&shown, partial).write(folder, partial, "online")?;
     folder.write_as(partial, "online.json", |w| json::write(w, report))
 }
 
 fn print(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let several = report.options.seeds.is_some();
+    let seed = |seed: Option<u64>| seed.map_or(String::new(), |seed| format!("{seed:>6}  "));
+    if several {
+        write!(out, "{:>6}  ", "seed")?;
+    }
     let width = report.trials.iter().map(|row| row.trial.chars().count()).max().unwrap_or(0);
     writeln!(
         out,
@@ -398,6 +510,7 @@ fn print(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         "trial", "last rate", "momentum", "train loss", "val. loss", "test error"
     )?;
     for row in report.trials.iter().filter(|row| report.partial || row.shown()) {
+        write!(out, "{}", seed(row.seed))?;
         if let Some(diverged) = &row.diverged {
             writeln!(out, "{:<width$}  diverged: {diverged}", row.trial)?;
             continue;
@@ -414,6 +527,20 @@ fn print(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
             number(row.last_momentum, 4),
             number(row.training_loss, 6),
             number(row.validation_loss, 5),
+        )?;
+    }
+    for summary in report.summary.iter().filter(|summary| {
+        report.partial || summary.tuned || !["fixed", "decayed"].contains(&summary.kind)
+    }) {
+        let Some(loss) = summary.numbers.get("training_loss") else { continue };
+        writeln!(
+            out,
+            "{}: training loss {} at the median of {} seeds, from {} to {}",
+            summary.trial,
+            shown::number(loss.median, 6),
+            summary.seeds,
+            shown::number(loss.least, 6),
+            shown::number(loss.greatest, 6)
         )?;
     }
     Ok(())

@@ -21,7 +21,7 @@ use myopia::interrupt;
 use myopia::memory::afford;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
-use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem};
+use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem, Set};
 use myopia::shard::Shard;
 
 /// Options of every command.
@@ -256,6 +256,10 @@ pub struct ProblemOptions {
     /// Judge by this many examples at most
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
     pub objective_size: Option<usize>,
+    /// Train on this many examples at most, the first
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training_size: Option<usize>,
     /// Float in which to train
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PrecisionName,
@@ -276,9 +280,21 @@ impl ProblemOptions {
         self.precision.into()
     }
 
-    /// Loads the data.
+    /// Loads the data, no more of them than are trained on, held out and tested on.
     pub fn load(&self, common: &Common) -> Result<Data, Failure> {
-        self.data.source()?.load(self.precision(), |remark| common.remark(remark))
+        let mut data =
+            self.data.source()?.load(self.precision(), |remark| common.remark(remark))?;
+        let Some(count) = self.training_size else { return Ok(data) };
+        let holds_out = self.objective == ObjectiveName::Validation;
+        let held_out = if holds_out { data.held_out } else { 0 };
+        let most = data.len(Set::Training) - held_out;
+        if count == 0 || count > most {
+            return Err(Failure::usage(format!(
+                "--training-size {count} must be between 1 and {most}, the examples there are to train on"
+            )));
+        }
+        data.keep(count, holds_out);
+        Ok(data)
     }
 
     /// The problem on loaded data.

@@ -1,4 +1,4 @@
-//! Schedules in files: a learning rate and a momentum for each step.
+//! Schedules by name: from a file with a learning rate and a momentum for each step, or falling.
 
 use std::path::{Path, PathBuf};
 
@@ -19,22 +19,53 @@ const SCHEDULE: Columns = Columns {
 /// The same, in which each layer may have a rate of its own.
 const BY_LAYER: Columns = Columns { numbered: Some("learning_rate"), ..SCHEDULE };
 
-/// A schedule's file, written file:PATH on the command line.
+/// A schedule with a name, as it is written on the command line.
 #[derive(Clone, Debug)]
-pub struct ScheduleFile(pub PathBuf);
+pub enum GivenSchedule {
+    /// file:PATH.
+    File(PathBuf),
+    /// linear:RATE: from RATE down to zero, α_k = α (1 − k/N).
+    Linear(f64),
+    /// cosine:RATE: from RATE down to zero, α_k = α (1 + cos πk/N)/2.
+    Cosine(f64),
+}
 
-impl Serialize for ScheduleFile {
+impl Serialize for GivenSchedule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("file:{}", self.0.display()))
+        match self {
+            Self::File(path) => serializer.collect_str(&format_args!("file:{}", path.display())),
+            Self::Linear(rate) => serializer.collect_str(&format_args!("linear:{rate:?}")),
+            Self::Cosine(rate) => serializer.collect_str(&format_args!("cosine:{rate:?}")),
+        }
     }
 }
 
-/// The file that `text` names.
-pub fn named(text: &str) -> Result<ScheduleFile, &'static str> {
-    match text.strip_prefix("file:") {
-        Some(path) if !path.is_empty() => Ok(ScheduleFile(path.into())),
-        _ => Err("give file:PATH"),
+/// The schedule that `text` names.
+pub fn named(text: &str) -> Result<GivenSchedule, String> {
+    let (name, value) = text.split_once(':').unwrap_or((text, ""));
+    let rate = || match value.trim().parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err(format!("give a positive number after {name}:")),
+    };
+    match name {
+        "file" if !value.is_empty() => Ok(GivenSchedule::File(value.into())),
+        "linear" => rate().map(GivenSchedule::Linear),
+        "cosine" => rate().map(GivenSchedule::Cosine),
+        _ => Err("give file:PATH, linear:RATE or cosine:RATE".to_owned()),
     }
+}
+
+/// A schedule of `steps` steps from `rate` down to zero, by `left`, the share that is left after a
+/// share of the steps.
+pub fn falling(rate: f64, momentum: f64, steps: usize, left: impl Fn(f64) -> f64) -> Entries {
+    let rate = |k| rate * left(k as f64 / steps as f64);
+    Entries::new((0..steps).map(rate).collect(), vec![momentum; steps])
+}
+
+/// The same, from `rate` along half a cosine.
+pub fn cosine(rate: f64, momentum: f64, steps: usize) -> Entries {
+    let left = |share| (1.0 + libm::cos(core::f64::consts::PI * share)) / 2.0;
+    falling(rate, momentum, steps, left)
 }
 
 /// The digest of all its numbers, in order.
@@ -49,16 +80,23 @@ pub fn digest(entries: &Entries) -> String {
     digest.to_string()
 }
 
-/// Refuses rates of other layers than the network's.
+/// Refuses rates of other layers than the network's, and a momentum outside 0..1.
 pub fn fits(entries: &Entries, problem: &Problem<'_>) -> Result<(), Failure> {
     let (layers, rates) = (problem.layers.len() - 1, entries.rates_of_a_step());
-    match rates == 1 || rates == layers {
-        true => Ok(()),
-        false => Err(Failure::usage(format!(
+    if rates != 1 && rates != layers {
+        return Err(Failure::usage(format!(
             "the schedule has rates for {rates} layers and the network has {layers}; give one column for each layer, or one \
              for all"
-        ))),
+        )));
     }
+    let outside = entries.momenta().iter().position(|momentum| !(0.0..1.0).contains(momentum));
+    outside.map_or(Ok(()), |k| {
+        Err(Failure::usage(format!(
+            "the schedule's momentum of step {k} is {:?} in {}; give a number from 0 up to, but not, 1",
+            entries.momenta()[k],
+            problem.precision().name()
+        )))
+    })
 }
 
 /// The steps in the file at `path`, as many as `steps` says if it does.

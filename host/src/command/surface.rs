@@ -237,7 +237,7 @@ impl Options {
         cells: &[(u32, InverseTime<f64>)],
         ledger: &Ledger<'_, Vec<Row>>,
     ) -> Result<(), Failure> {
-        let start = self.problem.start(problem)?;
+        let start = ledger.resumable(self.problem.start(problem))?;
         let horizons = &self.horizon;
         let longest = u64::from(*horizons.last().expect("clap gives at least one horizon"));
         let open: Vec<usize> =

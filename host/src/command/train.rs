@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
-use super::schedule_file::{self, ScheduleFile};
+use super::schedule_file::{self, GivenSchedule, cosine, falling};
 use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
 use myopia::entries::columns;
@@ -29,17 +29,18 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
-    /// A learning rate and a momentum for each step, in place of alpha0, time-constant and beta:
-    /// file:PATH with the columns learning_rate (or learning_rate_1, learning_rate_2, … of each
-    /// layer) and momentum, such as the schedule.csv of meta --every-entry
+    /// A schedule in place of that of alpha0, time-constant and beta: linear:RATE or cosine:RATE,
+    /// from RATE down to zero, or file:PATH with the columns learning_rate (or learning_rate_1,
+    /// learning_rate_2, … of each layer) and momentum, such as the schedule.csv of plan and of meta
+    /// --every-entry
     #[arg(
-        long = "schedule", value_name = "file:PATH", value_parser = schedule_file::named,
+        long = "schedule", value_name = "NAME:…", value_parser = schedule_file::named,
         conflicts_with_all = ["alpha0", "time_constant", "beta"]
     )]
     #[serde(rename = "schedule", skip_serializing_if = "Option::is_none")]
-    file: Option<ScheduleFile>,
+    given: Option<GivenSchedule>,
     /// Stretch the schedule's file to --steps: step k takes the entry that lies as far along it
-    #[arg(long, requires = "file", requires = "steps")]
+    #[arg(long, requires = "given", requires = "steps")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stretch: bool,
     /// Steps to train [default: 1000, or as many as the schedule's file has]
@@ -107,7 +108,12 @@ impl Options {
         let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
         let trained = trained.map_err(|ended| match ended {
             // It would diverge again.
-            Ended::Diverged(_) => ledger.finish().err().unwrap_or_else(|| ended.into()),
+            Ended::Diverged(diverged) => ledger.finish().err().unwrap_or_else(|| match self.given {
+                None => ended.into(),
+                Some(_) => Failure::run(format!(
+                    "training diverged: {diverged}; lower the rates of --schedule"
+                )),
+            }),
             Ended::Failed(failure) => ledger.told(failure),
         })?;
         let partial = trained.interrupted.is_some();
@@ -232,17 +238,30 @@ impl Options {
         // A record of so many steps is refused before it is filled.
         let asked = self.steps.unwrap_or(1000);
         afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
-        let course = match &self.file {
-            Some(ScheduleFile(path)) => {
+        let momentum = self.problem.momentum;
+        let entries = match &self.given {
+            Some(GivenSchedule::File(path)) => {
                 let steps = self.steps.map(|steps| steps as usize);
-                let entries = match steps.filter(|_| self.stretch) {
+                Some(match steps.filter(|_| self.stretch) {
                     None => schedule_file::read_by_layer(path, steps)?,
                     Some(steps) => schedule_file::read_by_layer(path, None)?.stretched(steps),
-                };
-                let precision = self.problem.precision();
-                Course::Entries(entries.map(|number| precision.round(number)))
+                })
             }
-            None => Course::Schedule(self.schedule.schedule(self.problem.precision())?),
+            Some(_) if self.stretch => {
+                return Err(Failure::usage(
+                    "--stretch: this schedule has as many steps as --steps says; leave it out",
+                ));
+            }
+            Some(GivenSchedule::Linear(rate)) => {
+                Some(falling(*rate, momentum, asked as usize, |share| 1.0 - share))
+            }
+            Some(GivenSchedule::Cosine(rate)) => Some(cosine(*rate, momentum, asked as usize)),
+            None => None,
+        };
+        let precision = self.problem.precision();
+        let course = match entries {
+            Some(entries) => Course::Entries(entries.map(|number| precision.round(number))),
+            None => Course::Schedule(self.schedule.schedule(precision)?),
         };
         let steps = match &course {
             Course::Entries(entries) => entries.steps() as u32,

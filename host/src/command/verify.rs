@@ -24,7 +24,8 @@ use myopia::verify::{
                         2 the request was not understood; 3 none differed, but one was not run.")]
 pub struct Options {
     /// What to verify: host, qemu (emulated boards), emulated (those, WebAssembly and Linux), probe
-    /// (the board with --chip), all, or a target by its name in firmware/targets.toml
+    /// (the board with --chip), all (all of these), program (the whole program on other machines:
+    /// the published tour again), or a target by its name in firmware/targets.toml
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "host")]
     target: Vec<String>,
     /// The chip of the board on the probe, as probe-rs names it
@@ -40,14 +41,18 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["target", "chip", "image"])]
     cost: bool,
     /// Print the table as Markdown, with the commit and the flash to spare: what firmware/MATRIX.md
-    /// holds
+    /// and firmware/PROGRAM.md hold
     #[arg(long, conflicts_with_all = ["cost", "json"])]
     markdown: bool,
-    /// Seconds that one run may take before it counts as hanging
-    #[arg(long, value_name = "SECONDS", default_value_t = 25, allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout: u64,
+    /// Seconds that one run may take before it counts as hanging [default: 25, and 3600 for the
+    /// whole program]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u64).range(1..=86400))]
+    timeout: Option<u64>,
 }
+
+/// The groups of targets that have a name.
+const GROUPS: &str = "host, qemu, emulated, probe, all, program";
 
 /// One target and how it went.
 struct Row {
@@ -66,7 +71,7 @@ struct Row {
 #[derive(Serialize)]
 struct Entry<'a> {
     target: &'a str,
-    experiment: &'static str,
+    experiment: &'a str,
     /// Of the report; null where there is none.
     digest: Option<&'a str>,
     expected: &'a str,
@@ -107,11 +112,17 @@ impl Options {
         if line_by_line {
             standard::print(|out| writeln!(out, "{}", Row::header()))?;
         }
-        let sets = [Set::Full, Set::Reduced].map(Expected::of);
+        let [full, reduced] = [Set::Full, Set::Reduced].map(Expected::of);
+        let is_tour = |subject: &Subject<'_>| subject.set() == Set::Tour;
+        let tour =
+            subjects.iter().any(is_tour).then(|| Expected::of_tour(&firmware)).transpose()?;
         for subject in &subjects {
             common.remark(format!("running {} …", subject.name()));
-            let [full, reduced] = &sets;
-            let expected = if subject.set() == Set::Full { full } else { reduced };
+            let expected = match (subject.set(), &tour) {
+                (Set::Tour, Some(tour)) => tour,
+                (Set::Reduced, _) => &reduced,
+                _ => &full,
+            };
             let row = self.row(&firmware, subject, expected, board.as_ref());
             if line_by_line {
                 standard::print(|out| row.print(out))?;
@@ -146,12 +157,18 @@ impl Options {
 
         let firmware = Firmware::open(self.firmware.as_deref())?;
         let targets: Vec<_> = cost::TARGETS.iter().filter_map(|n| firmware.target(n)).collect();
-        let found = cost::count(&firmware, &targets, Duration::from_secs(self.timeout));
+        let found = cost::count(&firmware, &targets, self.patience(Set::Full));
         let report = found.map_err(|not_run| Failure::NotRun(not_run.to_string()))?;
         if common.json {
             return json::print(&report);
         }
         standard::print(|out| write!(out, "{report}"))
+    }
+
+    /// How long a run of `set` may take.
+    fn patience(&self, set: Set) -> Duration {
+        let usual = if set == Set::Tour { 3600 } else { 25 };
+        Duration::from_secs(self.timeout.unwrap_or(usual))
     }
 
     /// What the names stand for, in the order in which they are run.
@@ -178,8 +195,9 @@ impl Options {
             let named: Vec<Subject<'a>> = match name.as_str() {
                 "host" => host().collect(),
                 "qemu" => rows(|row| row.is_board() && row.run.is_some()).collect(),
-                "emulated" => rows(|row| row.run.is_some()).collect(),
-                "all" => host().chain(rows(|_| true)).collect(),
+                "emulated" => rows(|row| row.run.is_some() && !row.is_program()).collect(),
+                "all" => host().chain(rows(|row| !row.is_program())).collect(),
+                "program" => rows(Target::is_program).collect(),
                 "probe" => vec![Subject::Target(board.ok_or_else(|| {
                     Failure::usage(
                         "--target probe needs the chip's name: --chip, for example STM32F411RETx",
@@ -188,7 +206,7 @@ impl Options {
                 name => vec![Subject::Target(firmware.target(name).ok_or_else(|| {
                     let names: Vec<_> = firmware.targets.iter().map(|t| t.name.as_str()).collect();
                     Failure::usage(format!(
-                        "--target {name} is none of host, qemu, emulated, probe, all, {}",
+                        "--target {name} is none of {GROUPS}, {}",
                         names.join(", ")
                     ))
                 })?)],
@@ -225,7 +243,7 @@ impl Options {
         board: Option<&(&Target, Board)>,
     ) -> Row {
         let board = board.filter(|(row, _)| row.name == subject.name()).map(|(_, board)| board);
-        let patience = Duration::from_secs(self.timeout);
+        let patience = self.patience(subject.set());
         let runner = Runner { image: self.image.as_deref(), patience, board };
         let outcome = runner.run(firmware, subject, expected);
         let experiments = match &outcome {
@@ -295,7 +313,7 @@ impl Row {
         let difference = difference.map(ToString::to_string);
         self.experiments.iter().map(move |experiment| Entry {
             target: &self.target,
-            experiment: experiment.name,
+            experiment: &experiment.name,
             digest: experiment.digest.as_deref(),
             expected: &experiment.expected,
             equal: experiment.equal,
@@ -305,7 +323,7 @@ impl Row {
     }
 }
 
-/// The whole of `firmware/MATRIX.md`.
+/// The whole of `firmware/MATRIX.md` or `firmware/PROGRAM.md`.
 fn markdown(
     out: &mut dyn Write,
     commit: Option<&str>,
@@ -314,11 +332,15 @@ fn markdown(
 ) -> io::Result<()> {
     let commit = commit.unwrap_or("unknown");
     let equal = rows.iter().filter(|row| row.verdict() == "equal").count();
+    let (file, bits) = match rows.iter().all(|row| row.set == Set::Tour) {
+        true => ("PROGRAM.md", "bytes of the published tour, file by file"),
+        false => ("MATRIX.md", "bits of the host, experiment by experiment. Flash is in bytes"),
+    };
     writeln!(out, "# The matrix as it was last run\n")?;
     writeln!(
         out,
-        "Written by `myopia verify --target {} --markdown > firmware/MATRIX.md` at commit {commit}: \
-         {equal} of {} gave the bits of the host, experiment by experiment. Flash is in bytes.\n",
+        "Written by `myopia verify --target {} --markdown > firmware/{file}` at commit {commit}: \
+         {equal} of {} gave the {bits}.\n",
         targets.join(","),
         rows.len()
     )?;
@@ -330,7 +352,7 @@ fn markdown(
         let spare = used.zip(row.flash).map(|(used, all)| i64::from(all) - i64::from(used));
         let [used, spare] = [used.map(i64::from), spare]
             .map(|bytes| bytes.map_or_else(String::new, |bytes| bytes.to_string()));
-        let set = if row.set == Set::Full { "full" } else { "reduced" };
+        let set = row.set.name();
         writeln!(
             out,
             "| {} | {} | {} | {set} | {used} | {spare} | {} |",

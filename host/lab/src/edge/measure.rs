@@ -7,7 +7,7 @@ use myopia_core::sum::sum;
 
 use super::Row;
 use crate::failure::Failure;
-use crate::problem::{Hypergradient, InitialParams, Problem, Rates, Tangents};
+use crate::problem::{CurvatureMatrix, Hypergradient, InitialParams, Problem, Rates, Tangents};
 
 /// What is varied, and how it is judged.
 pub struct Study<'a> {
@@ -23,7 +23,7 @@ pub struct Study<'a> {
     pub ladder: Vec<f64>,
     /// Training examples of the sharpness.
     pub examples: usize,
-    /// Products with the Hessian for it.
+    /// Products with the Hessian, and with the Gauss-Newton matrix, for it.
     pub products: usize,
 }
 
@@ -113,10 +113,14 @@ impl<'a> Study<'a> {
         let exponent = problem.exponent_while(&self.starts[0], rates, horizon, go_on);
         let exponent = exponent.ok().flatten();
         tick(horizon)?;
-        let sharpness = first.as_ref().and_then(|first| {
+        let mut largest = |matrix| {
             let (examples, products) = (self.examples, self.products);
-            problem.sharpness_while(&first.parameters, examples, products, go_on).ok().flatten()
-        });
+            let at = &first.as_ref()?.parameters;
+            problem.sharpness_while(at, matrix, examples, products, go_on).ok().flatten()
+        };
+        let sharpness = largest(CurvatureMatrix::Hessian);
+        tick(0)?;
+        let gauss_newton = largest(CurvatureMatrix::GaussNewton);
         tick(0)?;
         let rates = schedule.with_tangents([]);
         let rate = rates.learning_rate::<Libm>(horizon.saturating_sub(1)).value;
@@ -125,6 +129,7 @@ impl<'a> Study<'a> {
             Some(Method::Sgd { momentum, is_nesterov: false }) => Some(momentum),
             Some(_) => None,
         };
+        let stability = |sharpness: f64| Some(sharpness * rate / (2.0 * (1.0 + momentum?)));
         let derivative = first.as_ref().map(|first| self.slope(first));
         let mut agreement = Vec::new();
         for delta in &self.ladder {
@@ -150,9 +155,9 @@ impl<'a> Study<'a> {
             derivative,
             exponent,
             sharpness,
-            edge_of_stability: sharpness
-                .zip(momentum)
-                .map(|(sharpness, momentum)| sharpness * rate / (2.0 * (1.0 + momentum))),
+            gauss_newton,
+            edge_of_stability: sharpness.and_then(stability),
+            gauss_newton_stability: gauss_newton.and_then(stability),
             signal_to_noise: slopes.and_then(|slopes| signal_to_noise(&slopes)),
             agreement,
         })

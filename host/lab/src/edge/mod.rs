@@ -31,9 +31,13 @@ pub struct Row {
     pub exponent: Option<f64>,
     /// The largest eigenvalue of the Hessian at the end.
     pub sharpness: Option<f64>,
+    /// That of the Gauss-Newton matrix.
+    pub gauss_newton: Option<f64>,
     /// Sharpness × α/(2(1 + μ)), with the last learning rate α: above one, SGD with momentum is
     /// unstable on a quadratic; absent for other optimisers.
     pub edge_of_stability: Option<f64>,
+    /// The same of the Gauss-Newton matrix.
+    pub gauss_newton_stability: Option<f64>,
     /// The absolute mean of E' over the seeds, divided by its standard deviation.
     pub signal_to_noise: Option<f64>,
     /// (E(λ + δ) − E(λ − δ))/(2δ E'(λ)) for each relative δ of the ladder.
@@ -58,7 +62,9 @@ impl Row {
             "derivative",
             "exponent",
             "sharpness",
+            "gauss_newton",
             "edge_of_stability",
+            "gauss_newton_stability",
             "signal_to_noise",
         ];
         let ratios = ladder.iter().map(|delta| format!("agreement_{delta}"));

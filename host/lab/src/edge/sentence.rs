@@ -61,7 +61,9 @@ mod tests {
             derivative: Some(1.0),
             exponent: Some(exponent),
             sharpness: None,
+            gauss_newton: None,
             edge_of_stability: stability,
+            gauss_newton_stability: stability,
             signal_to_noise: None,
             agreement: vec![None, ratio],
         }

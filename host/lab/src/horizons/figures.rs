@@ -1,10 +1,10 @@
 //! The figures of a study of horizons.
 
-use super::summary::Spread;
 use super::{Path, Training};
 use crate::curve::Point;
 use crate::descent::Record;
-use crate::figure::{Axis, Band, Figure, Lines, Markers, Reference, Series, Surface};
+use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series, Surface};
+use crate::spread;
 
 /// A surface to draw paths on: that of one horizon, over two parameters named as on the command
 /// line.
@@ -104,25 +104,17 @@ pub fn surface(paths: &[Path], overlays: &[Overlay], loss: &str, partial: bool) 
 /// Training with what each horizon chose: learning rate, training loss, validation loss, test
 /// error. Of several seeds the median, and the range as a band.
 pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
-    let mut horizons: Vec<(u32, Vec<&Training>)> = Vec::new();
+    let mut horizons: Vec<(u32, Vec<&[Point]>)> = Vec::new();
     for &(horizon, training) in trainings {
         match horizons.iter_mut().find(|(known, _)| *known == horizon) {
-            Some((_, seeds)) => seeds.push(training),
-            None => horizons.push((horizon, vec![training])),
+            Some((_, seeds)) => seeds.push(&training.curve),
+            None => horizons.push((horizon, vec![&training.curve])),
         }
     }
     let panel = |axis: Axis, read: &dyn Fn(&Point) -> Option<f64>| {
         let panel = Lines::new("", Axis::linear("training step"), axis);
         horizons.iter().fold(panel, |panel, (horizon, seeds)| {
-            let spreads: Vec<(f64, Spread)> = spreads(seeds, read).collect();
-            let points = spreads.iter().map(|&(step, spread)| (step, spread.median));
-            let panel = panel.series(Series::new(name(*horizon), points));
-            if seeds.len() < 2 {
-                return panel;
-            }
-            let range = |&(step, spread): &(f64, Spread)| (step, [spread.least, spread.greatest]);
-            let points = spreads.iter().map(range).collect();
-            panel.band(Band { name: name(*horizon), points })
+            spread::draw(panel, &name(*horizon), seeds, read)
         })
     };
     let held_out = trainings
@@ -131,9 +123,9 @@ pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
     // A rate that has underflowed has no place on a logarithmic axis.
     let rate = |p: &Point| (p.learning_rate > 0.0).then_some(p.learning_rate);
     let title = match horizons.iter().map(|(_, seeds)| seeds.len()).max() {
-        Some(seeds @ 2..) => format!(
-            "What the schedule chosen at each horizon T is worth: median and range of {seeds} seeds"
-        ),
+        Some(seeds @ 2..) => {
+            format!("What each horizon's schedule is worth: median and range of {seeds} seeds")
+        }
         _ => "What the schedule chosen at each horizon T is worth".to_owned(),
     };
     let mut figure = Figure::new(title)
@@ -144,18 +136,6 @@ pub fn curves(trainings: &[(u32, &Training)]) -> Figure {
         figure = figure.panel(panel(Axis::log("validation loss (nats)"), &|p| p.validation_loss));
     }
     figure.panel(panel(Axis::log("test error"), &|p| Some(p.test_error)))
-}
-
-/// A number of the curves of several seeds, by step; where one has ended, of those that have not.
-fn spreads<'a>(
-    seeds: &'a [&Training],
-    read: &'a dyn Fn(&Point) -> Option<f64>,
-) -> impl Iterator<Item = (f64, Spread)> + 'a {
-    let longest = seeds.iter().map(|training| &training.curve).max_by_key(|curve| curve.len());
-    longest.into_iter().flatten().enumerate().filter_map(move |(number, point)| {
-        let there = seeds.iter().filter_map(|training| training.curve.get(number));
-        Some((f64::from(point.step), Spread::of(there.filter_map(read))?))
-    })
 }
 
 /// A logarithmic axis of rates that shows six decades at most: what lies lower is no rate to speak

@@ -7,7 +7,7 @@ mod summary;
 mod tables;
 
 pub use figures::{Overlay, curves, plane, surface, trajectories};
-pub use study::{Horizons, Seeded, State};
+pub use study::{Horizons, State};
 pub use summary::{Summary, write_summaries};
 pub use tables::{Choice, write_choices, write_trajectories};
 

@@ -13,7 +13,7 @@ use crate::curve::{Evaluator, Point};
 use crate::descent::{Ended, MetaDescent, Progress, Record};
 use crate::failure::Failure;
 use crate::outer::{OuterOptimizer, learning_rate};
-use crate::problem::{InitialParams, Problem, Snapshot, Tangents};
+use crate::problem::{Seeded, Snapshot, Tangents};
 
 /// Meta-descents at several horizons from several starts, and training with what each horizon
 /// chose.
@@ -30,14 +30,6 @@ pub struct Horizons<'a> {
     pub steps: u32,
     /// The steps between two points of its curve.
     pub every: u32,
-}
-
-/// What is trained with one seed.
-pub struct Seeded<'a> {
-    /// The problem, with that seed.
-    pub problem: Problem<'a>,
-    /// The weights from which it starts.
-    pub weights: InitialParams,
 }
 
 /// How far one unit has come.

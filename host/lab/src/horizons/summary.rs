@@ -8,29 +8,7 @@ use serde::Serialize;
 use super::{Choice, Path};
 use crate::descent::Record;
 use crate::output::csv;
-
-/// The median of several numbers, in their unit, and the least and the greatest of them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Spread {
-    /// The middle one, or the mean of the two in the middle.
-    pub median: f64,
-    /// The least.
-    pub least: f64,
-    /// The greatest.
-    pub greatest: f64,
-}
-
-impl Spread {
-    /// That of `numbers`; nothing where there are none.
-    pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = numbers.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        let (&least, &greatest) = (sorted.first()?, sorted.last()?);
-        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-        let median = if low == high { low } else { 0.5 * (low + high) };
-        Some(Self { median, least, greatest })
-    }
-}
+use crate::spread::{self, Spread};
 
 /// A number of a choice, where it has it.
 type Read = fn(&Choice) -> Option<f64>;
@@ -127,16 +105,11 @@ fn relative(from: f64, to: f64) -> f64 {
 /// When the writer fails.
 pub fn write_summaries(to: &mut dyn Write, summaries: &[Summary]) -> io::Result<()> {
     let names = || NUMBERS.iter().map(|&(name, _)| name).chain(MOVES.iter().map(|&(name, _)| name));
-    let numbers = names()
-        .flat_map(|name| [name.to_owned(), format!("{name}_least"), format!("{name}_greatest")]);
     let first = ["horizon", "seeds", "steps"].map(str::to_owned);
-    let header: Vec<String> = first.into_iter().chain(numbers).collect();
+    let header: Vec<String> = first.into_iter().chain(spread::header(names())).collect();
     let rows = summaries.iter().map(|summary| {
-        let numbers = names().flat_map(|name| match summary.numbers.get(name) {
-            Some(spread) => [spread.median, spread.least, spread.greatest].map(Some),
-            None => [None; 3],
-        });
-        (summary.horizon, summary.seeds, summary.steps, numbers.collect::<Vec<_>>())
+        let cells = spread::cells(&summary.numbers, names());
+        (summary.horizon, summary.seeds, summary.steps, cells)
     });
     csv::write(to, &header, rows)
 }
@@ -145,18 +118,6 @@ pub fn write_summaries(to: &mut dyn Write, summaries: &[Summary]) -> io::Result<
 mod tests {
     use super::*;
     use crate::outer::TUNABLE;
-
-    #[test]
-    fn a_spread_is_the_middle_and_the_ends() {
-        let spread = |median, least, greatest| Some(Spread { median, least, greatest });
-        assert_eq!(Spread::of([3.0, 1.0, 2.0]), spread(2.0, 1.0, 3.0));
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 8.0]), spread(3.0, 1.0, 8.0));
-        assert_eq!(
-            Spread::of([f64::INFINITY; 2]),
-            spread(f64::INFINITY, f64::INFINITY, f64::INFINITY)
-        );
-        assert_eq!(Spread::of([]), None);
-    }
 
     #[test]
     fn what_moved_is_told_of_the_last_tenth_alone() {

@@ -11,9 +11,7 @@ use crate::curve::Evaluator;
 use crate::failure::Failure;
 use crate::outer::OuterOptimizer;
 use crate::precision::Precision;
-use crate::problem::{
-    AdaptedRate, InitialParams, Problem, ShortUnroll, Snapshot, Tangents, TrainingRun,
-};
+use crate::problem::{AdaptedRate, Problem, Seeded, ShortUnroll, Snapshot, Tangents, TrainingRun};
 
 /// How learning rate and momentum are set.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +38,8 @@ pub enum Trial {
 
 /// What all trials share.
 pub struct Trials<'a> {
-    /// What is trained; its momentum is that of fixed runs and the first of adapted ones.
-    pub problem: &'a Problem<'a>,
-    /// The weights from which it starts.
-    pub weights: InitialParams,
+    /// What is trained, by seed; its momentum is that of fixed runs and the first of adapted ones.
+    pub seeds: Vec<Seeded<'a>>,
     /// The steps of training.
     pub steps: u32,
     /// The steps between two points of a curve.
@@ -60,7 +56,7 @@ pub enum State {
 }
 
 impl Trials<'_> {
-    /// How many steps of training the trials numbered `own` are, and how many of them are done by
+    /// How many steps of training the runs numbered `own` are, and how many of them are done by
     /// their units in `ledger`.
     pub fn steps(&self, own: &[usize], ledger: &Ledger<'_, State>) -> (u64, u64) {
         let done = own.iter().map(|&number| match ledger.unit(number).state() {
@@ -71,8 +67,8 @@ impl Trials<'_> {
         (own.len() as u64 * u64::from(self.steps), done.fold(0, |a, b| a + b))
     }
 
-    /// Runs those of the `trials` that are numbered `own`, spread over the threads, as the units of
-    /// `ledger`; `tick` is called with steps of training as they are done or turn out not to be
+    /// Runs all `trials` with the first seed, then with the next, and of all these runs those that
+    /// are numbered `own`, spread over the threads, as the units of `ledger`; `tick` is called with steps of training as they are done or turn out not to be
     /// needed.
     ///
     /// # Errors
@@ -85,11 +81,14 @@ impl Trials<'_> {
         ledger: &Ledger<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
-        let run = |&number: &usize| self.go(trials[number], ledger.unit(number), tick);
+        let run = |&number: &usize| {
+            let (seed, trial) = (number / trials.len(), number % trials.len());
+            self.go(&self.seeds[seed], trials[trial], ledger.unit(number), tick)
+        };
         own.par_iter().with_max_len(1).try_for_each(run)
     }
 
-    /// What there is of the trials so far.
+    /// What there is of so many runs so far.
     pub fn outcomes(&self, count: usize, ledger: &Ledger<'_, State>) -> Vec<Outcome> {
         let outcome = |number| match ledger.unit(number).state() {
             None => Outcome::default(),
@@ -100,11 +99,11 @@ impl Trials<'_> {
 
     fn go(
         &self,
+        Seeded { problem, weights }: &Seeded<'_>,
         trial: Trial,
         unit: Unit<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<(), Failure> {
-        let problem = self.problem;
         let evaluator = Evaluator::new(problem);
         let (mut outcome, restored) = match unit.state() {
             Some(State::Ended(_)) => return Ok(()),
@@ -113,7 +112,7 @@ impl Trials<'_> {
             }
             None => (Outcome::default(), None),
         };
-        let mut run = restored.unwrap_or_else(|| problem.run(Tangents::None, &self.weights));
+        let mut run = restored.unwrap_or_else(|| problem.run(Tangents::None, weights));
         let mut control = Control::new(trial, problem);
         control.catch_up(&outcome.updates);
         let mut went = || -> Result<Result<u64, Diverged>, Failure> {

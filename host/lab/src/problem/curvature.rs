@@ -152,7 +152,7 @@ impl Problem<'_> {
     }
 }
 
-/// The largest eigenvalue of the Hessian of the mean loss over the first `examples` training
+/// The largest eigenvalue of the matrix of the mean loss over the first `examples` training
 /// examples, by Lanczos's method with `products` products from a random direction.
 ///
 /// # Errors

@@ -88,6 +88,16 @@ impl Data {
         }
     }
 
+    /// Leaves out what is trained on after the first `count` examples, which are no more than there
+    /// are; with `holds_out` the examples that are held out stay, else they go as well.
+    pub fn keep(&mut self, count: usize, holds_out: bool) {
+        let last = if holds_out { self.held_out } else { 0 };
+        match &mut self.examples {
+            Examples::F32(sets) => sets.training.keep_ends(count, last),
+            Examples::F64(sets) => sets.training.keep_ends(count, last),
+        }
+    }
+
     /// The digest of all examples, those to train on and then those to test on.
     pub fn digest(&self) -> Digest {
         let mut digest = Digest::default();

@@ -45,6 +45,17 @@ impl<T: Real> ExampleSet<T> {
         }))
     }
 
+    /// Keeps the first `first` examples and the last `last`, which are no more than there are.
+    pub fn keep_ends(&mut self, first: usize, last: usize) {
+        let left_out = first..self.len() - last;
+        let end = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
+        let inputs = end(left_out.start)..end(left_out.end);
+        self.ends[left_out.end..].iter_mut().for_each(|end| *end -= inputs.len());
+        self.inputs.drain(inputs);
+        self.ends.drain(left_out.clone());
+        self.labels.drain(left_out);
+    }
+
     /// How many examples there are.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -80,5 +91,39 @@ impl<T: Real> Dataset<T> for ExampleSet<T> {
         let index = index as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         batch.push_pairs(self.labels[index], &self.inputs[start..self.ends[index]]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use myopia_core::digest::Digest;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_the_same_as_never_having_had_more() {
+        let glyphs = |numbers: &[u32]| {
+            ExampleSet::<f32>::collect(numbers.iter().map(|number| {
+                let (pixels, label) = Glyphs { seed: 1 }.draw(*number);
+                (label, (0..).zip(pixels))
+            }))
+        };
+        for (first, last, kept) in [
+            (2, 3, &[0, 1, 4, 5, 6][..]),
+            (0, 1, &[6]),
+            (3, 0, &[0, 1, 2]),
+            (4, 3, &[0, 1, 2, 3, 4, 5, 6]),
+        ] {
+            let mut all = glyphs(&[0, 1, 2, 3, 4, 5, 6]);
+            all.keep_ends(first, last);
+            let digest = |set: &ExampleSet<f32>| {
+                let mut digest = Digest::default();
+                set.add_to(&mut digest);
+                digest.to_string()
+            };
+            let expected = glyphs(kept);
+            assert_eq!((all.len(), digest(&all)), (kept.len(), digest(&expected)));
+            assert_eq!(all.ends, expected.ends);
+        }
     }
 }

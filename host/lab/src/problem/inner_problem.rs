@@ -420,18 +420,19 @@ impl Problem<'_> {
         })
     }
 
-    /// The sharpness at `parameters`: the largest eigenvalue of the Hessian of the mean loss over
-    /// the first `examples` training examples, by so many products of Lanczos's method.
+    /// The sharpness at `parameters`: the largest eigenvalue of `matrix` of the mean loss over the
+    /// first `examples` training examples, by so many products of Lanczos's method.
     ///
     /// # Errors
     /// When the loss or a product leaves the finite range.
     pub fn sharpness(
         &self,
         parameters: &Numbers,
+        matrix: CurvatureMatrix,
         examples: usize,
         products: usize,
     ) -> Result<f64, Diverged> {
-        let found = self.sharpness_while(parameters, examples, products, &mut || true)?;
+        let found = self.sharpness_while(parameters, matrix, examples, products, &mut || true)?;
         Ok(found.expect("nobody stops it"))
     }
 
@@ -442,11 +443,12 @@ impl Problem<'_> {
     pub fn sharpness_while(
         &self,
         parameters: &Numbers,
+        matrix: CurvatureMatrix,
         examples: usize,
         products: usize,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<f64>, Diverged> {
-        let mut at = self.curvature(parameters, CurvatureMatrix::Hessian, go_on);
+        let mut at = self.curvature(parameters, matrix, go_on);
         unless_stopped(sharpness(self, at.as_mut(), examples, products))
     }
 

@@ -70,7 +70,7 @@ impl Settings {
 
 /// What the results of each command are called, without their endings: those of a folder whose run
 /// left no record, as the published ones. A folder of strangers has none of these.
-const RESULTS: [&str; 19] = [
+const RESULTS: [&str; 20] = [
     "compare",
     "distill",
     "edge",
@@ -81,6 +81,7 @@ const RESULTS: [&str; 19] = [
     "meta",
     "nqm",
     "online",
+    "plan",
     "shard",
     "stn",
     "surface",

@@ -1,4 +1,4 @@
-//! Building the firmware for a target.
+//! Building the firmware, or the whole program, for a target.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +8,7 @@ use std::{env, io};
 
 use super::{Firmware, NotRun, Target};
 
-/// A program of the firmware.
+/// A program of the firmware, or that of the host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Build<'a> {
     /// The program's name.
@@ -22,6 +22,8 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// The program that runs the experiments.
     pub const EXPERIMENTS: Self = Self { binary: "myopia-firmware", features: &[], drill: None };
+    /// The whole program.
+    pub const PROGRAM: Self = Self { binary: "myopia", features: &[], drill: None };
 
     /// Builds it for `target`; returns the image.
     ///
@@ -29,7 +31,7 @@ impl Build<'_> {
     /// When the toolchain is missing, or when the build fails, which it does where a memory budget
     /// is exceeded.
     pub fn image(&self, firmware: &Firmware, target: &Target) -> Result<PathBuf, NotRun> {
-        let folder = firmware.folder.join("target");
+        let folder = firmware.builds(target);
         let kept = firmware.images.join(format!(
             "{}-{}{}",
             self.binary,
@@ -42,9 +44,14 @@ impl Build<'_> {
         fs::create_dir_all(&firmware.images).map_err(unwritable)?;
         // Two boards of one triple share cargo's name for their image: it is taken out before the
         // next build begins.
-        let _nobody_else_builds = firmware.lock().map_err(unwritable)?;
-        self.build(firmware, target)?;
-        let extension = if target.triple.starts_with("wasm") { "wasm" } else { "" };
+        let _nobody_else_builds = firmware.lock(&folder).map_err(unwritable)?;
+        self.cargo("build", firmware, target)?;
+        let extension = match &target.triple {
+            triple if triple.starts_with("wasm") => "wasm",
+            triple if triple.contains("windows") => "exe",
+            _ => "",
+        };
+        let kept = kept.with_extension(extension);
         let built = folder.join(&target.triple).join("release").join(self.binary);
         let fresh = kept.with_extension("new");
         fs::copy(built.with_extension(extension), &fresh).map_err(unwritable)?;
@@ -52,10 +59,23 @@ impl Build<'_> {
         Ok(kept)
     }
 
-    fn build(&self, firmware: &Firmware, target: &Target) -> Result<(), NotRun> {
+    /// Compiles it for `target` as far as that goes without a linker and libraries.
+    ///
+    /// # Errors
+    /// When the toolchain is missing, or when something does not compile.
+    pub fn check(&self, firmware: &Firmware, target: &Target) -> Result<(), NotRun> {
+        self.cargo("check", firmware, target)
+    }
+
+    fn cargo(&self, verb: &str, firmware: &Firmware, target: &Target) -> Result<(), NotRun> {
         let mut command = command(firmware.folder.join("cargo"), &firmware.folder);
-        command.args(["build", "--locked", "--release", "--bin", self.binary]);
+        command.args([verb, "--locked", "--release", "--bin", self.binary]);
         command.args(["--target", &target.triple]);
+        command.arg("--target-dir").arg(firmware.builds(target));
+        if target.is_program() {
+            command.args(["--manifest-path", "../Cargo.toml", "--package", "myopia"]);
+            command.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind");
+        }
         let board = target.is_board().then_some(target.name.as_str());
         let features: Vec<&str> = board.into_iter().chain(self.features.iter().copied()).collect();
         if !features.is_empty() {

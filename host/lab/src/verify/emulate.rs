@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,11 +39,24 @@ pub struct Emulation<'a> {
 pub struct Ran {
     /// What it printed.
     pub output: Vec<u8>,
+    /// The first line of what it printed on standard error.
+    pub complaint: String,
     /// How it ended: a last line for its log.
     pub ending: String,
 }
 
 impl Ran {
+    /// Whether it complained, printed nothing and failed: the image did not run.
+    pub(super) fn is_refusal(&self) -> bool {
+        let failed = self.ending.starts_with("exit status ") && self.ending != "exit status 0";
+        failed && self.output.is_empty() && !self.complaint.is_empty()
+    }
+
+    /// Why `program` did not run the image.
+    pub(super) fn refusal(&self, program: &str) -> NotRun {
+        NotRun(format!("{program} could not run the image: {}", self.complaint))
+    }
+
     /// The lines of the log of a run of `image` on `target`.
     ///
     /// # Errors
@@ -83,29 +96,42 @@ impl Emulation<'_> {
         } else {
             command.arg(image).args(drill);
         }
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                NotRun(format!("{program} is not installed; run firmware/setup --all"))
-            }
-            _ => NotRun(format!("could not start {program}: {error}")),
-        })?;
-        let (output, complaint) = (listen(child.stdout.take()), listen(child.stderr.take()));
-        let (output, ending) = attend(&mut child, &output, Instant::now() + self.patience);
-        let complaint = heard(&complaint);
-        let ending = match ending {
-            Ending::Exit(status) => match status.code() {
-                Some(code) if output.is_empty() && code != 0 && !complaint.is_empty() => {
-                    return Err(NotRun(format!("{program} could not run the image: {complaint}")));
-                }
-                Some(code) => format!("exit status {code}"),
-                None => format!("broken {program} crashed: {complaint}"),
-            },
-            Ending::Hung => format!("stopped after {} s without an end", self.patience.as_secs()),
-            Ending::Flooded => "stopped since it printed without an end".into(),
-        };
-        Ok(Ran { output, ending })
+        let ran = run_command(command, program, self.patience)?;
+        match ran.is_refusal() {
+            true => Err(ran.refusal(program)),
+            false => Ok(ran),
+        }
     }
+}
+
+/// Runs `command`, which starts `program`, until it ends or `patience` does.
+///
+/// # Errors
+/// When the program cannot be started.
+pub(super) fn run_command(
+    mut command: Command,
+    program: &str,
+    patience: Duration,
+) -> Result<Ran, NotRun> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            NotRun(format!("{program} is not installed; run firmware/setup --all"))
+        }
+        _ => NotRun(format!("could not start {program}: {error}")),
+    })?;
+    let (output, complaint) = (listen(child.stdout.take()), listen(child.stderr.take()));
+    let (output, ending) = attend(&mut child, &output, Instant::now() + patience);
+    let complaint = heard(&complaint);
+    let ending = match ending {
+        Ending::Exit(status) => match status.code() {
+            Some(code) => format!("exit status {code}"),
+            None => format!("broken {program} crashed: {complaint}"),
+        },
+        Ending::Hung => format!("stopped after {} s without an end", patience.as_secs()),
+        Ending::Flooded => "stopped since it printed without an end".into(),
+    };
+    Ok(Ran { output, complaint, ending })
 }
 
 /// What arrives on `pipe`, piece by piece, until it closes.

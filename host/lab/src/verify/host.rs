@@ -45,7 +45,7 @@ pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, No
     })?;
     let digest = digest.ok().map(|digest| digest.to_string());
     Ok(JudgedExperiment {
-        name: "subnormal-training",
+        name: "subnormal-training".into(),
         equal: digest.as_deref() == Some(SUBNORMAL_DIGEST),
         digest,
         expected: SUBNORMAL_DIGEST.to_owned(),

@@ -5,12 +5,14 @@ use myopia_core::experiments::{Experiment, Record, Report};
 
 use super::target::Set;
 use crate::bench::diagnostics;
+use crate::published::Manifest;
 
 /// The lines that a run must print of its results, in order.
 #[derive(Debug, Clone)]
 pub struct Expected {
     lines: Vec<String>,
-    experiments: Vec<&'static Experiment>,
+    /// Each experiment, or file of the tour, with its digest.
+    digests: Vec<(String, String)>,
 }
 
 /// A log held against what it should say.
@@ -28,11 +30,11 @@ pub struct Judged {
 /// What a log says of one experiment.
 #[derive(Debug, Clone)]
 pub struct JudgedExperiment {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name, or that of a file of the tour.
+    pub name: String,
     /// The digest of its report, as logged; none where the log has no report.
     pub digest: Option<String>,
-    /// The digest of its golden report.
+    /// The digest of its golden report, or of the published file.
     pub expected: String,
     /// Whether every one of its records and its report are as they should be.
     pub equal: bool,
@@ -108,9 +110,9 @@ impl Expected {
     /// and the golden reports.
     pub fn of(set: Set) -> Self {
         let run = diagnostics(Isa::Baseline).experiment;
-        let experiments: Vec<&'static Experiment> = set.experiments().collect();
-        let mut lines = Vec::new();
-        for experiment in &experiments {
+        let (mut lines, mut digests) = (Vec::new(), Vec::new());
+        for experiment in set.experiments() {
+            digests.push((experiment.name.into(), format!("{:016x}", experiment.golden.digest())));
             // A report other than the golden one shows where it is compared, on this machine's own
             // lines as on others'.
             let _ = run(experiment, &mut |record| lines.push(record_line(experiment, record)));
@@ -119,7 +121,16 @@ impl Expected {
             }
         }
         lines.extend(["end 0".into(), "exit status 0".into()]);
-        Self { lines, experiments }
+        Self { lines, digests }
+    }
+
+    /// What the log of a run of the whole program must say: the files of the published result with
+    /// their digests.
+    pub fn of_files(manifest: &Manifest) -> Self {
+        let digests: Vec<(String, String)> = manifest.files.clone().into_iter().collect();
+        let mut lines: Vec<String> = digests.iter().map(|(name, d)| file_line(name, d)).collect();
+        lines.push("exit status 0".into());
+        Self { lines, digests }
     }
 
     /// Judges the log of a run of an image that calls itself `label`.
@@ -139,35 +150,34 @@ impl Expected {
                 }
             }
         };
-        let experiments = self.experiments.iter().map(|e| self.judge_experiment(e, &said));
         Judged {
-            experiments: experiments.collect(),
+            experiments: self.judge_each(&said).collect(),
             difference,
             memory: memory.first().and_then(|line| Memory::parse(line)),
         }
     }
 
-    fn judge_experiment(&self, experiment: &Experiment, log: &[&String]) -> JudgedExperiment {
-        let name = experiment.name;
-        let about = |line: &&String| {
-            let mut words = line.split(' ');
-            matches!(words.next(), Some("record" | "report" | "golden"))
-                && words.next() == Some(name)
-        };
-        let report = format!("report {name} digest=");
-        let digest = log.iter().find_map(|line| line.strip_prefix(&report));
-        JudgedExperiment {
-            name,
-            digest: digest.and_then(|rest| rest.split(' ').next()).map(str::to_owned),
-            expected: format!("{:016x}", experiment.golden.digest()),
-            equal: self.lines.iter().filter(about).eq(log.iter().copied().filter(about)),
-        }
+    fn judge_each(&self, log: &[&String]) -> impl Iterator<Item = JudgedExperiment> {
+        self.digests.iter().map(|(name, expected)| {
+            let about = |line: &&String| {
+                let mut words = line.split(' ');
+                matches!(words.next(), Some("record" | "report" | "golden"))
+                    && words.next() == Some(name)
+            };
+            let report = format!("report {name} digest=");
+            let digest = log.iter().find_map(|line| line.strip_prefix(&report));
+            JudgedExperiment {
+                name: name.clone(),
+                digest: digest.and_then(|rest| rest.split(' ').next()).map(str::to_owned),
+                expected: expected.clone(),
+                equal: self.lines.iter().filter(about).eq(log.iter().copied().filter(about)),
+            }
+        })
     }
 
     /// The experiments, with nothing known of how they went.
     pub fn not_run(&self) -> Vec<JudgedExperiment> {
-        let empty = |e: &&'static Experiment| self.judge_experiment(e, &[]);
-        self.experiments.iter().map(empty).collect()
+        self.judge_each(&[]).collect()
     }
 }
 
@@ -207,6 +217,11 @@ pub fn experiments_log(label: &str, set: Set, run: RunExperiment) -> Vec<String>
     }
     lines.extend([format!("end {status}"), format!("exit status {status}")]);
     lines
+}
+
+/// What a log says of a file that the whole program wrote.
+pub fn file_line(name: &str, digest: &str) -> String {
+    format!("report {name} digest={digest}")
 }
 
 fn record_line(experiment: &Experiment, record: &Record) -> String {
@@ -251,7 +266,7 @@ mod tests {
     fn an_experiment_beside_the_log_counts() {
         let mut judged = Expected::of(Set::Reduced).judge("here", &log());
         let beside = |digest: &str| JudgedExperiment {
-            name: "beside",
+            name: "beside".into(),
             digest: Some(digest.into()),
             expected: "1".into(),
             equal: digest == "1",

@@ -12,6 +12,7 @@ mod host;
 mod log;
 #[cfg_attr(not(feature = "probe"), path = "no_probe.rs")]
 mod probe;
+mod program;
 mod target;
 
 pub use build::Build;
@@ -110,6 +111,10 @@ impl Runner<'_> {
                 let mut judged = expected.judge(&name, &host::log(&name, *isa, *threads)?);
                 judged.add(host::subnormal_training(*isa, *threads)?);
                 Ok(judged)
+            }
+            Subject::Target(target) if target.is_program() => {
+                let log = program::log(firmware, target, self.image, self.patience)?;
+                Ok(expected.judge(target.label(), &log))
             }
             Subject::Target(target) => {
                 self.log(firmware, target).map(|log| expected.judge(target.label(), &log))

@@ -28,12 +28,27 @@ pub enum Set {
     Full,
     /// Those that fit 16 KiB of RAM.
     Reduced,
+    /// None of them, but the whole program: it makes the published tour again.
+    Tour,
 }
 
 impl Set {
+    /// Its name in the table of targets.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Reduced => "reduced",
+            Self::Tour => "tour",
+        }
+    }
+
     /// Its experiments, in the order in which they run.
     pub fn experiments(self) -> impl Iterator<Item = &'static Experiment> {
-        EXPERIMENTS.iter().filter(move |experiment| self == Self::Full || experiment.is_reduced())
+        EXPERIMENTS.iter().filter(move |experiment| match self {
+            Self::Full => true,
+            Self::Reduced => experiment.is_reduced(),
+            Self::Tour => false,
+        })
     }
 }
 
@@ -52,7 +67,8 @@ pub struct Target {
     pub rustflags: Option<String>,
     /// Which experiments it runs.
     pub set: Set,
-    /// The command that runs an image; none for a real board.
+    /// The command that runs an image, empty where this machine does; none for what cannot be run
+    /// without a machine of its own.
     pub run: Option<String>,
     /// The chip's name at probe-rs; real boards only.
     pub chip: Option<String>,
@@ -97,13 +113,21 @@ impl Firmware {
         Ok(Self { images: folder.join("target/images"), folder, targets: target })
     }
 
-    /// Waits until nobody builds, and keeps others from building until the file is dropped.
+    /// Where cargo builds for `target`: a folder for each triple, so that builds for two of them
+    /// need not wait for one another.
+    pub fn builds(&self, target: &Target) -> PathBuf {
+        let program = if target.is_program() { "program" } else { "firmware" };
+        self.folder.join("target").join(program).join(&target.triple)
+    }
+
+    /// Waits until nobody builds in `builds`, and keeps others from building there until the file
+    /// is dropped.
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn lock(&self) -> io::Result<File> {
-        fs::create_dir_all(self.folder.join("target"))?;
-        let lock = File::create(self.folder.join("target/.images.lock"))?;
+    pub fn lock(&self, builds: &Path) -> io::Result<File> {
+        fs::create_dir_all(builds)?;
+        let lock = File::create(builds.join(".images.lock"))?;
         lock.lock()?;
         Ok(lock)
     }
@@ -115,6 +139,11 @@ impl Firmware {
 }
 
 impl Target {
+    /// Whether its image is the whole program rather than the firmware.
+    pub fn is_program(&self) -> bool {
+        self.set == Set::Tour
+    }
+
     /// Whether it is a bare microcontroller rather than a program for WebAssembly or Linux.
     pub fn is_board(&self) -> bool {
         self.triple.contains("-none-")
@@ -140,11 +169,14 @@ mod tests {
     fn each_target_has_one_row_and_either_an_emulator_or_a_chip() {
         let Firmware { targets, .. } = Firmware::open(None).unwrap();
         for target in &targets {
-            assert_ne!(target.run.is_some(), target.chip.is_some(), "{}", target.name);
+            let is_there = target.run.is_some() || target.is_program();
+            assert_ne!(is_there, target.chip.is_some(), "{}", target.name);
             assert_eq!(target.is_board(), target.flash.is_some() && target.ram.is_some());
             assert_eq!(targets.iter().filter(|other| other.name == target.name).count(), 1);
         }
-        assert!(targets.iter().filter(|target| target.run.is_some()).count() >= 16);
+        let emulated = targets.iter().filter(|t| t.run.is_some() && !t.is_program());
+        assert!(emulated.count() >= 16);
+        assert!(targets.iter().filter(|target| target.is_program()).count() >= 5);
     }
 
     /// The budgets: 256 KiB of flash and 64 KiB of RAM; 16 KiB for the reduced set.

@@ -8,6 +8,7 @@ mod bilevel;
 mod entries;
 mod horizons;
 mod online;
+mod plan;
 mod surface;
 mod training;
 
@@ -30,7 +31,7 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
         found.extend(surface::bests(table));
     }
     if let Some(table) = contents.table("online") {
-        found.extend(online::ends(table));
+        found.extend(online::ends(contents.table("summary").unwrap_or(table)));
         found.extend(contents.table("curves").map(online::risen).unwrap_or_default());
     }
     if let Some(table) = contents.table("trajectory") {
@@ -45,6 +46,8 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     if let Some(table) = contents.table("tour") {
         found.extend(training::tour(table));
     }
+    let plans = contents.settings.iter().filter(|settings| settings.name.starts_with("plan."));
+    found.extend(plans.flat_map(plan::ends));
     for (name, read) in bilevel::STUDIES {
         found.extend(contents.table(name).map(read).unwrap_or_default());
     }
@@ -185,6 +188,26 @@ mod tests {
         );
         assert!(read.contains("the 2 descents do not meet: they end with β from 2.000 to 9.000"));
         assert!(!read.contains("with α₀ from"), "{read}");
+    }
+
+    #[test]
+    fn of_a_plan_the_lowest_schedule_is_named_first() {
+        let read = |planned: &str| {
+            let trained = format!(
+                r#"[{{"schedule": "planned"{planned}}}, {{"schedule": "linear decay", "loss": 0.2}}]"#
+            );
+            let text =
+                format!(r#"{{"steps": 9, "predicted": {{"loss": 0.5}}, "trained": {trained}}}"#);
+            let mut found = contents(&[]);
+            let fields = serde_json::from_str(&text).unwrap();
+            found.settings.push(crate::report::Settings { name: "plan.json".into(), fields });
+            sentences(&found).join("\n")
+        };
+        let lower = read(r#", "loss": 0.1"#);
+        assert!(lower.contains("a training loss of 0.5000 after 9 steps"), "{lower}");
+        assert!(lower.ends_with("lowest first: planned 0.1000, linear decay 0.2000."), "{lower}");
+        assert!(read(r#", "loss": 0.3"#).ends_with("linear decay 0.2000, planned 0.3000."));
+        assert!(read("").ends_with("linear decay 0.2000, planned diverged."));
     }
 
     #[test]
