@@ -272,6 +272,59 @@ fn a_spoilt_stream_and_another_boards_image_are_told() {
     assert!(stdout.contains("DIFFERENT: ") || stdout.contains("not run: "), "{stdout}");
 }
 
+/// `myopia verify` of the whole program, which is this script.
+fn as_program(script: &str) -> Said {
+    let folder = playing("image", script);
+    let image = folder.path().join("image");
+    let target = ["--target", "program-linux-musl", "--timeout", "60"];
+    verify(None, &[&target[..], &["--image", image.to_str().unwrap()]].concat())
+}
+
+/// A program that leaves the published tour where it is told to.
+fn published_again() -> String {
+    let tour = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/tour");
+    format!("mkdir \"$4\" && cp {}/* \"$4\"", tour.display())
+}
+
+#[test]
+fn the_whole_program_is_judged_by_each_file_of_the_published_tour() {
+    let copy = published_again();
+    let (code, stdout, stderr) = as_program(&copy);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.trim_end().ends_with(" equal"), "{stdout}");
+    for (script, words) in [
+        (format!("{copy}; echo >> \"$4/tour.csv\""), "report tour.csv: digest="),
+        (format!("{copy}; rm \"$4/tour.csv\""), "instead of 'report tour.csv digest="),
+        (format!("{copy}; exit 1"), "'exit status 1' instead of 'exit status 0'"),
+        ("echo 'myopia: out of order' >&2; exit 1".into(), "broken myopia: out of order"),
+        ("exit 1".into(), "'exit status 1' instead of 'report digits-training.csv"),
+    ] {
+        let (code, stdout, stderr) = as_program(&script);
+        assert_eq!(code, Some(1), "{script}: {stdout}{stderr}");
+        assert!(stdout.contains("DIFFERENT: ") && stdout.contains(words), "{script}: {stdout}");
+    }
+    let (code, stdout, _) = as_program("echo no such machine >&2; exit 1");
+    assert_eq!(code, Some(3));
+    assert!(stdout.contains("not run: ") && stdout.contains("no such machine"), "{stdout}");
+}
+
+#[test]
+fn the_page_of_the_whole_program_says_how_it_is_written() {
+    let folder = playing("image", &published_again());
+    let image = folder.path().join("image");
+    let image = image.to_str().unwrap();
+    let arguments = ["--target", "program-linux-musl", "--image", image, "--markdown"];
+    let (code, stdout, stderr) = verify(None, &arguments);
+    assert_eq!(code, Some(0), "{stderr}");
+    for words in [
+        "`myopia verify --target program-linux-musl --markdown > firmware/PROGRAM.md` at commit ",
+        "1 of 1 gave the bytes of the published tour, file by file.",
+        "| program-linux-musl | x86-64, static | simd | tour |  |  | equal |",
+    ] {
+        assert!(stdout.contains(words), "{stdout}");
+    }
+}
+
 /// The whole program for AArch64, built from source.
 fn program_for_aarch64() -> PathBuf {
     let firmware = Firmware::open(None).unwrap();
@@ -319,7 +372,8 @@ fn the_whole_program_for_aarch64_gives_the_bytes_of_this_machine() {
 }
 
 /// Instructions that round once where two would round twice, as their names begin.
-const FUSED: [&str; 8] = ["fmadd", "fmsub", "fnmadd", "fnmsub", "fmla", "fmls", "fcmla", "bfm"];
+const FUSED: [&str; 9] =
+    ["fmadd", "fmsub", "fnmadd", "fnmsub", "fmla", "fmls", "fcmla", "bfml", "bfmm"];
 
 #[test]
 #[ignore = "needs firmware/setup; tests/run runs it"]
