@@ -28,8 +28,8 @@ pub struct Options {
     #[serde(flatten)]
     schedule: ScheduleOptions,
     /// A schedule in place of that of alpha0, time-constant and beta: linear:RATE or cosine:RATE,
-    /// from RATE down to zero, or file:PATH with the columns learning_rate and momentum, such as the
-    /// schedule.csv of plan and of meta --every-entry
+    /// from RATE down to zero, or file:PATH with the columns learning_rate and momentum, such as
+    /// the schedule.csv of plan and of meta --every-entry
     #[arg(
         long = "schedule", value_name = "NAME:…", value_parser = schedule_file::named,
         conflicts_with_all = ["alpha0", "time_constant", "beta"]
