@@ -47,12 +47,18 @@ pub struct Options {
         value_parser = whole::<usize>
     )]
     products: usize,
-    /// Batches of which the noise of the gradient is taken
+    /// Batches whose noise of the gradient is multiplied with the matrix
     #[arg(
         long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
         value_parser = whole::<usize>
     )]
     samples: usize,
+    /// Batches that say how large the noise is, --samples of them at least
+    #[arg(
+        long, default_value_t = 50, value_name = "N", allow_negative_numbers = true,
+        value_parser = whole::<usize>
+    )]
+    noise_batches: usize,
     /// Training examples, from the first, of the matrix [default: 1000, or as many as are trained
     /// on]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
@@ -389,6 +395,12 @@ impl Options {
             }
         }
         at_most("steps", self.steps, MOST_STEPS)?;
+        if self.noise_batches < self.samples {
+            return Err(Failure::usage(format!(
+                "--noise-batches {} must be at least --samples {}",
+                self.noise_batches, self.samples
+            )));
+        }
         if !(self.cap > 0.0 && self.cap < 1.0) {
             return Err(Failure::usage(format!(
                 "--cap {:?} must be between 0 and 1, the limit of stability",
@@ -433,7 +445,13 @@ impl Options {
         )?;
         let matrix = self.matrix.into();
         Ok(Planning {
-            extent: Extent { matrix, products, samples: self.samples, examples },
+            extent: Extent {
+                matrix,
+                products,
+                samples: self.samples,
+                batches: self.noise_batches,
+                examples,
+            },
             steps: self.steps,
             every: self.replan,
             momentum: problem.momentum,

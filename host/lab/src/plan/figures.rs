@@ -1,9 +1,10 @@
 //! The figure of a plan.
 
 use myopia_core::nqm::Direction;
+use myopia_core::sum::sum;
 
 use super::{Followed, Forecast, Model, Rates};
-use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series};
+use crate::figure::{Axis, Figure, Lines, Reference, Series};
 
 /// The measured spectrum, the rates planned, and the loss foretold, beside what training did by
 /// each of the schedules `trained`.
@@ -16,18 +17,24 @@ pub fn figure(
     partial: bool,
 ) -> Figure {
     let note = if partial { ", unfinished" } else { "" };
+    // Sums over curvatures: single nodes of a quadrature mean little.
     let of = |read: fn(&Direction<f64>) -> f64| {
-        let points = model.directions.iter().map(move |d| (d.curvature, read(d)));
+        let points = model.directions.iter().map(|d| (d.curvature, read(d)));
         let mut points: Vec<_> = points.filter(|(_, y)| *y > 0.0).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total = sum(points.iter().map(|point| point.1));
+        points.iter_mut().fold(0.0, |before, (_, y)| {
+            *y = before + *y / total;
+            *y
+        });
         points
     };
     let signal = of(|d| d.curvature * d.initial_mean * d.initial_mean / 2.0);
     let noise = of(|d| d.curvature * d.curvature * d.noise_variance);
-    let dots = |name: &str, points| Series::new(name, points).markers(Markers::Points);
-    let spectrum = Lines::new("", Axis::log("curvature"), Axis::log("nats, and noise variance"))
-        .series(dots("removable loss", signal))
-        .series(dots("variance of the gradient's noise", noise));
+    let spectrum =
+        Lines::new("", Axis::log("curvature"), Axis::linear("share at this curvature or less"))
+            .series(Series::new("loss to remove", signal))
+            .series(Series::new("variance of the gradient's noise", noise));
     let mut at = 0;
     let stairs = schedule.lengths.iter().zip(schedule.rates).flat_map(|(&steps, &rate)| {
         let from = at as f64;

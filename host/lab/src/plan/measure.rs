@@ -18,8 +18,11 @@ pub struct Extent {
     pub matrix: CurvatureMatrix,
     /// Products with it from each start of Lanczos's method.
     pub products: usize,
-    /// Batches of which the noise of the gradient is taken.
+    /// Batches whose noise of the gradient is a start of Lanczos's method.
     pub samples: usize,
+    /// Batches, those among them, that say how large the variance of the noise is: it has a heavy
+    /// tail, and a plan follows it closely.
+    pub batches: usize,
     /// Training examples, from the first, of the matrix.
     pub examples: usize,
 }
@@ -79,12 +82,15 @@ impl Measured {
         let mut sampler = problem.noise_sampler();
         let mut batch = || sampler.next_batch(problem.batch).to_vec();
         (0..first).for_each(|_| drop(batch()));
-        let batches: Vec<Vec<u32>> = (0..extent.samples).map(|_| batch()).collect();
         let mut starts = vec![gradient.clone()];
-        for batch in &batches {
-            let mut noise = at.gradient(batch)?;
+        let mut squares = Vec::new();
+        for place in 0..extent.batches {
+            let mut noise = at.gradient(&batch())?;
             noise.iter_mut().zip(&gradient).for_each(|(x, g)| *x -= g);
-            starts.push(noise);
+            squares.push(dot(&noise, &noise));
+            if place < extent.samples {
+                starts.push(noise);
+            }
         }
         let examples = &all[..extent.examples];
         let spectra: Vec<Result<(usize, Vec<Node>), Failed>> = starts
@@ -114,12 +120,14 @@ impl Measured {
             products += own;
             found.push(nodes);
         }
-        let share = 1.0 / extent.samples as f64;
+        let some = sum(squares.iter().take(extent.samples).copied());
+        let all_of_them = sum(squares.iter().copied()) / extent.batches as f64;
+        let share = if some > 0.0 { all_of_them / some } else { 0.0 };
         let noise = found.split_off(1).into_iter().flatten();
         let noise = noise.map(|node| Node { weight: share * node.weight, ..node });
         let batches = |examples: usize| examples.div_ceil(problem.batch) as f64;
         let tangents =
-            batches(all.len()) + extent.samples as f64 + products as f64 * batches(extent.examples);
+            batches(all.len()) + extent.batches as f64 + products as f64 * batches(extent.examples);
         Ok(Self {
             loss,
             gradient: found.remove(0),

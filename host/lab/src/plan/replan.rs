@@ -115,9 +115,9 @@ impl Planning {
             Some(snapshot) => problem.restore(Tangents::None, snapshot).ok_or(Failed::Snapshot)?,
             None => problem.run(Tangents::None, start),
         };
-        let samples = next.rounds.iter().filter(|round| round.is_taken).count();
+        let taken = next.rounds.iter().filter(|round| round.is_taken).count();
         let parameters = run.parameters();
-        let first = samples * self.extent.samples;
+        let first = taken * self.extent.batches;
         let measured = Measured::new(problem, &parameters, self.extent, first, stop)?;
         next.cost.0 += measured.cost.0;
         let model = Model::new(&measured)?;

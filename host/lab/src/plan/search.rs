@@ -27,8 +27,8 @@ pub enum Noise {
     /// With this p.
     Power(f64),
     /// With a p that is not known and as likely anywhere from 0, noise that stays, to 1, noise in
-    /// proportion to the loss: the mean of the logarithm of the loss counts, by the trapezoidal rule
-    /// over 0, ½ and 1.
+    /// proportion to the loss: the mean of the logarithm of the loss counts, by the trapezoidal
+    /// rule over 0, ½ and 1.
     Unknown,
 }
 
