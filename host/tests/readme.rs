@@ -223,6 +223,67 @@ fn what_it_says_of_every_entry_is_published() {
 }
 
 #[test]
+fn what_it_says_of_stretched_schedules_is_published() {
+    let readme = read("results/README.md");
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let table = read("results/stretched/compare.csv");
+    // From the end: a name may have commas.
+    let field = |line: &str, place: usize| -> f64 {
+        line.rsplit(',').nth(place).and_then(|field| field.parse().ok()).unwrap()
+    };
+    let of = |start: &str| -> Vec<[f64; 3]> {
+        let lines = table.lines().filter(|line| line.trim_start_matches('"').starts_with(start));
+        lines.map(|line| [6, 4, 1].map(|place| field(line, place))).collect()
+    };
+    let lacks = |line: &str| assert!(said.contains(line), "results/README.md lacks {line}");
+    let shown = |row: &[f64; 3], which: usize| match which {
+        0 => format!("{:.1e}", row[0]).replace('-', "−"),
+        1 => format!("{:.3}", row[1]),
+        _ => format!("{:.2} %", 100.0 * row[2]),
+    };
+    let mut free = Vec::new();
+    for horizon in [100, 250, 1000] {
+        let rows = of(&format!("file:entries-{horizon}-"));
+        assert_eq!(rows.len(), 3);
+        let [loss, held_out, test] = [0, 1, 2]
+            .map(|which| rows.iter().map(|row| shown(row, which)).collect::<Vec<_>>().join(" / "));
+        let what = "each entry, three seeds, stretched";
+        lacks(&format!("| {horizon} steps, {what} | {loss} | {held_out} | {test} |"));
+        free.extend(rows);
+    }
+    let formulas = of("decay:");
+    for (horizon, row) in [100, 1000, 5000, 20000].into_iter().zip(&formulas) {
+        let [loss, held_out, test] = [0, 1, 2].map(|which| shown(row, which));
+        let what = "α₀ and β of the formula";
+        lacks(&format!("| {horizon} steps, {what} | {loss} | {held_out} | {test} |"));
+    }
+    // The formulas are those that the study of horizons found.
+    for (row, line) in horizons("horizons").iter().zip(table.lines().skip(10)) {
+        let name = format!("\"decay:{},5000,{}\"", row("alpha0"), row("beta"));
+        assert!(line.starts_with(&name), "{line}");
+    }
+    let (last, lost) = (formulas[3], free[8]);
+    let held = &free[..8];
+    let range = |read: &dyn Fn(&[f64; 3]) -> f64| {
+        let numbers = || held.iter().map(read);
+        let least = numbers().fold(f64::MAX, |a, b| if b < a { b } else { a });
+        (least, numbers().fold(0.0, |a, b| if b > a { b } else { a }))
+    };
+    let (least, most) = range(&|row| last[0] / row[0]);
+    let rounded = 10.0 * (most / 10.0).round();
+    lacks(&format!("a training loss {least:.0} to {rounded:.0} times below that"));
+    let (least, most) = range(&|row| row[1]);
+    lacks(&format!("({least:.3} to {most:.3} against {:.3})", last[1]));
+    assert!(range(&|row| row[2]).1 < last[2]);
+    lacks(&format!("stops at a loss of {:.2}", formulas[0][0]));
+    // As many test images are of the digit one.
+    assert_eq!(lost[2], 1.0 - 0.1135);
+    let rates = column("results/entries-1000-3/schedule.csv", "learning_rate");
+    let highest = rates.iter().fold(0.0, |a: f64, b| if *b > a { *b } else { a });
+    lacks(&format!("a rate of {highest:.2} for 400 steps"));
+}
+
+#[test]
 fn what_it_says_of_the_edge_is_published() {
     let readme = read("results/README.md");
     let [rates, losses, slopes, exponents, stability, agreement, signal] = [

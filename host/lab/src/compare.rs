@@ -275,18 +275,24 @@ impl Spread {
     }
 }
 
-/// The schedules' learning rates.
+/// The schedules' learning rates, each in a panel of its own on the same scale.
 pub fn figure(candidates: &[Candidate], steps: u32, partial: bool) -> Figure {
     let note = if partial { ", unfinished" } else { "" };
-    let panel = Lines::new("", Axis::linear("step"), Axis::log("learning rate"));
     // More points than a figure shows tell nothing.
-    let every = (steps / 1000).max(1);
-    let panel = candidates.iter().fold(panel, |panel, candidate| {
-        let points = (0..steps).step_by(every as usize);
-        let points = points.map(|k| (f64::from(k), candidate.course.rate(k)));
-        panel.series(Series::new(candidate.name.clone(), points))
-    });
-    Figure::new(format!("Schedules side by side{note}")).panel(panel)
+    let every = (steps / 1000).max(1) as usize;
+    let curve = |candidate: &Candidate| -> Vec<(f64, f64)> {
+        let steps = (0..steps).step_by(every);
+        steps.map(|k| (f64::from(k), candidate.course.rate(k))).collect()
+    };
+    let curves: Vec<_> = candidates.iter().map(curve).collect();
+    let rates = curves.iter().flatten().map(|(_, rate)| *rate);
+    let highest = rates.fold(f64::MIN_POSITIVE, |a, b| if b > a { b } else { a });
+    let figure = Figure::new(format!("Schedules side by side{note}")).columns(3);
+    candidates.iter().zip(curves).fold(figure, |figure, (candidate, curve)| {
+        let rate = Axis::linear("learning rate").range(0.0, highest);
+        let panel = Lines::new(candidate.name.clone(), Axis::linear("step"), rate);
+        figure.panel(panel.series(Series::new("", curve).solid()))
+    })
 }
 
 #[cfg(test)]
