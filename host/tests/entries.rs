@@ -317,7 +317,11 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     fs::write(&path, "learning_rate,momentum\n1e300,0.9\n").unwrap();
     let diverged = ["training diverged", "lower the rates of --schedule"];
     refuses_in_a_sentence(&mut program(&format!("train {file} --quiet")), 1, &diverged);
-    shared::refuses(&mut program("train --schedule linear"), 2, &["give a positive number after linear:"]);
+    shared::refuses(
+        &mut program("train --schedule linear"),
+        2,
+        &["give a positive number after linear:"],
+    );
     shared::refuses(&mut program(&format!("train {file} --alpha0 1")), 2, &["--alpha0"]);
     shared::refuses(&mut program(&format!("train {file} --stretch")), 2, &["--steps"]);
     shared::refuses(&mut program("meta --window 2"), 2, &["--every-entry"]);

@@ -108,12 +108,14 @@ impl Options {
         let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
         let trained = trained.map_err(|ended| match ended {
             // It would diverge again.
-            Ended::Diverged(diverged) => ledger.finish().err().unwrap_or_else(|| match self.given {
-                None => ended.into(),
-                Some(_) => Failure::run(format!(
-                    "training diverged: {diverged}; lower the rates of --schedule"
-                )),
-            }),
+            Ended::Diverged(diverged) => {
+                ledger.finish().err().unwrap_or_else(|| match self.given {
+                    None => ended.into(),
+                    Some(_) => Failure::run(format!(
+                        "training diverged: {diverged}; lower the rates of --schedule"
+                    )),
+                })
+            }
             Ended::Failed(failure) => ledger.told(failure),
         })?;
         let partial = trained.interrupted.is_some();
