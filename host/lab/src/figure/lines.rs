@@ -5,7 +5,7 @@ use plotters_backend::BackendColor;
 use super::axis::Axis;
 use super::canvas::{Canvas, Page};
 use super::frame::{Dimension, Frame, Outline};
-use super::geometry::{Point, Rect, extent};
+use super::geometry::{Point, Rect, extent, larger, smaller};
 use super::style::{INK, MUTED, Marker, REFERENCE_DASH, WHITE};
 use super::text::{Align, Font};
 use super::{Error, Looks};
@@ -219,8 +219,9 @@ impl Lines {
         let edge = |side: usize| {
             part.iter().map(move |&(x, range)| {
                 let (x, y) = frame.at(x, range[side]);
-                let (left, right) = (frame.plot.left, frame.plot.right);
-                (x.clamp(left, right), y.clamp(frame.plot.top, frame.plot.bottom))
+                let Rect { left, right, top, bottom } = frame.plot;
+                let within = |x, low, high| smaller(larger(x, low), high);
+                (within(x, left, right), within(y, top, bottom))
             })
         };
         edge(0).chain(edge(1).rev()).collect()
