@@ -1,9 +1,9 @@
 //! Coordinates in which a Hessian is nearly the identity, by Cholesky's factorisation.
 
-use myopia_core::bilevel::linear::dot;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
 
+use crate::lanczos::dot;
 use crate::tolerances::Control;
 
 /// The map x = x₀ + U L⁻ᵀ z: U has units along which the diagonal of the Hessian H is at most one,

@@ -2,10 +2,11 @@
 //! likewise.
 
 use myopia_core::bilevel::eigen::symmetric;
-use myopia_core::bilevel::linear::{add_scaled, dot};
+use myopia_core::bilevel::linear::add_scaled;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::nqm::Step;
 use myopia_core::real::Real;
+use myopia_core::sum::sum;
 
 use crate::error::Interrupted;
 use crate::quadratic::{Quadratic, Schedule, State};
@@ -162,6 +163,11 @@ impl Tridiagonal {
         }
         schedule
     }
+}
+
+/// Σ a_i b_i over the shorter of the two.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    sum(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
 /// A node of a Gauss quadrature.
