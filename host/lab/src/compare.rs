@@ -287,10 +287,15 @@ pub fn figure(candidates: &[Candidate], steps: u32, partial: bool) -> Figure {
     let curves: Vec<_> = candidates.iter().map(curve).collect();
     let rates = curves.iter().flatten().map(|(_, rate)| *rate);
     let highest = rates.fold(f64::MIN_POSITIVE, |a, b| if b > a { b } else { a });
-    let figure = Figure::new(format!("Schedules side by side{note}")).columns(3);
+    let figure = Figure::new(format!("Schedules side by side{note}")).columns(2);
+    // A title is no wider than a panel.
+    let title = |name: &str| {
+        let name = name.strip_prefix("file:").unwrap_or(name);
+        name.strip_suffix("/schedule.csv").unwrap_or(name).to_owned()
+    };
     candidates.iter().zip(curves).fold(figure, |figure, (candidate, curve)| {
-        let rate = Axis::linear("learning rate").range(0.0, highest);
-        let panel = Lines::new(candidate.name.clone(), Axis::linear("step"), rate);
+        let rate = Axis::linear("learning rate").range(0.0, 1.05 * highest);
+        let panel = Lines::new(title(&candidate.name), Axis::linear("step"), rate);
         figure.panel(panel.series(Series::new("", curve).solid()))
     })
 }
