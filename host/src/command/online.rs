@@ -108,8 +108,11 @@ pub struct Options {
 /// What the units that shards divide are called.
 const UNITS: &str = "trials";
 
+/// A number of a row, where it has it.
+type Read = fn(&Row) -> Option<f64>;
+
 /// What `summary.csv` has of each trial over the seeds.
-const NUMBERS: [(&str, fn(&Row) -> Option<f64>); 8] = [
+const NUMBERS: [(&str, Read); 8] = [
     ("last_learning_rate", |row| row.last_learning_rate),
     ("last_momentum", |row| row.last_momentum),
     ("training_loss", |row| row.training_loss),
@@ -419,9 +422,8 @@ impl Summary {
     fn all(rows: &[Row], trials: usize) -> Vec<Self> {
         let summary = |number: usize| {
             let of_seeds = || rows.iter().skip(number).step_by(trials);
-            let spread = |(name, read): (_, fn(&Row) -> _)| {
-                Some((name, Spread::of(of_seeds().filter_map(read))?))
-            };
+            let spread =
+                |(name, read): (_, Read)| Some((name, Spread::of(of_seeds().filter_map(read))?));
             let row = &rows[number];
             Self {
                 trial: row.trial.clone(),
