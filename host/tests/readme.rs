@@ -13,9 +13,9 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(root.join(name)).unwrap()
 }
 
-/// The rows of a published `horizons.csv`, each a number by the name of its column.
-fn horizons(name: &str) -> Vec<impl Fn(&str) -> f64> {
-    let table = read(&format!("results/{name}/horizons.csv"));
+/// The rows of a published table, each a number by the name of its column.
+fn rows(name: &str, table: &str) -> Vec<impl Fn(&str) -> f64> {
+    let table = read(&format!("results/{name}/{table}.csv"));
     let mut lines = table.lines();
     let columns: Vec<String> = lines.next().unwrap().split(',').map(str::to_owned).collect();
     lines
@@ -30,32 +30,81 @@ fn horizons(name: &str) -> Vec<impl Fn(&str) -> f64> {
         .collect()
 }
 
+/// Three significant digits, in full.
+fn three(x: f64) -> String {
+    let places = 2 - libm::log10(x.abs()).floor() as i32;
+    format!("{x:.*}", places.max(0) as usize)
+}
+
 #[test]
-fn the_table_of_the_training_loss_and_its_ratio_are_the_published_ones() {
+fn the_tables_of_the_training_loss_over_seeds_are_the_published_ones() {
     let readme = read("results/README.md");
-    let rows = horizons("horizons-train");
-    for row in &rows {
-        let line = format!(
-            "| {} | {:.3} | {:.2} | {:.4} | {:.4} | {:.2} % |",
-            row("horizon"),
-            row("alpha0"),
-            row("beta"),
-            row("loss_at_horizon"),
-            row("training_loss"),
-            100.0 * row("test_error")
-        );
-        assert!(readme.contains(&line), "results/README.md lacks {line}");
+    let folders = [
+        ("α₀, β", "table-beta"),
+        ("α₀, β", "table-beta-20000"),
+        ("all three", "table-all-20000"),
+    ];
+    let mut ends = Vec::new();
+    for (learned, folder) in folders {
+        for row in rows(folder, "summary") {
+            let cell = |name: &str, scale: f64, unit: &str| {
+                let [median, least, greatest] = ["", "_least", "_greatest"]
+                    .map(|end| scale * row(&format!("{name}{end}")));
+                match least < greatest {
+                    true => format!("{}{unit} ({}–{})", three(median), three(least), three(greatest)),
+                    false => format!("{}{unit}", three(median)),
+                }
+            };
+            let line = format!(
+                "| {learned} | [{}]({folder}) | {} | {} | {} | {} | {} | {} | {} |",
+                row("horizon"),
+                row("seeds"),
+                cell("alpha0", 1.0, ""),
+                cell("time_constant", 1.0, ""),
+                cell("beta", 1.0, ""),
+                cell("loss_at_horizon", 1.0, ""),
+                cell("training_loss", 1.0, ""),
+                cell("test_error", 100.0, " %")
+            );
+            assert!(readme.contains(&line), "results/README.md lacks {line}");
+            let moved = format!("{} %", three(100.0 * row("moved")));
+            assert!(readme.contains(&moved), "results/README.md lacks {moved}");
+            ends.push((row("horizon"), row("training_loss")));
+        }
     }
-    let [short, .., long] = rows.as_slice() else { panic!("at least two horizons") };
-    let ratio =
-        format!("{:.0} times the training loss", short("training_loss") / long("training_loss"));
+    let ratio = format!("{:.0} times the training loss at T = 100", ends[0].1 / ends[3].1);
     assert!(readme.contains(&ratio), "results/README.md lacks {ratio}");
+    // The longer the horizon, the lower the end, on every seed.
+    let mut of_seeds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (_, folder) in &folders[..2] {
+        for row in rows(folder, "horizons") {
+            of_seeds.entry(row("seed") as u64).or_default().push(row("training_loss"));
+        }
+    }
+    assert_eq!(of_seeds.len(), 3);
+    assert!(of_seeds.values().all(|ends| ends.windows(2).all(|pair| pair[1] < pair[0])));
+    // Descents that end past the edge, by the largest derivative by a logarithm in their last row.
+    let mut lost = BTreeMap::new();
+    for (_, folder) in &folders[..2] {
+        let mut last = BTreeMap::new();
+        for row in rows(folder, "trajectories") {
+            let slopes = ["alpha0", "beta"].map(|name| (row(name) * row(&format!("d_{name}"))).abs());
+            let key = ["horizon", "seed", "start"].map(|name| row(name) as u64);
+            last.insert(key, if slopes[0] > slopes[1] { slopes[0] } else { slopes[1] });
+        }
+        for ([horizon, ..], slope) in last.iter().filter(|(_, slope)| **slope > 1e10) {
+            lost.entry(*horizon).or_insert_with(Vec::new).push(libm::log10(*slope).floor() as i32);
+        }
+    }
+    assert_eq!(lost.get(&5000), Some(&vec![17, 29]), "{lost:?}");
+    assert_eq!(lost.get(&20_000).map(Vec::len), Some(1), "{lost:?}");
+    assert_eq!(lost.len(), 2);
 }
 
 #[test]
 fn what_it_says_of_held_out_images_is_published() {
     let readme = read("results/README.md");
-    let rows = horizons("horizons");
+    let rows = rows("horizons", "horizons");
     let [short, .., long] = rows.as_slice() else { panic!("at least two horizons") };
     let ratio = format!("{:.1} times the loss", short("validation_loss") / long("validation_loss"));
     assert!(readme.contains(&ratio), "results/README.md lacks {ratio}");
@@ -258,7 +307,7 @@ fn what_it_says_of_stretched_schedules_is_published() {
         lacks(&format!("| {horizon} steps, {what} | {loss} | {held_out} | {test} |"));
     }
     // The formulas are those that the study of horizons found.
-    for (row, line) in horizons("horizons").iter().zip(table.lines().skip(10)) {
+    for (row, line) in rows("horizons", "horizons").iter().zip(table.lines().skip(10)) {
         let name = format!("\"decay:{},5000,{}\"", row("alpha0"), row("beta"));
         assert!(line.starts_with(&name), "{line}");
     }
