@@ -138,9 +138,7 @@ pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> 
 type Key = (Option<u64>, u32, usize);
 
 /// The records in a `trajectories.csv`, by seed where there are several, horizon and start.
-pub(super) fn read_trajectories(
-    table: &[u8],
-) -> Result<BTreeMap<Key, Vec<Record>>, Failure> {
+pub(super) fn read_trajectories(table: &[u8]) -> Result<BTreeMap<Key, Vec<Record>>, Failure> {
     const FILE: &str = "trajectories.csv";
     let columns = Columns::default();
     let mut paths: BTreeMap<_, Vec<Record>> = BTreeMap::new();
