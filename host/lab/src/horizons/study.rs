@@ -53,8 +53,8 @@ impl Keeper<Progress> for PathKeeper<'_> {
 }
 
 impl Horizons<'_> {
-    /// How many units of a ledger so many seeds, horizons and starts take: for each seed and horizon
-    /// a descent from each start, and a training run.
+    /// How many units of a ledger so many seeds, horizons and starts take: for each seed and
+    /// horizon a descent from each start, and a training run.
     pub fn count(seeds: usize, horizons: usize, starts: usize) -> usize {
         seeds * horizons * (starts + 1)
     }
@@ -135,8 +135,8 @@ impl Horizons<'_> {
         MetaDescent { schedule, tuned: PARAMETERS.to_vec(), outer, horizon, meta_steps }
     }
 
-    /// Runs the descents numbered `own`; `tick` is called with steps of training as they are done or
-    /// turn out not to be needed.
+    /// Runs the descents numbered `own`; `tick` is called with steps of training as they are done
+    /// or turn out not to be needed.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets. A descent that diverges is
@@ -172,8 +172,8 @@ impl Horizons<'_> {
             .collect()
     }
 
-    /// Trains with the best schedule of each horizon's `paths`, seed by seed and horizon by horizon;
-    /// `None` where no schedule survived its look-ahead.
+    /// Trains with the best schedule of each horizon's `paths`, seed by seed and horizon by
+    /// horizon; `None` where no schedule survived its look-ahead.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets.

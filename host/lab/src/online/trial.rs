@@ -68,8 +68,8 @@ impl Trials<'_> {
     }
 
     /// Runs all `trials` with the first seed, then with the next, and of all these runs those that
-    /// are numbered `own`, spread over the threads, as the units of `ledger`; `tick` is called with steps of training as they are done or turn out not to be
-    /// needed.
+    /// are numbered `own`, spread over the threads, as the units of `ledger`; `tick` is called with
+    /// steps of training as they are done or turn out not to be needed.
     ///
     /// # Errors
     /// When it was interrupted, and whatever writing a checkpoint meets. A trial that diverges is
