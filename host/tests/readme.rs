@@ -387,6 +387,7 @@ fn what_it_says_of_plans_is_published() {
     let mut lower = 0;
     let (mut peaks, mut late, mut over) = (Vec::new(), Vec::new(), Vec::new());
     let (mut again, mut better) = (Vec::new(), 0);
+    let mut middle = [Vec::new(), Vec::new()];
     for seed in 1..=5 {
         let once = plan(&format!("plan-{seed}"));
         let rates: Vec<f64> = once["segments"]
@@ -415,6 +416,9 @@ fn what_it_says_of_plans_is_published() {
         lower += usize::from(planned < linear);
         let replanned = plan(&format!("plan-again-{seed}"));
         let rounds = replanned["rounds"].as_array().unwrap();
+        for (rates, plan) in middle.iter_mut().zip([&replanned, &once]) {
+            rates.push(rate_at(plan, 7500));
+        }
         let replanned = rounds[rounds.len() - 1]["trained"].as_f64().unwrap();
         assert!(replanned < 0.0053 && replanned < beside, "{seed}");
         better += usize::from(replanned < planned);
@@ -424,6 +428,10 @@ fn what_it_says_of_plans_is_published() {
         assert_eq!(once["gradient_equivalents"].as_f64().unwrap().round(), 3900.0);
     }
     let [planned, linear, beside] = logarithms.map(libm::exp);
+    let [low, high] = middle.map(|mut numbers: Vec<f64>| {
+        numbers.sort_by(f64::total_cmp);
+        [numbers[0], numbers[4]]
+    });
     let mean = libm::exp(again.iter().fold(0.0, |sum, loss| sum + libm::log(*loss)) / 5.0);
     let [peaks, late, over, again] = [peaks, late, over, again].map(|mut numbers| {
         numbers.sort_by(f64::total_cmp);
@@ -438,10 +446,26 @@ fn what_it_says_of_plans_is_published() {
         "costs 3,900 gradients of a batch".to_owned(),
         format!("{:.6} to {:.6}, geometric mean {mean:.6}", again[0], again[1]),
         format!("but only {better} of 5 is below the plan"),
+        format!(
+            "rates are {:.3} to {:.3} in place of {:.3} to {:.3}",
+            low[0], low[1], high[0], high[1]
+        ),
         format!("{:.3} to {:.3}, within the first quarter", peaks[0], peaks[1]),
         format!("{:.0} to {:.0} % of that after nine tenths", late[0], late[1]),
         format!("it is {:.0} to {:.0} times too high", over[0], over[1]),
     ] {
         assert!(readme.contains(&said), "results/README.md lacks {said}");
     }
+}
+
+/// The learning rate of a plan at this step.
+fn rate_at(plan: &Value, step: u64) -> f64 {
+    let mut end = 0;
+    for segment in plan["segments"].as_array().unwrap() {
+        end += segment[0].as_u64().unwrap();
+        if step < end {
+            return segment[1].as_f64().unwrap();
+        }
+    }
+    panic!("the plan ends before step {step}");
 }
