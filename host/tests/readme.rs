@@ -39,19 +39,18 @@ fn three(x: f64) -> String {
 #[test]
 fn the_tables_of_the_training_loss_over_seeds_are_the_published_ones() {
     let readme = read("results/README.md");
-    let folders = [
-        ("α₀, β", "table-beta"),
-        ("α₀, β", "table-beta-20000"),
-        ("all three", "table-all-20000"),
-    ];
+    let folders =
+        [("α₀, β", "table-beta"), ("α₀, β", "table-beta-20000"), ("all three", "table-all-20000")];
     let mut ends = Vec::new();
     for (learned, folder) in folders {
         for row in rows(folder, "summary") {
             let cell = |name: &str, scale: f64, unit: &str| {
-                let [median, least, greatest] = ["", "_least", "_greatest"]
-                    .map(|end| scale * row(&format!("{name}{end}")));
+                let [median, least, greatest] =
+                    ["", "_least", "_greatest"].map(|end| scale * row(&format!("{name}{end}")));
                 match least < greatest {
-                    true => format!("{}{unit} ({}–{})", three(median), three(least), three(greatest)),
+                    true => {
+                        format!("{}{unit} ({}–{})", three(median), three(least), three(greatest))
+                    }
                     false => format!("{}{unit}", three(median)),
                 }
             };
@@ -88,7 +87,8 @@ fn the_tables_of_the_training_loss_over_seeds_are_the_published_ones() {
     for (_, folder) in &folders[..2] {
         let mut last = BTreeMap::new();
         for row in rows(folder, "trajectories") {
-            let slopes = ["alpha0", "beta"].map(|name| (row(name) * row(&format!("d_{name}"))).abs());
+            let slopes =
+                ["alpha0", "beta"].map(|name| (row(name) * row(&format!("d_{name}"))).abs());
             let key = ["horizon", "seed", "start"].map(|name| row(name) as u64);
             last.insert(key, if slopes[0] > slopes[1] { slopes[0] } else { slopes[1] });
         }
