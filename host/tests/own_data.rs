@@ -198,7 +198,7 @@ fn shards_of_one_file_join_and_of_two_do_not() {
         let read = |out: &str| fs::read(path(out).join(name)).unwrap();
         assert_eq!(read("joined"), read("whole"), "{name}");
     }
-    let words = ["shards of different surfaces: the data are not the same"];
+    let words = ["shards of different runs: the data are not the same"];
     refuses_in_a_sentence(&mut merge(["one", "strange"], "never"), 1, &words);
 }
 

@@ -52,10 +52,10 @@ impl Model {
         let (mut gradient, noise) = (curved(&measured.gradient), curved(&measured.noise));
         let loss = measured.loss;
         let found = removable(&gradient, 0.0);
+        let damping = if found > loss { damping(&gradient, loss) } else { 0.0 };
         if found > 0.0 && found < loss {
             gradient.iter_mut().for_each(|node| node.weight *= loss / found);
         }
-        let damping = damping(&gradient, loss);
         let still = Direction {
             curvature: 0.0,
             noise_variance: 0.0,
@@ -106,11 +106,8 @@ fn removable(nodes: &[Node], damping: f64) -> f64 {
     sum(losses)
 }
 
-/// The least λ with which the removable loss is at most `most`.
+/// The least λ with which the removable loss, more than that without it, is at most `most`.
 fn damping(nodes: &[Node], most: f64) -> f64 {
-    if removable(nodes, 0.0) <= most {
-        return 0.0;
-    }
     let mut high = nodes.iter().fold(0.0, |most: f64, node| most.larger(node.value));
     while removable(nodes, high) > most {
         high *= 2.0;
