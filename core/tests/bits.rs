@@ -4,11 +4,15 @@
 mod support;
 
 use myopia_core::backend::Portable;
-use myopia_core::elementary::Libm;
+use myopia_core::dual::Dual;
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::mlp::HeapNetwork;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
-use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8};
+use myopia_core::sum::sum;
+use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use proptest::prelude::*;
 use support::{Clusters, Divided, Task, Trace, divided};
 
@@ -219,4 +223,37 @@ proptest! {
         prop_assert_eq!(&three.values(), &task.trace(Divided::<f32, true>::new(1, joins), []));
         prop_assert_eq!(&three.values(), &task.trace(Divided::<F32x4, true>::new(1, joins), []));
     }
+}
+
+/// Norm, and bits of parameters and state afterwards, of a network with numbers in every slot.
+fn normalised<V: Vector<Scalar = f32>, const S: usize>(scale: f32) -> (f64, Vec<Dual<f32, 1>>) {
+    let sizes = [5, 21, 3];
+    let mut heap = HeapNetwork::<V, 1, S>::new(&sizes, 1).unwrap();
+    let mut network = heap.network(Portable::<V>::new());
+    let mut rng = Pcg32::new(3, 0);
+    let mut draw = || Dual { value: rng.normal::<f32>(), tangents: [scale * rng.normal::<f32>()] };
+    let count = network.shape().parameters();
+    let parameters: Vec<_> = (0..count).map(|_| draw()).collect();
+    let state: Vec<_> = (0..count * S).map(|_| draw()).collect();
+    network.load(parameters.iter().copied(), state.iter().copied());
+    let norm = network.normalise_tangent();
+    let numbers: Vec<_> = network.parameters().chain(network.state()).collect();
+    let tangents = parameters.iter().chain(&state).map(|x| f64::from(x.tangents[0]));
+    let expected = Libm::sqrt(sum(tangents.map(|x| x * x)));
+    assert_eq!(norm.to_bits(), expected.to_bits());
+    for (number, before) in numbers.iter().zip(parameters.iter().chain(&state)) {
+        let tangent = if norm > 0.0 { before.tangents[0] / norm as f32 } else { 0.0 };
+        assert_eq!((number.value, number.tangents), (before.value, [tangent]));
+    }
+    (norm, numbers)
+}
+
+#[test]
+fn a_tangent_is_divided_by_its_norm_whatever_the_number_of_lanes() {
+    assert_eq!(normalised::<F32x4, 1>(2.0), normalised::<F32x8, 1>(2.0));
+    assert_eq!(normalised::<F32x4, 2>(2.0), normalised::<F32x8, 2>(2.0));
+    let (norm, numbers) = normalised::<F32x8, 1>(2.0);
+    let squares = numbers.iter().map(|x| f64::from(x.tangents[0]) * f64::from(x.tangents[0]));
+    assert!(norm > 10.0 && (sum(squares) - 1.0).abs() < 1e-5);
+    assert_eq!(normalised::<F32x8, 1>(0.0).0, 0.0);
 }
