@@ -6,8 +6,8 @@ mod support;
 use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::mlp::HeapNetwork;
-use myopia_core::optimizer::{Decay, Hyperparameters, Method};
+use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork, paired};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Sgd};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
@@ -256,4 +256,48 @@ fn a_tangent_is_divided_by_its_norm_whatever_the_number_of_lanes() {
     let squares = numbers.iter().map(|x| f64::from(x.tangents[0]) * f64::from(x.tangents[0]));
     assert!(norm > 10.0 && (sum(squares) - 1.0).abs() < 1e-5);
     assert_eq!(normalised::<F32x8, 1>(0.0).0, 0.0);
+}
+
+/// Images of glyphs, appended number by number or as the pairs that they are stored as.
+struct Glyphful {
+    images: Vec<(u16, Vec<f32>)>,
+    as_pairs: bool,
+}
+
+impl Dataset<f32> for Glyphful {
+    fn append(&self, index: u32, batch: &mut Batch<'_, f32>) {
+        let (label, pixels) = &self.images[index as usize];
+        let inputs = (0..).zip(pixels.iter().copied());
+        if !self.as_pairs {
+            return batch.push(*label, inputs);
+        }
+        let mut pairs = Vec::new();
+        paired(inputs, batch.inputs(), |pair| pairs.push(pair));
+        batch.push_pairs(*label, &pairs);
+    }
+}
+
+#[test]
+fn a_batch_of_stored_pairs_is_that_of_their_numbers() {
+    let mut rng = Pcg32::new(5, 0);
+    let mut image = |label: u16| {
+        let pixels = (0..7).map(|_| rng.normal::<f32>()).map(|x| if x < 0.3 { 0.0 } else { x });
+        (label, pixels.collect::<Vec<f32>>())
+    };
+    let images: Vec<_> = (0..5).map(|label| image(label % 3)).collect();
+    let [by_numbers, by_pairs] = [false, true].map(|as_pairs| {
+        let sizes = [7, 9, 3];
+        let mut storage = HeapBatch::new(&sizes, 4);
+        let mut batch = storage.batch();
+        // One more than there is room for: it is left out.
+        batch.fill(&Glyphful { images: images.clone(), as_pairs }, &[4, 0, 3, 1, 2]);
+        assert_eq!((batch.len(), batch.labels()), (4, &[1, 0, 0, 1][..]));
+        let mut heap = HeapNetwork::<F32x8, 0, 1>::new(&sizes, 4).unwrap();
+        let mut network = heap.network(Portable::<F32x8>::new());
+        network.initialise(&mut Pcg32::new(6, 0));
+        let learning_rate = Dual::constant(0.1);
+        let loss = network.step(&batch, Sgd { learning_rate, momentum: 0.9 }).unwrap();
+        (loss.value.to_bits(), format!("{:?}", network.digest_values().unwrap()))
+    });
+    assert_eq!(by_numbers, by_pairs);
 }
