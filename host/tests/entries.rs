@@ -288,7 +288,6 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused(&format!("{meta} --horizon 0"), "--horizon 0 leaves no step to tune");
     refused(&format!("{meta} --window 0"), "--window 0 must be between 1 and 100");
     refused(&format!("{meta} --window 101"), "--window 101 must be between 1 and 100");
-    refused(&format!("{meta} --seeds 0"), "--seeds 0 must be between");
     refused(&format!("{meta} --tune alpha0"), "leave out --tune and --fix");
     refused(&format!("{meta} --lbfgs --fresh"), "leave out one of them");
     refused(&format!("{meta} --alpha0 20"), "--alpha0 is");
@@ -307,7 +306,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     );
     refused(&format!("compare {0} {0} --steps 2", &file[11..]), "is named twice; name it once");
     refused("compare decay:0.1,1e-40,1", "the time constant K must be");
-    refused("compare decay:0.1,9,1 --seeds 0", "between 1 and 1000 seeds");
+    refused("compare decay:0.1,9,1 --steps 0", "give at least one step");
     refused("train --training-size 0", "--training-size 0 must be between 1 and 4000");
     refused("train --training-size 4001", "--training-size 4001 must be between 1 and 4000");
     for momentum in ["1", "-0.5", "0.99999999"] {

@@ -13,10 +13,11 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 11] = [
+const LONG: [&str; 12] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
+    "surface --horizon 40,200 --grid 5x4 --seeds 2..4 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
     "horizons --horizon 8,30 --from 0.05,50,1 --from 0.2,10,2 --meta-steps 6,3 --layers 64,6,10 --batch 10 --objective-size 50",
     "online --steps 60 --from 0.02 --fixed 0.1 --every 20 --layers 64,6,10 --batch 10 --objective-size 50",
     "meta --every-entry --every-momentum --horizon 30 --meta-steps 40 --layers 64,6,10 --batch 10 --objective-size 50",
@@ -114,6 +115,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
         "training",
         "trajectory",
         "surface",
+        "seeds",
         "trajectories",
         "online",
         "trajectory",
@@ -450,6 +452,7 @@ fn results_of_which_only_some_could_be_written_count_as_unfinished() {
         "train.json",
         "meta.json",
         "surface.png",
+        "surface-range.png",
         "horizons.json",
         "online.json",
     ]) {

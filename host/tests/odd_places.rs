@@ -271,7 +271,7 @@ fn one_long_look_ahead_hears_a_signal() {
         "meta --horizon 2000000000 --layers 64,100,100,10 --quiet",
         "surface --horizon 2000000000 --grid 2x2 --layers 64,100,100,10 --quiet",
         "edge --horizon 2000000000 --layers 64,100,100,10 --quiet",
-        "edge --horizon 1 --seeds 10000000 --layers 64,5,10 --quiet",
+        "edge --horizon 1 --seeds 1000 --layers 64,2000,10 --points 1000 --quiet",
         "edge --horizon 1 --products 2000 --sharpness-examples 4000 --layers 64,100,10 --quiet",
     ] {
         let began = Instant::now();

@@ -88,7 +88,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused("edge --parameter momentum --to 0.99", "must stay below 1");
     refused("edge --sharpness-examples 1e9", "must be between 1 and");
     refused("edge --points 4000000000", "of memory and");
-    refused("edge --seeds 4000000000", "of memory and");
+    refused("edge --seeds 1000 --layers 64,60000,100,10", "of memory and");
     refused("edge --layers 64,1000,10 --products 70000", "of memory and");
     refused("edge --to 1e300", "f32 has no such numbers");
     refused("edge --from 1e-46", "f32 has no such numbers");

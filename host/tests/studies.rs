@@ -120,6 +120,37 @@ fn seeds_are_studied_side_by_side_and_summarised() {
     assert_eq!(report["paths"].as_array().unwrap().len(), 4);
 }
 
+/// A range of seeds is so many of them from its first on, in every file.
+#[test]
+fn seeds_are_a_range_or_so_many_from_the_first() {
+    let small = "--layers 64,6,10 --batch 10 --quiet";
+    for study in [
+        "edge --horizon 5 --points 2 --sharpness-examples 50 --products 2",
+        "meta --every-entry --horizon 5 --meta-steps 2",
+        "compare decay:0.1,20,1 decay:0.05,20,1 --steps 5",
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let written = |seeds: &str| {
+            let out = root.path().join(seeds.replace(' ', "-"));
+            let (code, stdout, stderr) =
+                run(&format!("{study} {small} {seeds} --json"), Some(&out));
+            assert_eq!(code, Some(0), "{study} {seeds}: {stderr}");
+            let mut files = contents(&out);
+            // The record has the words of the command.
+            files.retain(|(name, _)| name != ".myopia.files");
+            (serde_json::from_str::<Value>(&stdout).unwrap(), files)
+        };
+        let range = written("--seeds 3..4");
+        assert!(range == written("--seed 3 --seeds 2"), "{study}");
+        assert_eq!((&range.0["seed"], &range.0["seeds"]), (&3.into(), &2.into()), "{study}");
+        assert!(range != written("--seed 3 --seeds 3"), "{study}");
+        for (seeds, words) in [("0", "give 1 to 1000 seeds"), ("4..3", "the least first")] {
+            let refused = &mut shared::program(&format!("{study} {small} --seeds {seeds}"));
+            shared::refuses(refused, 2, &["--seeds", words]);
+        }
+    }
+}
+
 /// Each seed's trials are what they are alone; the best of the fixed ones is that of the medians.
 #[test]
 fn trials_are_repeated_with_several_seeds() {

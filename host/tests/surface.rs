@@ -306,3 +306,89 @@ fn impossible_surfaces_are_refused_by_name() {
         refuses(&mut program(&format!("surface {flags}")), 2, &[words]);
     }
 }
+
+/// Each seed's runs are what they are alone, the surface is that of the medians, and shards join to
+/// the same bytes.
+#[test]
+fn seeds_make_a_surface_of_medians() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let surface = |name: &str, flags: &str| {
+        let line = format!("{SMALL} --alpha0-range 0.01,1e20 {flags}");
+        run(program(&line).arg("--out").arg(at(name)))
+    };
+    let said = surface("all", "--seeds 3..5 --threads 3");
+    assert!(said.starts_with("12 schedules, 3 seeds; the best median at each"), "{said}");
+    let more = ["seeds.csv", "surface-range.png", "surface-range.svg"];
+    let mut files = [&FILES[..], &more[..]].concat();
+    files.sort_unstable();
+    assert_eq!(names(&at("all")), files);
+    let table = fs::read_to_string(at("all").join("seeds.csv")).unwrap();
+    let mut of_seeds = table.lines();
+    let mut losses: Vec<Vec<Option<f64>>> = vec![Vec::new(); 24];
+    let mut header = String::new();
+    for seed in 3..=5 {
+        let name = seed.to_string();
+        surface(&name, &format!("--seed {seed}"));
+        let alone = fs::read_to_string(at(&name).join("surface.csv")).unwrap();
+        for (line, own) in alone.lines().enumerate() {
+            match line {
+                0 => header = format!("seed,{own}"),
+                _ => assert_eq!(
+                    of_seeds.by_ref().find(|l| **l != header),
+                    Some(&*format!("{seed},{own}"))
+                ),
+            }
+        }
+        for (losses, row) in losses.iter_mut().zip(rows(&at(&name))) {
+            losses.push(row.loss);
+        }
+    }
+    assert_eq!(of_seeds.next(), None);
+    let report = fs::read(at("all").join("surface.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["settings"]["seeds"], "3..5");
+    let diverged_runs = losses.iter().flatten().filter(|loss| loss.is_none()).count();
+    let counted = report["found"].as_array().unwrap().iter().map(|f| f["diverged"].as_u64());
+    assert_eq!(counted.fold(0, |sum, count| sum + count.unwrap() as usize), diverged_runs);
+    assert!(diverged_runs > 0);
+    for ((losses, row), cell) in
+        losses.iter().zip(rows(&at("all"))).zip(report["rows"].as_array().unwrap())
+    {
+        let mut sorted: Vec<f64> =
+            losses.iter().map(|loss| loss.unwrap_or(f64::INFINITY)).collect();
+        sorted.sort_by(f64::total_cmp);
+        let known = |loss: f64| loss.is_finite().then_some(loss);
+        assert_eq!(row.loss, known(sorted[1]), "{cell}");
+        assert_eq!(cell["loss_least"].as_f64(), known(sorted[0]), "{cell}");
+        assert_eq!(cell["loss_greatest"].as_f64(), known(sorted[2]), "{cell}");
+    }
+    // One seed is one seed, but for the words of the command.
+    let written = |name: &str| {
+        let files = contents(&at(name)).into_iter();
+        files.filter(|(name, _)| name != shared::RECORD).collect::<Vec<_>>()
+    };
+    for (name, flags) in [("one", "--seeds 4..4"), ("same", "--seed 4 --seeds 1")] {
+        surface(name, flags);
+        assert!(written(name) == written("4"), "{flags}");
+    }
+
+    for number in 1..=5 {
+        let said = surface(&format!("part{number}"), &format!("--seeds 3..5 --shard {number}/5"));
+        let own = if number == 1 { 8 } else { 7 };
+        assert_eq!(said, format!("shard {number}/5: {own} of 36 runs\n"));
+    }
+    let parts: Vec<_> = [4, 2, 5, 1, 3].iter().map(|n| at(&format!("part{n}"))).collect();
+    run(program("merge").args(&parts).arg("--out").arg(at("merged")));
+    assert!(contents(&at("merged")) == contents(&at("all")));
+    surface("foreign", "--seeds 3..4 --shard 5/5");
+    let mut mixed = program("merge");
+    mixed.args(&parts[..2]).arg(at("foreign")).arg("--out").arg(at("mixed"));
+    refuses(&mut mixed, 1, &["shards of different runs", "--seeds"]);
+
+    // Descents are drawn on the medians.
+    let descents = "horizons --horizon 3 --meta-steps 2 --steps 4 --seed 3 --layers 64,5,10 --batch 10 --objective-size 50";
+    let line = format!("{descents} --surface {}", at("all").display());
+    run(program(&line).arg("--out").arg(at("drawn")));
+    assert!(names(&at("drawn")).contains(&"surface-trajectories.png".to_owned()));
+}

@@ -10,6 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use myopia::verify::{Build, Firmware};
+use myopia_core::backend::{Backend, Portable};
+use myopia_core::vector::{F32x4, Vector};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -375,16 +377,55 @@ fn the_whole_program_for_aarch64_gives_the_bytes_of_this_machine() {
 const FUSED: [&str; 9] =
     ["fmadd", "fmsub", "fnmadd", "fnmsub", "fmla", "fmls", "fcmla", "bfml", "bfmm"];
 
+/// The disassembled whole program for AArch64.
+fn disassembled() -> String {
+    let output = Command::new("aarch64-linux-gnu-objdump")
+        .args(["-d", "--no-show-raw-insn"])
+        .arg(program_for_aarch64())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The loop over k of each dense or sparse product in `f32` with three tangents: the stretch
+/// between two branches with the most multiplications of whole registers.
+#[test]
+#[ignore = "needs firmware/setup; tests/run runs it"]
+fn no_sum_in_an_inner_loop_for_aarch64_goes_through_memory() {
+    // What firmware/README.md says of NEON.
+    assert_eq!((F32x4::LANES, <Portable<F32x4> as Backend>::ACCUMULATORS), (4, 8));
+    let text = disassembled();
+    for product in ["8products7Forward", "8products13InputGradient", "11input_layer13SparseForward"]
+    {
+        let (mut is_it, mut stretch, mut innermost) = (false, Vec::new(), (0, Vec::new()));
+        for line in text.lines() {
+            if line.ends_with(">:") {
+                let names = [product, "F32x4", "Kj3_", "run_panels"];
+                (is_it, stretch) = (names.iter().all(|name| line.contains(name)), Vec::new());
+            } else if is_it {
+                stretch.push(line);
+                let instruction = line.split('\t').nth(1).unwrap_or("").trim();
+                if ["b", "ret"].contains(&instruction) || instruction.starts_with("b.") {
+                    let whole = |line: &&&str| line.contains("\tfmul\t") && line.contains(".4s,");
+                    let products = stretch.iter().filter(whole).count();
+                    if products > innermost.0 {
+                        innermost = (products, stretch.clone());
+                    }
+                    stretch.clear();
+                }
+            }
+        }
+        let (products, stretch) = innermost;
+        assert!(products >= 14, "{product}: {products}");
+        let spilled: Vec<_> = stretch.iter().filter(|line| line.contains("[sp")).collect();
+        assert!(spilled.is_empty(), "{product}: {spilled:#?}");
+    }
+}
+
 #[test]
 #[ignore = "needs firmware/setup; tests/run runs it"]
 fn no_code_of_ours_for_aarch64_has_a_fused_multiply_add() {
-    let image = program_for_aarch64();
-    let output = Command::new("aarch64-linux-gnu-objdump")
-        .args(["-d", "--no-show-raw-insn"])
-        .arg(&image)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = disassembled();
     let (mut function, mut products, mut sums, mut fused) = ("", 0, 0, Vec::new());
     for line in text.lines() {
         if let Some((_, name)) = line.split_once(" <").filter(|_| line.ends_with(">:")) {

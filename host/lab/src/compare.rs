@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::figure::{Axis, Figure, Lines, Series};
 use crate::output::csv;
 use crate::problem::{Entries, InitialParams, Problem, Snapshot, Tangents, TrainingRun};
+use crate::spread::Spread;
 
 /// What training takes its rates from.
 #[derive(Clone, Debug, PartialEq)]
@@ -230,22 +231,25 @@ impl Row {
     }
 }
 
-/// One schedule over its seeds: least, median and greatest of what is known.
+/// One schedule over its seeds; spreads are written as least, median and greatest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Spread {
+pub struct Summary {
     /// The schedule.
     pub schedule: String,
     /// Seeds from which training did not diverge.
     pub seeds: usize,
     /// Mean loss in nats on examples trained on.
-    pub training_loss: [f64; 3],
+    #[serde(serialize_with = "Spread::as_ends")]
+    pub training_loss: Spread,
     /// On held-out examples, where any are held out.
-    pub validation_loss: Option<[f64; 3]>,
+    #[serde(serialize_with = "Spread::as_ends_if_any")]
+    pub validation_loss: Option<Spread>,
     /// Share of errors on the test set.
-    pub test_error: [f64; 3],
+    #[serde(serialize_with = "Spread::as_ends")]
+    pub test_error: Spread,
 }
 
-impl Spread {
+impl Summary {
     /// That of each schedule of `rows`, in their order; of none from which training always
     /// diverged.
     pub fn all(rows: &[Row]) -> Vec<Self> {
@@ -254,17 +258,7 @@ impl Spread {
     }
 
     fn of(rows: &[Row]) -> Option<Self> {
-        let over = |read: fn(&Row) -> Option<f64>| {
-            let mut numbers: Vec<f64> = rows.iter().filter_map(read).collect();
-            numbers.sort_by(f64::total_cmp);
-            let (least, greatest) = (*numbers.first()?, *numbers.last()?);
-            let half = numbers.len() / 2;
-            let median = match numbers.len() % 2 {
-                0 => (numbers[half - 1] + numbers[half]) / 2.0,
-                _ => numbers[half],
-            };
-            Some([least, median, greatest])
-        };
+        let over = |read: fn(&Row) -> Option<f64>| Spread::of(rows.iter().filter_map(read));
         Some(Self {
             schedule: rows.first()?.schedule.clone(),
             seeds: rows.iter().filter(|row| row.training_loss.is_some()).count(),
@@ -322,9 +316,12 @@ mod tests {
             row("b", None),
             row("c", Some(7.0)),
         ];
-        let [a, c] = &Spread::all(&rows)[..] else { panic!("two that did not diverge") };
-        assert_eq!((a.seeds, a.training_loss, a.validation_loss), (4, [1.0, 2.5, 5.0], None));
-        assert_eq!((&*c.schedule, c.test_error), ("c", [0.7, 0.7, 0.7]));
+        let [a, c] = &Summary::all(&rows)[..] else { panic!("two that did not diverge") };
+        assert_eq!((a.seeds, a.training_loss.ends()), (4, [1.0, 2.5, 5.0]));
+        assert_eq!((&*c.schedule, c.test_error.ends()), ("c", [0.7, 0.7, 0.7]));
+        let written = serde_json::to_value(a).unwrap();
+        assert_eq!(written["training_loss"], serde_json::json!([1.0, 2.5, 5.0]));
+        assert!(written["validation_loss"].is_null());
         assert_eq!(rows[0].last_learning_rate, 0.5);
     }
 }

@@ -37,14 +37,16 @@ pub(crate) enum Link {
 }
 
 /// The file at `path`; a pipe in its place is not waited for.
-pub(crate) fn open(mut options: OpenOptions, path: &Path, link: Link) -> io::Result<File> {
+pub(crate) fn open(options: OpenOptions, path: &Path, link: Link) -> io::Result<File> {
     #[cfg(unix)]
-    {
+    let options = {
         use rustix::fs::OFlags;
+        let mut options = options;
         let follow = if link == Link::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
         let flags = (OFlags::NONBLOCK | follow).bits() as i32;
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
-    }
+        options
+    };
     #[cfg(not(unix))]
     let _ = link;
     options.open(path)

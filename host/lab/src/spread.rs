@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::curve::Point;
 use crate::figure::{Band, Lines, Series};
@@ -27,6 +27,30 @@ impl Spread {
         let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
         let median = if low == high { low } else { 0.5 * (low + high) };
         Some(Self { median, least, greatest })
+    }
+
+    /// The least, the median and the greatest.
+    pub fn ends(self) -> [f64; 3] {
+        [self.least, self.median, self.greatest]
+    }
+
+    /// Writes those three as a list.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    pub fn as_ends<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.ends().serialize(serializer)
+    }
+
+    /// The same of what may be unknown.
+    ///
+    /// # Errors
+    /// When the serializer fails.
+    pub fn as_ends_if_any<S: Serializer>(
+        spread: &Option<Self>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        spread.map(Self::ends).serialize(serializer)
     }
 }
 

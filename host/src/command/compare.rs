@@ -14,9 +14,10 @@ use serde::{Serialize, Serializer};
 use super::options::{Common, LongRun, ProblemOptions};
 use super::progress;
 use super::schedule_file::{self, GivenSchedule, cosine, falling};
+use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
-use myopia::compare::{Candidate, Comparison, Course, Outcome, Row, Spread, State, figure};
+use myopia::compare::{Candidate, Comparison, Course, Outcome, Row, State, Summary, figure};
 use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{json, standard};
@@ -44,12 +45,9 @@ pub struct Options {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stretch: bool,
-    /// Train from so many seeds, from --seed on
-    #[arg(
-        long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<u32>
-    )]
-    seeds: u32,
+    /// Seeds to train from: how many, from --seed on, or a range such as 1..5
+    #[arg(long, default_value = "1", value_name = "SEEDS", allow_negative_numbers = true)]
+    seeds: Seeds,
     #[command(flatten)]
     #[serde(skip)]
     long: LongRun,
@@ -120,19 +118,18 @@ struct Report<'a> {
     options: &'a Options,
     partial: bool,
     /// Each schedule over its seeds.
-    summary: Vec<Spread>,
+    summary: Vec<Summary>,
     /// What ended training early: the schedule, the seed, why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     diverged: Vec<(&'a str, u64, &'a str)>,
 }
 
 impl Options {
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
-        if self.steps == 0 || !(1..=1000).contains(&self.seeds) {
-            let (steps, seeds) = (self.steps, self.seeds);
-            return Err(Failure::usage(format!(
-                "--steps {steps} --seeds {seeds}: give at least one step, and between 1 and 1000 seeds"
-            )));
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
+        let (seeds, common) = self.seeds.counted(common);
+        let common = &common;
+        if self.steps == 0 {
+            return Err(Failure::usage("--steps 0 trains nothing; give at least one step"));
         }
         let candidates = self.candidates()?;
         let folder = self.long.folder(common)?;
@@ -144,7 +141,7 @@ impl Options {
                     .map_err(|failure| Failure::usage(format!("{name}: {failure}")))?;
             }
         }
-        let units = self.schedules.len() * self.seeds as usize;
+        let units = self.schedules.len() * seeds as usize;
         let kept = problem.bytes() + 3 * 8 * problem.parameters() as u64;
         let what = format!("{units} training runs");
         afford(&what, units as u128 * u128::from(kept), "take fewer seeds or schedules")?;
@@ -157,8 +154,7 @@ impl Options {
             .experiment("compare", &self, &problem)
             .with("schedule_digests", digests.collect::<Vec<_>>());
         let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
-        let seeds = 0..u64::from(self.seeds);
-        let problems: Vec<Problem<'_>> = seeds
+        let problems: Vec<Problem<'_>> = (0..seeds)
             .map(|more| Problem { seed: common.seed.wrapping_add(more), ..problem.clone() })
             .collect();
         let starts = awake(|| {
@@ -178,8 +174,8 @@ impl Options {
         let ended: Vec<(&Candidate, u64, Outcome)> = (0..units)
             .filter_map(|unit| match ledger.unit(unit).state() {
                 Some(State::Ended(outcome)) => {
-                    let seed = comparison.problems[unit % self.seeds as usize].seed;
-                    Some((&candidates[unit / self.seeds as usize], seed, outcome))
+                    let seed = comparison.problems[unit % seeds as usize].seed;
+                    Some((&candidates[unit / seeds as usize], seed, outcome))
                 }
                 _ => None,
             })
@@ -198,7 +194,7 @@ impl Options {
             data_digest: data.digest().to_string(),
             options: &self,
             partial,
-            summary: Spread::all(&rows),
+            summary: Summary::all(&rows),
             diverged: diverged.collect(),
         };
         if let Some(folder) = &folder {
@@ -274,9 +270,9 @@ fn print(report: &Report<'_>) -> Result<(), Failure> {
         for row in &report.summary {
             let loss = |x: f64| number(x, 5);
             let percent = |x: f64| format!("{:.2}", 100.0 * x);
-            let [low, middle, high] = row.training_loss.map(loss);
+            let [low, middle, high] = row.training_loss.ends().map(loss);
             let losses = format!("{middle} {low}..{high}");
-            let [low, middle, high] = row.test_error.map(percent);
+            let [low, middle, high] = row.test_error.ends().map(percent);
             let errors = format!("{middle} % {low}..{high}");
             writeln!(
                 out,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
+use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::edge::{Measurement, Row, Study, figure, sentence};
@@ -59,12 +60,10 @@ pub struct Options {
         allow_negative_numbers = true
     )]
     ladder: Vec<f64>,
-    /// Seeds, from --seed on, over which the derivative's signal and noise are taken
-    #[arg(
-        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<usize>
-    )]
-    seeds: usize,
+    /// Seeds over which the derivative's signal and noise are taken: how many, from --seed on, or
+    /// a range such as 1..5
+    #[arg(long, default_value = "3", value_name = "SEEDS", allow_negative_numbers = true)]
+    seeds: Seeds,
     /// Training examples, from the first, over which the two are taken
     #[arg(
         long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
@@ -111,7 +110,9 @@ struct Report<'a> {
 }
 
 impl Options {
-    pub fn run(self, common: &Common) -> Result<(), Failure> {
+    pub fn run(mut self, common: &Common) -> Result<(), Failure> {
+        let (seeds, common) = self.seeds.counted(common);
+        let common = &common;
         self.check()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
@@ -125,10 +126,10 @@ impl Options {
             )));
         }
         let points = self.measurements(&problem)?;
-        self.fits_in_memory(&problem)?;
+        self.fits_in_memory(&problem, seeds)?;
         let experiment = common.experiment("edge", &self, &problem);
         let ledger = Ledger::open(folder.as_ref(), experiment, points.len(), self.long.opening())?;
-        let problems: Vec<Problem<'_>> = (0..self.seeds as u64)
+        let problems: Vec<Problem<'_>> = (0..seeds)
             .map(|more| Problem { seed: common.seed.wrapping_add(more), ..problem.clone() })
             .collect();
         let ended = awake(|| {
@@ -210,7 +211,6 @@ impl Options {
         }
         for (option, number, least) in [
             ("points", self.points, 2),
-            ("seeds", self.seeds, 1),
             ("sharpness-examples", self.sharpness_examples, 1),
             ("products", self.products, 1),
         ] {
@@ -279,12 +279,12 @@ impl Options {
     }
 
     /// Refuses more starts, or a larger basis of Lanczos's method, than memory has room for.
-    fn fits_in_memory(&self, problem: &Problem<'_>) -> Result<(), Failure> {
+    fn fits_in_memory(&self, problem: &Problem<'_>, seeds: u64) -> Result<(), Failure> {
         let parameters = problem.parameters() as u128;
-        let (seeds, products) = (self.seeds as u128, parameters.min(self.products as u128));
+        let products = parameters.min(self.products as u128);
         let start = parameters * u128::from(problem.precision().bytes());
         let seed = start + (size_of::<Problem<'_>>() + 64) as u128;
-        afford(&format!("--seeds {}", self.seeds), seeds * seed, "take fewer")?;
+        afford(&format!("--seeds {seeds}"), u128::from(seeds) * seed, "take fewer")?;
         let basis = 8 * (products * parameters + 2 * products * products);
         afford(&format!("--products {}", self.products), basis, "take fewer")
     }

@@ -11,6 +11,7 @@ use super::meta;
 use super::options::{Common, afford_record};
 use super::outer::within;
 use super::progress;
+use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::descent::Ended;
@@ -51,13 +52,11 @@ pub struct EntryOptions {
     #[arg(long, requires = "every_entry")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     lbfgs: bool,
-    /// With --every-entry: average the objective over so many seeds, from --seed on [default: 1]
-    #[arg(
-        long, value_name = "N", requires = "every_entry", allow_negative_numbers = true,
-        value_parser = whole::<u32>
-    )]
+    /// With --every-entry: seeds to average the objective over: how many, from --seed on, or a
+    /// range such as 1..5 [default: 1]
+    #[arg(long, value_name = "SEEDS", requires = "every_entry", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    seeds: Option<u32>,
+    seeds: Option<Seeds>,
     /// With --every-entry: other weights and batches at each meta-step, of the seeds that follow
     #[arg(long, requires = "every_entry")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -103,8 +102,11 @@ struct Entry<'a> {
 
 impl meta::Options {
     /// Carries out the command.
-    pub fn run_entries(self, common: &Common) -> Result<(), Failure> {
-        let descent = self.entry_descent()?;
+    pub fn run_entries(mut self, common: &Common) -> Result<(), Failure> {
+        let seeds = self.entries.seeds.as_mut().map(|seeds| seeds.counted(common));
+        let (seeds, common) = seeds.unwrap_or_else(|| (1, common.clone()));
+        let common = &common;
+        let descent = self.entry_descent(seeds as u32)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
@@ -221,8 +223,8 @@ impl meta::Options {
     }
 
     /// The descent, but for the momentum of the data's problem.
-    fn entry_descent(&self) -> Result<EntryDescent, Failure> {
-        let EntryOptions { window, every_momentum, lbfgs, seeds, fresh, memory, .. } = self.entries;
+    fn entry_descent(&self, seeds: u32) -> Result<EntryDescent, Failure> {
+        let EntryOptions { window, every_momentum, lbfgs, fresh, memory, .. } = self.entries;
         self.check_horizon()?;
         if self.tune.is_some() || !self.outer.rule.fix.is_empty() {
             return Err(Failure::usage(
@@ -234,15 +236,12 @@ impl meta::Options {
                 "--lbfgs compares objectives, which --fresh makes those of other batches; leave out one of them",
             ));
         }
-        let (window, seeds) = (window.unwrap_or(1), seeds.unwrap_or(1));
+        let window = window.unwrap_or(1);
         if window == 0 || window > self.horizon {
             return Err(Failure::usage(format!(
                 "--window {window} must be between 1 and {}, the horizon",
                 self.horizon
             )));
-        }
-        if !(1..=1000).contains(&seeds) {
-            return Err(Failure::usage(format!("--seeds {seeds} must be between 1 and 1000")));
         }
         let precision = self.problem.precision();
         let [meta_lr, clip] = self.outer.rule.checked(precision)?;

@@ -50,7 +50,7 @@ impl Options {
     fn surface(&self, common: &Common, out: &Path) -> Result<(), Failure> {
         let pieces: Result<Vec<Piece>, MergeError> =
             self.folders.iter().map(|folder| Piece::read(folder)).collect();
-        let (about, rows) = pieces.and_then(merge).map_err(advised)?;
+        let (about, runs) = pieces.and_then(merge).map_err(advised)?;
         if let Some(line) = self.folders.first().and_then(|folder| Record::read(folder).command) {
             provenance::set_line(whole(&line));
         }
@@ -67,7 +67,7 @@ impl Options {
         if self.resume {
             checkpoint::refuse_finished(&folder, &experiment)?;
         }
-        let report = surface::write(Some(&folder), &about, &rows, false)?;
+        let report = surface::write(Some(&folder), &about, &runs, false)?;
         folder.finish()?;
         checkpoint::conclude(&folder, &experiment)?;
         if common.json {

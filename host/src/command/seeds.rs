@@ -51,7 +51,7 @@ impl FromStr for Seeds {
 impl Serialize for Seeds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Count(count) => serializer.collect_str(count),
+            Self::Count(count) => serializer.serialize_u64(*count),
             Self::Range(first, last) => serializer.collect_str(&format_args!("{first}..{last}")),
         }
     }
@@ -64,11 +64,8 @@ impl Seeds {
         seeds: &mut Option<Self>,
         common: &Common,
     ) -> Result<(RangeInclusive<u64>, Common), Failure> {
-        let (first, last) = match *seeds {
-            None => (common.seed, common.seed),
-            Some(Self::Range(first, last)) => (first, last),
-            Some(Self::Count(count)) => (common.seed, common.seed.saturating_add(count - 1)),
-        };
+        let (first, count) = seeds.unwrap_or(Self::Count(1)).first_and_count(common);
+        let last = first.saturating_add(count - 1);
         if seeds.is_some() && last > LARGEST {
             return Err(Failure::usage(format!(
                 "--seed {first}: several seeds go up to {LARGEST}; give a smaller one"
@@ -76,6 +73,22 @@ impl Seeds {
         }
         *seeds = (first < last).then_some(Self::Range(first, last));
         Ok((first..=last, Common { seed: first, ..common.clone() }))
+    }
+
+    /// How many seeds a study has whose files name the first and the number of them, and its
+    /// options with the first as --seed. However they are given, `self` is their number from now
+    /// on.
+    pub fn counted(&mut self, common: &Common) -> (u64, Common) {
+        let (seed, count) = self.first_and_count(common);
+        *self = Self::Count(count);
+        (count, Common { seed, ..common.clone() })
+    }
+
+    fn first_and_count(self, common: &Common) -> (u64, u64) {
+        match self {
+            Self::Count(count) => (common.seed, count),
+            Self::Range(first, last) => (first, last - first + 1),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
+use myopia_backend::awake;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter};
 use rayon::prelude::*;
@@ -12,13 +13,14 @@ use super::optimizer::schedule_alone;
 use super::options::{Common, LongRun, Parts, ProblemOptions};
 use super::outer::ParameterName;
 use super::progress;
+use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{json, standard};
-use myopia::problem::{Data, ObjectiveSet, Problem, Stream};
-use myopia::surface::{self, About, Grid, Plane, Points, Row, Span};
+use myopia::problem::{Data, ObjectiveSet, Problem, Seeded, Stream};
+use myopia::surface::{self, About, Grid, Plane, Points, Row, Run, Span};
 
 /// Options of `myopia surface`.
 #[derive(Args, Debug, Serialize)]
@@ -68,6 +70,11 @@ pub struct Options {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     random: Option<u32>,
+    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5. The schedules
+    /// are the same with each, and the surface is that of the medians
+    #[arg(long, value_name = "SEEDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<Seeds>,
     #[command(flatten)]
     #[serde(skip)]
     pub parts: Parts,
@@ -78,6 +85,15 @@ pub struct Options {
 
 /// Bytes that a row takes while it is found, kept, and written as a table and as JSON.
 const ROW: u128 = 600;
+
+/// A schedule that is trained with a seed.
+struct Unit {
+    /// Which of the seeds.
+    seed: usize,
+    /// The number of the schedule.
+    cell: u32,
+    schedule: InverseTime<f64>,
+}
 
 /// The schedules when neither a grid nor a number is given.
 const GRID: Grid = Grid { columns: 25, rows: 25 };
@@ -90,6 +106,8 @@ impl Options {
 
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
         schedule_alone("surface", self.tune.as_deref())?;
+        let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
+        let common = &common;
         if self.random.is_none() {
             self.grid.get_or_insert(GRID);
         }
@@ -102,45 +120,60 @@ impl Options {
         }
         self.parts.check(common)?;
         let schedules = self.schedules(common)?;
-        let rows = schedules.len() as u128 * self.horizon.len() as u128;
+        let count = seeds.end() - seeds.start() + 1;
+        let rows = schedules.len() as u128 * self.horizon.len() as u128 * u128::from(count);
         let rows = rows / self.parts.shard.map_or(1, |shard| u128::from(shard.count()));
         let what = format!("a surface of {rows} rows");
         afford(&what, ROW * rows, "take fewer schedules or horizons, or a --shard of them")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;
+        let weights = problem.parameters() as u128 * u128::from(problem.precision().bytes());
+        afford(&format!("--seeds {count}"), u128::from(count) * weights, "take fewer")?;
         let about = self.about(common, &data, schedules.len());
-        let cells: Vec<(u32, InverseTime<f64>)> = (0..)
-            .zip(schedules)
-            .filter(|(cell, _)| self.parts.shard.is_none_or(|shard| shard.holds(*cell)))
+        let own = |unit: &u32| self.parts.shard.is_none_or(|shard| shard.holds(*unit));
+        let cells = schedules.len();
+        let units: Vec<Unit> = (0..about.runs())
+            .filter(own)
+            .map(|unit| {
+                let (seed, cell) = (unit as usize / cells, unit as usize % cells);
+                Unit { seed, cell: cell as u32, schedule: schedules[cell] }
+            })
             .collect();
         let experiment =
             common.experiment("surface", &self, &problem).with("shard", self.parts.shard);
-        let ledger = Ledger::open(folder.as_ref(), experiment, cells.len(), self.long.opening())?;
-        let ended = self.train(common, &problem, &cells, &ledger);
+        let ledger = Ledger::open(folder.as_ref(), experiment, units.len(), self.long.opening())?;
+        let start = |problem: &Problem<'_>| self.problem.start(problem);
+        let seeds = ledger.resumable(awake(|| Seeded::all(&problem, seeds, start)))?;
+        let ended = self.train(common, &seeds, &units, &ledger);
         let interrupted = match ended {
             Err(failure) if !failure.is_interruption() => return Err(failure),
             ended => ended.err(),
         };
-        let rows: Vec<Row> =
-            (0..cells.len()).filter_map(|unit| ledger.unit(unit).state()).flatten().collect();
-        if let (true, Some(failure)) = (rows.is_empty(), &interrupted) {
+        let of_unit = |(number, unit): (usize, &Unit)| {
+            let seed = seeds[unit.seed].problem.seed;
+            let rows = ledger.unit(number).state().unwrap_or_default();
+            rows.into_iter().map(move |row| Run { seed, row })
+        };
+        let runs: Vec<Run> = units.iter().enumerate().flat_map(of_unit).collect();
+        if let (true, Some(failure)) = (runs.is_empty(), &interrupted) {
             return Err(failure.clone());
         }
         match (self.parts.shard, &folder) {
             (Some(shard), Some(folder)) => {
                 // An unfinished shard is no use to anyone but the run that goes on with it.
                 if interrupted.is_none() {
-                    let all = about.cells;
+                    let all = about.runs();
+                    let what = if all > about.cells { "runs" } else { "schedules" };
                     ledger.save()?;
-                    let report = surface::write_shard(folder, about, shard, &rows)?;
+                    let report = surface::write_shard(folder, about, shard, &runs)?;
                     ledger.finish()?;
                     if common.json {
                         json::print(&report)?;
                     } else {
-                        let own = cells.len();
+                        let own = units.len();
                         standard::print(|out| {
-                            writeln!(out, "shard {shard}: {own} of {all} schedules")
+                            writeln!(out, "shard {shard}: {own} of {all} {what}")
                         })?;
                     }
                 }
@@ -148,7 +181,7 @@ impl Options {
             _ => {
                 let partial = interrupted.is_some();
                 ledger.save()?;
-                let report = surface::write(folder.as_ref(), &about, &rows, partial)?;
+                let report = surface::write(folder.as_ref(), &about, &runs, partial)?;
                 if !partial {
                     ledger.finish()?;
                 }
@@ -233,27 +266,30 @@ impl Options {
     fn train(
         &self,
         common: &Common,
-        problem: &Problem<'_>,
-        cells: &[(u32, InverseTime<f64>)],
+        seeds: &[Seeded<'_>],
+        units: &[Unit],
         ledger: &Ledger<'_, Vec<Row>>,
     ) -> Result<(), Failure> {
-        let start = ledger.resumable(self.problem.start(problem))?;
         let horizons = &self.horizon;
         let longest = u64::from(*horizons.last().expect("clap gives at least one horizon"));
         let open: Vec<usize> =
-            (0..cells.len()).filter(|&unit| ledger.unit(unit).state().is_none()).collect();
-        let done = (cells.len() - open.len()) as u64 * longest;
+            (0..units.len()).filter(|&unit| ledger.unit(unit).state().is_none()).collect();
+        let done = (units.len() - open.len()) as u64 * longest;
         let bar: ProgressBar =
-            progress::bar_from(common, done, cells.len() as u64 * longest, "surface");
+            progress::bar_from(common, done, units.len() as u64 * longest, "surface");
         // As many side by side as share a batch, and no fewer groups than threads.
         let group = open.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
-        let ended = open.par_chunks(group).with_max_len(1).try_for_each(|units| {
-            let these: Vec<_> = units.iter().map(|&unit| cells[unit]).collect();
-            let rows = surface::train(problem, &start, &these, horizons, |steps| {
+        let of_a_seed = open.chunk_by(|&a, &b| units[a].seed == units[b].seed);
+        let groups: Vec<&[usize]> = of_a_seed.flat_map(|open| open.chunks(group)).collect();
+        let ended = groups.par_iter().with_max_len(1).try_for_each(|group| {
+            let Seeded { problem, weights } = &seeds[units[group[0]].seed];
+            let these: Vec<_> =
+                group.iter().map(|&unit| (units[unit].cell, units[unit].schedule)).collect();
+            let rows = surface::train(problem, weights, &these, horizons, |steps| {
                 bar.inc(steps);
                 ledger.check()
             })?;
-            units.iter().zip(rows).try_for_each(|(&unit, rows)| ledger.unit(unit).leave(rows))
+            group.iter().zip(rows).try_for_each(|(&unit, rows)| ledger.unit(unit).leave(rows))
         });
         bar.finish_and_clear();
         ended

@@ -195,9 +195,9 @@ pub fn shard(bytes: &[u8]) {
         Ok(piece) => piece,
         Err(error) => return drop(error.to_string()),
     };
-    if let Ok((about, rows)) = merge(vec![piece]) {
-        assert_eq!(rows.len(), about.cells as usize * about.horizons.len());
-        let report = surface::write(None, &about, &rows, false).unwrap();
+    if let Ok((about, runs)) = merge(vec![piece]) {
+        assert_eq!(runs.len(), about.runs() as usize * about.horizons.len());
+        let report = surface::write(None, &about, &runs, false).unwrap();
         report.print(&mut Vec::new()).unwrap();
     }
 }

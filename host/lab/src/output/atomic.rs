@@ -1,5 +1,6 @@
 //! A file that is there whole or not at all.
 
+#[cfg(unix)]
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;

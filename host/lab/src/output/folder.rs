@@ -13,10 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempPath;
 
 use super::atomic::{self, TEMPORARY_PREFIX};
-use super::lock::{LOCK, lock};
+#[cfg(unix)]
+use super::lock::LOCK;
+use super::lock::lock;
 use super::record::{self, Digesting, Record};
 use crate::failure::Failure;
 use crate::input::read_regular;
+#[cfg(unix)]
 use crate::interrupt;
 use crate::provenance;
 

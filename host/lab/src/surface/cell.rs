@@ -40,7 +40,7 @@ impl Row {
     /// The most memory that a row takes once it is read and drawn, for each byte of its line.
     pub const EXPANSION: u128 = 8;
 
-    const HEADER: [&str; 9] = [
+    pub(super) const HEADER: [&str; 9] = [
         "cell",
         "alpha0",
         "time_constant",
@@ -53,7 +53,10 @@ impl Row {
     ];
 
     /// Writes a surface as CSV.
-    pub fn write(to: &mut dyn Write, rows: &[Self]) -> io::Result<()> {
+    pub fn write<'a>(
+        to: &mut dyn Write,
+        rows: impl IntoIterator<Item = &'a Self>,
+    ) -> io::Result<()> {
         csv::write(to, &Self::HEADER, rows)
     }
 

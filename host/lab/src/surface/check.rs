@@ -1,13 +1,15 @@
 //! What a shard says of itself, checked: against what the program can have written, and against its
 //! own table.
 
+use std::ops::RangeInclusive;
+
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter};
 use serde_json::{Map, Value};
 
-use super::cell::Row;
 use super::plane::{Grid, Plane, Points, Span};
 use super::report::About;
+use super::seeds::Run;
 use crate::problem::Stream;
 use crate::shard::Shard;
 use crate::shown;
@@ -43,6 +45,7 @@ pub(super) fn about(about: &About) -> Result<Vec<InverseTime<f64>>, String> {
     if !named.iter().map(Value::as_str).eq(axes.iter().map(|axis| Some(axis.as_str()))) {
         return Err("its axes are not those of its settings".to_owned());
     }
+    seeds(about)?;
     let schedules = plane(axes, *seed, settings)?.schedules();
     if schedules.len() != *cells as usize {
         return Err(format!(
@@ -51,6 +54,21 @@ pub(super) fn about(about: &About) -> Result<Vec<InverseTime<f64>>, String> {
         ));
     }
     Ok(schedules)
+}
+
+/// The most seeds of a surface.
+const MOST_SEEDS: u64 = 1000;
+
+/// The seeds with which each schedule is trained: from the first to the last.
+pub(super) fn seeds(about: &About) -> Result<RangeInclusive<u64>, String> {
+    let first = about.seed;
+    let Some(given) = about.settings.get("seeds") else { return Ok(first..=first) };
+    let ends = given.as_str().and_then(|text| text.split_once(".."));
+    let ends = ends.and_then(|(a, b)| Some((a.parse::<u64>().ok()?, b.parse::<u64>().ok()?)));
+    match ends {
+        Some((a, last)) if a == first && a < last && last - a < MOST_SEEDS => Ok(first..=last),
+        _ => Err(missing("seeds")),
+    }
 }
 
 /// The plane that the settings of `myopia surface` describe.
@@ -94,20 +112,21 @@ fn missing(name: &str) -> String {
     format!("its setting {name} is missing or makes no sense")
 }
 
-/// Whether `rows` are those of `shard` in order, each at its schedule and its horizon and with a
+/// Whether `runs` are those of `shard` in order, each at its schedule and its horizon and with a
 /// possible result; else what is not.
-pub(super) fn rows(
+pub(super) fn runs(
     about: &About,
     shard: Shard,
     schedules: &[InverseTime<f64>],
-    rows: &[Row],
+    runs: &[Run],
 ) -> Result<(), String> {
-    let own = (0..about.cells).filter(|&cell| shard.holds(cell));
     let mut places =
-        own.flat_map(|cell| about.horizons.iter().map(move |&horizon| (cell, horizon)));
-    for (line, row) in rows.iter().enumerate() {
+        about.units()?.filter(|(unit, ..)| shard.holds(*unit)).flat_map(|(_, seed, cell)| {
+            about.horizons.iter().map(move |&horizon| (seed, cell, horizon))
+        });
+    for (line, Run { seed, row }) in runs.iter().enumerate() {
         let wrong = |what: &str| Err(format!("line {} {what}", line + 2));
-        if places.next() != Some((row.cell, row.horizon)) {
+        if places.next() != Some((*seed, row.cell, row.horizon)) {
             return wrong("is not of the schedule and horizon that come next");
         }
         let expected = &schedules[row.cell as usize];
@@ -136,7 +155,7 @@ pub(super) fn rows(
     }
     match places.next() {
         None => Ok(()),
-        Some((cell, horizon)) => {
+        Some((_, cell, horizon)) => {
             Err(format!("it ends before schedule {cell} at horizon {horizon}"))
         }
     }

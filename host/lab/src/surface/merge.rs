@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cell::Row;
 use super::check;
 use super::report::{About, SHARD_REPORT, SHARD_TABLE, ShardReport};
+use super::seeds::Run;
 use crate::failure::Failure;
 use crate::input::read_regular;
 use crate::memory;
@@ -24,7 +25,7 @@ pub struct Piece {
     path: PathBuf,
     shard: Shard,
     about: About,
-    rows: Vec<Row>,
+    runs: Vec<Run>,
 }
 
 impl Piece {
@@ -81,10 +82,10 @@ impl Piece {
         let needed = Row::EXPANSION * table.len() as u128;
         memory::afford(&path.join(SHARD_TABLE).display().to_string(), needed, "free some memory")
             .map_err(MergeError::System)?;
-        let rows = Row::read(table).map_err(|e| damaged(SHARD_TABLE, e.to_string()))?;
-        check::rows(&about, shard, &schedules, &rows)
+        let runs = Run::read(table, about.seed).map_err(|e| damaged(SHARD_TABLE, e.to_string()))?;
+        check::runs(&about, shard, &schedules, &runs)
             .map_err(|reason| damaged(SHARD_TABLE, reason))?;
-        Ok(Self { path: path.to_path_buf(), shard, about, rows })
+        Ok(Self { path: path.to_path_buf(), shard, about, runs })
     }
 
     fn told(&self) -> String {
@@ -92,12 +93,12 @@ impl Piece {
     }
 }
 
-/// The whole surface: what it is of, and its rows in order.
+/// The whole surface: what it is of, and its runs in order.
 ///
 /// # Errors
 /// When the pieces are of different surfaces, when two hold the same cell, and when a cell is in
 /// none.
-pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
+pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Run>), MergeError> {
     let first = pieces.first().ok_or(MergeError::Nothing)?;
     let places = ["in the first", "in the second"];
     let about = first.about.clone();
@@ -115,8 +116,8 @@ pub fn merge(pieces: Vec<Piece>) -> Result<(About, Vec<Row>), MergeError> {
     // Checked when they were read: every piece speaks of as many cells as its settings make, and
     // these are the same.
     let shards: Vec<_> = pieces.iter().map(|piece| (piece.shard, piece.told())).collect();
-    complete(&shards, about.cells, "cells")?;
-    let mut rows: Vec<Row> = pieces.into_iter().flat_map(|piece| piece.rows).collect();
-    rows.sort_by_key(|row| (row.cell, row.horizon));
-    Ok((about, rows))
+    complete(&shards, about.runs(), "cells")?;
+    let mut runs: Vec<Run> = pieces.into_iter().flat_map(|piece| piece.runs).collect();
+    runs.sort_by_key(|Run { seed, row }| (*seed, row.cell, row.horizon));
+    Ok((about, runs))
 }

@@ -10,9 +10,11 @@ mod merge;
 mod picture;
 mod plane;
 mod report;
+mod seeds;
 
 pub use cell::{Row, train};
 pub use merge::{Piece, merge};
 pub use picture::panel;
 pub use plane::{Grid, Plane, Points, Span};
-pub use report::{About, Found, Report, ShardReport, write, write_shard};
+pub use report::{About, Report, ShardReport, write, write_shard};
+pub use seeds::{Cell, Run};

@@ -42,13 +42,18 @@ const BLOWN_UP: f64 = 10.0;
 const TOGETHER: usize = 12;
 
 /// The pictures of a surface and their names, one made after the other: each horizon, and all of
-/// them.
+/// them; of so many `seeds` the medians.
 pub(super) fn figures<'a>(
     about: &'a About,
     rows: &'a BTreeMap<u32, Vec<&'a Row>>,
+    seeds: Option<u32>,
     partial: bool,
 ) -> impl Iterator<Item = (String, Figure)> + 'a {
-    let note = if partial { ", unfinished" } else { "" };
+    let unfinished = if partial { ", unfinished" } else { "" };
+    let note = match seeds {
+        Some(count) => format!(", median of {count} seeds{unfinished}"),
+        None => unfinished.to_owned(),
+    };
     let capital = capitalised(&about.loss);
     let panel = |horizon: u32| {
         let rows = rows.get(&horizon).map_or(&[][..], Vec::as_slice);
@@ -59,17 +64,43 @@ pub(super) fn figures<'a>(
         (format!("surface-{horizon}"), Figure::new(&*title).panel(panel(horizon)))
     });
     let all = (about.horizons.len() > 1).then_some(()).into_iter().map(move |()| {
-        let (count, shown) = (about.horizons.len(), spread(&about.horizons, TOGETHER));
-        let some = match count > shown.len() {
-            true => format!(" ({} of {count} horizons)", shown.len()),
-            false => String::new(),
-        };
+        let (shown, some) = shown(about);
         let title = format!("{capital} after T steps: what each horizon prefers{some}{note}");
         let figure = Figure::new(title).columns(2);
         let figure = shown.into_iter().fold(figure, |all, horizon| all.panel(panel(horizon)));
         ("surface".to_owned(), figure)
     });
     each.chain(all)
+}
+
+/// How far the seeds are apart: at each horizon the greatest loss over the least, which are the
+/// losses of `rows`.
+pub(super) fn range(
+    about: &About,
+    rows: &BTreeMap<u32, Vec<&Row>>,
+    seeds: u32,
+    partial: bool,
+) -> Figure {
+    let (shown, some) = shown(about);
+    let note = if partial { ", unfinished" } else { "" };
+    let loss = capitalised(&about.loss);
+    let title =
+        format!("{loss} after T steps, the greatest over the least of {seeds} seeds{some}{note}");
+    let columns = if shown.len() > 1 { 2 } else { 1 };
+    shown.into_iter().fold(Figure::new(title).columns(columns), |figure, horizon| {
+        let rows = rows.get(&horizon).map_or(&[][..], Vec::as_slice);
+        figure.panel(panel_of(rows, &about.axes, horizon, "range over seeds"))
+    })
+}
+
+/// The horizons of a picture of all, and how its title says that some are left out.
+fn shown(about: &About) -> (Vec<u32>, String) {
+    let (count, shown) = (about.horizons.len(), spread(&about.horizons, TOGETHER));
+    let some = match count > shown.len() {
+        true => format!(" ({} of {count} horizons)", shown.len()),
+        false => String::new(),
+    };
+    (shown, some)
 }
 
 /// At most `most` of `all`, the first and the last among them and the others evenly between.

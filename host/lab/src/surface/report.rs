@@ -1,5 +1,6 @@
 //! The files of a surface.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::cell::Row;
-use super::picture;
+use super::seeds::{Cell, Run};
+use super::{check, picture};
 use crate::checkpoint::Experiment;
 use crate::failure::Failure;
 use crate::output::record::sha256;
@@ -43,6 +45,26 @@ impl About {
             .with("seed", self.seed)
             .with("data_digest", &self.data_digest)
     }
+
+    /// The training runs in order: the number of each, its seed and its schedule's number.
+    ///
+    /// # Errors
+    /// When the settings make no sense.
+    pub(super) fn units(&self) -> Result<impl Iterator<Item = (u32, u64, u32)>, String> {
+        let cells = self.cells;
+        let runs = check::seeds(self)?.flat_map(move |seed| (0..cells).map(move |c| (seed, c)));
+        Ok((0..).zip(runs).map(|(unit, (seed, cell))| (unit, seed, cell)))
+    }
+
+    /// How many seeds each schedule is trained with.
+    fn seeds(&self) -> u32 {
+        check::seeds(self).map_or(1, |seeds| (seeds.end() - seeds.start()) as u32 + 1)
+    }
+
+    /// How many training runs the whole surface is.
+    pub fn runs(&self) -> u32 {
+        self.cells * self.seeds()
+    }
 }
 
 /// `surface.json`, and what the command prints as JSON.
@@ -50,7 +72,8 @@ impl About {
 pub struct Report<'a> {
     #[serde(flatten)]
     about: &'a About,
-    /// How many schedules were trained, when the run was interrupted before the last.
+    /// How many schedules were trained, each from each seed, when the run was interrupted before
+    /// the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     partial: Option<usize>,
     /// The SHA-256 of `surface.csv`.
@@ -58,18 +81,43 @@ pub struct Report<'a> {
     /// What was found at each horizon.
     found: Vec<Found<'a>>,
     /// Every schedule at every horizon.
-    rows: &'a [Row],
+    rows: Vec<Line<'a>>,
 }
 
 /// What was found at one horizon.
 #[derive(Debug, Serialize)]
-pub struct Found<'a> {
+struct Found<'a> {
     /// The horizon.
-    pub horizon: u32,
+    horizon: u32,
     /// The schedule with the lowest loss, the first of several.
-    pub best: Option<&'a Row>,
+    best: Option<Line<'a>>,
     /// How many runs had diverged.
-    pub diverged: usize,
+    diverged: usize,
+}
+
+/// A schedule at a horizon: with one seed, or with several.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Row(&'a Row),
+    Cell(Box<Cell>),
+}
+
+impl Line<'_> {
+    /// With medians, where there are several seeds.
+    fn row(&self) -> Cow<'_, Row> {
+        match self {
+            Self::Row(row) => Cow::Borrowed(row),
+            Self::Cell(cell) => Cow::Owned(cell.median()),
+        }
+    }
+
+    fn diverged(&self) -> usize {
+        match self {
+            Self::Row(row) => usize::from(row.loss.is_none()),
+            Self::Cell(cell) => cell.diverged,
+        }
+    }
 }
 
 /// `shard.json`.
@@ -113,16 +161,11 @@ pub const SHARD_TABLE: &str = "shard.csv";
 pub const SHARD_REPORT: &str = "shard.json";
 
 impl<'a> Report<'a> {
-    /// The report of `rows`, the table that is written as `table`.
-    fn new(about: &'a About, rows: &'a [Row], table: &[u8], partial: bool) -> Self {
-        let trained = rows.len().checked_div(about.horizons.len()).unwrap_or(0);
-        Self {
-            about,
-            partial: partial.then_some(trained),
-            sha256: sha256(table),
-            found: found(about, rows),
-            rows,
-        }
+    /// The report of `rows`, the table that is written as `table`; `partial` says how many runs
+    /// there are where not all are done.
+    fn new(about: &'a About, rows: Vec<Line<'a>>, table: &[u8], partial: Option<usize>) -> Self {
+        let found = found(about, &rows);
+        Self { about, partial, sha256: sha256(table), found, rows }
     }
 
     /// Prints what each horizon prefers.
@@ -130,12 +173,20 @@ impl<'a> Report<'a> {
     /// # Errors
     /// When the writer fails.
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let cells = self.about.cells;
-        match self.partial {
-            None => writeln!(out, "{cells} schedules; the best at each horizon:"),
-            Some(trained) => {
+        let (cells, seeds) = (self.about.cells, self.about.seeds());
+        match (self.partial, seeds) {
+            (None, 1) => writeln!(out, "{cells} schedules; the best at each horizon:"),
+            (None, _) => {
+                writeln!(out, "{cells} schedules, {seeds} seeds; the best median at each horizon:")
+            }
+            (Some(trained), 1) => {
                 writeln!(out, "{trained} of {cells} schedules (partial); the best so far:")
             }
+            (Some(trained), _) => writeln!(
+                out,
+                "{trained} of {} runs (partial); the best median so far:",
+                self.about.runs()
+            ),
         }?;
         writeln!(
             out,
@@ -143,13 +194,13 @@ impl<'a> Report<'a> {
             "horizon", "alpha0", "K", "beta", self.about.loss, "correct", "diverged"
         )?;
         for Found { horizon, best, diverged } in &self.found {
-            match best {
+            match best.as_ref().map(|best| best.row().into_owned()) {
                 Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
                     out,
                     "{horizon:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>7.2} %  {diverged:>8}",
-                    number(*alpha0, 5),
-                    number(*time_constant, 1),
-                    number(*beta, 4),
+                    number(alpha0, 5),
+                    number(time_constant, 1),
+                    number(beta, 4),
                     number(loss.unwrap_or(f64::NAN), 6),
                     100.0 * accuracy.unwrap_or(f64::NAN)
                 ),
@@ -161,19 +212,25 @@ impl<'a> Report<'a> {
 }
 
 /// What `rows` say of each horizon.
-fn found<'a>(about: &About, rows: &'a [Row]) -> Vec<Found<'a>> {
-    let groups = by_horizon(rows);
+fn found<'a>(about: &About, rows: &[Line<'a>]) -> Vec<Found<'a>> {
+    let mut groups: BTreeMap<u32, Vec<&Line<'a>>> = BTreeMap::new();
+    for line in rows {
+        groups.entry(line.row().horizon).or_default().push(line);
+    }
     let found = |&horizon: &u32| {
         let at = || groups.get(&horizon).into_iter().flatten().copied();
-        let finite = at().filter(|row| row.loss.is_some());
-        let best = finite.reduce(|best, row| if row.loss < best.loss { row } else { best });
-        Found { horizon, best, diverged: at().filter(|row| row.loss.is_none()).count() }
+        let finite = at().filter_map(|line| Some((line, line.row().loss?)));
+        let best = finite.reduce(|best, next| if next.1 < best.1 { next } else { best });
+        let diverged = at().fold(0, |count, line| count + line.diverged());
+        Found { horizon, best: best.map(|(line, _)| line.clone()), diverged }
     };
     about.horizons.iter().map(found).collect()
 }
 
 /// The rows of each horizon, in order.
-pub(super) fn by_horizon(rows: &[Row]) -> BTreeMap<u32, Vec<&Row>> {
+pub(super) fn by_horizon<'a>(
+    rows: impl IntoIterator<Item = &'a Row>,
+) -> BTreeMap<u32, Vec<&'a Row>> {
     let mut groups: BTreeMap<u32, Vec<&Row>> = BTreeMap::new();
     for row in rows {
         groups.entry(row.horizon).or_default().push(row);
@@ -182,22 +239,54 @@ pub(super) fn by_horizon(rows: &[Row]) -> BTreeMap<u32, Vec<&Row>> {
 }
 
 /// Writes a surface into `folder`, if there is one: table, report, one picture for each horizon and
-/// one of all.
+/// one of all. With several seeds these show medians; then there are the runs' own table and a
+/// picture of how far they are apart, too.
 pub fn write<'a>(
     folder: Option<&OutputFolder>,
     about: &'a About,
-    rows: &'a [Row],
+    runs: &'a [Run],
     partial: bool,
 ) -> Result<Report<'a>, Failure> {
-    let table = table(rows);
-    let report = Report::new(about, rows, &table, partial);
-    if let Some(folder) = folder {
-        folder.write_as(partial, "surface.csv", |w| w.write_all(&table))?;
-        folder.write_as(partial, "surface.json", |w| json::write(w, &report))?;
+    let trained = runs.len().checked_div(about.horizons.len()).unwrap_or(0);
+    let trained = partial.then_some(trained);
+    let figures = |rows: &[&Row], seeds: Option<u32>| -> Result<(), Failure> {
+        let Some(folder) = folder else { return Ok(()) };
         // One after the other: there may be thousands.
-        for (name, figure) in picture::figures(about, &by_horizon(rows), partial) {
-            figure.write(folder, partial, &name)?;
-        }
+        let groups = by_horizon(rows.iter().copied());
+        picture::figures(about, &groups, seeds, partial)
+            .try_for_each(|(name, figure)| figure.write(folder, partial, &name))
+    };
+    let save = |report: &Report<'_>, table: &[u8]| -> Result<(), Failure> {
+        let Some(folder) = folder else { return Ok(()) };
+        folder.write_as(partial, "surface.csv", |w| w.write_all(table))?;
+        folder.write_as(partial, "surface.json", |w| json::write(w, report))
+    };
+    if about.seeds() == 1 {
+        let table = table(runs, false);
+        let rows: Vec<&Row> = runs.iter().map(|run| &run.row).collect();
+        let lines = rows.iter().map(|&row| Line::Row(row)).collect();
+        let report = Report::new(about, lines, &table, trained);
+        save(&report, &table)?;
+        figures(&rows, None)?;
+        return Ok(report);
+    }
+    let seeds = about.seeds();
+    let cells = Cell::all(runs);
+    let mut table = Vec::new();
+    Cell::write(&mut table, &cells).expect("memory takes everything");
+    let medians: Vec<Row> = cells.iter().map(Cell::median).collect();
+    let ranges: Vec<Row> = cells.iter().map(Cell::range).collect();
+    let lines = cells.into_iter().map(|cell| Line::Cell(Box::new(cell))).collect();
+    let report = Report::new(about, lines, &table, trained);
+    save(&report, &table)?;
+    figures(&medians.iter().collect::<Vec<_>>(), Some(seeds))?;
+    if let Some(folder) = folder {
+        folder.write_as(partial, "seeds.csv", |w| Run::write(w, runs))?;
+        picture::range(about, &by_horizon(&ranges), seeds, partial).write(
+            folder,
+            partial,
+            "surface-range",
+        )?;
     }
     Ok(report)
 }
@@ -207,17 +296,22 @@ pub fn write_shard(
     folder: &OutputFolder,
     about: About,
     shard: Shard,
-    rows: &[Row],
+    runs: &[Run],
 ) -> Result<ShardReport, Failure> {
-    let table = table(rows);
+    let table = table(runs, about.seeds() > 1);
     folder.write(SHARD_TABLE, |w| w.write_all(&table))?;
     let report = ShardReport::new(about, shard, sha256(&table));
     folder.write(SHARD_REPORT, |w| json::write(w, &report))?;
     Ok(report)
 }
 
-fn table(rows: &[Row]) -> Vec<u8> {
+/// The table of the runs, with their seeds where there are several.
+fn table(runs: &[Run], with_seeds: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Row::write(&mut bytes, rows).expect("memory takes everything");
+    match with_seeds {
+        true => Run::write(&mut bytes, runs),
+        false => Row::write(&mut bytes, runs.iter().map(|run| &run.row)),
+    }
+    .expect("memory takes everything");
     bytes
 }

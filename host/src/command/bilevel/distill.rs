@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::images::{ImageOptions, Judged};
 use super::warm::{folder, name};
-use super::{failure, mean_spread, seeds};
+use super::{failure, mean_spread};
 use crate::command::options::Common;
+use crate::command::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
@@ -50,12 +51,9 @@ pub struct Options {
         value_parser = whole::<u32>
     )]
     batch: u32,
-    /// Repetitions, with seeds from --seed on
-    #[arg(
-        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<u32>
-    )]
-    seeds: u32,
+    /// Repetitions, each with a seed: how many, from --seed on, or a range such as 1..5
+    #[arg(long, default_value = "3", value_name = "SEEDS", allow_negative_numbers = true)]
+    seeds: Seeds,
 }
 
 /// The most learned examples.
@@ -67,7 +65,7 @@ impl Options {
             return Err(Failure::usage(format!("--examples may be {MOST} at most")));
         }
         let folder = folder(common)?;
-        let seeds = seeds(common.seed, self.seeds)?;
+        let (seeds, common) = &Seeds::resolve(&mut Some(self.seeds), common)?;
         let loaded = self.images.load(common, Judged::Test, 10_000, 10_000)?;
         let settings = DistillationSettings {
             inner_rate: self.inner_rate,

@@ -62,19 +62,6 @@ fn short(x: Option<f64>) -> String {
     }
 }
 
-/// The most repetitions of a study.
-const MOST_SEEDS: u32 = 1_000;
-
-/// `count` seeds from `first` on.
-fn seeds(first: u64, count: u32) -> Result<std::ops::Range<u64>, Failure> {
-    match (count, first.checked_add(count.into())) {
-        (1..=MOST_SEEDS, Some(end)) => Ok(first..end),
-        _ => Err(Failure::usage(format!(
-            "--seeds is {count}; give a number from 1 to {MOST_SEEDS}, and --seed one below 2^64 less that"
-        ))),
-    }
-}
-
 /// Mean and standard deviation, the latter zero for one number.
 fn mean_spread(x: &[f64]) -> (f64, f64) {
     let count = x.len() as f64;

@@ -10,8 +10,9 @@ use serde::Serialize;
 use super::images::{ImageOptions, Judged};
 use super::problem::ProblemOptions;
 use super::warm::folder;
-use super::{failure, mean_spread, seeds, short};
+use super::{failure, mean_spread, short};
 use crate::command::options::Common;
+use crate::command::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
@@ -229,18 +230,16 @@ struct NetworkOptions {
         value_parser = whole::<u32>
     )]
     products: u32,
-    /// Repetitions, with seeds from --seed on
-    #[arg(
-        long, default_value_t = 3, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<u32>
-    )]
-    seeds: u32,
+    /// Repetitions, each with a seed: how many, from --seed on, or a range such as 1..5
+    #[arg(long, default_value = "3", value_name = "SEEDS", allow_negative_numbers = true)]
+    seeds: Seeds,
 }
 
 impl NetworkOptions {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let folder = folder(common)?;
-        let seeds: Vec<u64> = seeds(common.seed, self.seeds)?.collect();
+        let (seeds, common) = &Seeds::resolve(&mut Some(self.seeds), common)?;
+        let seeds: Vec<u64> = seeds.clone().collect();
         let loaded = self.images.load(common, Judged::HeldOut, 500, 1_000)?;
         let settings = Settings {
             log_decay: self.log_decay,

@@ -9,8 +9,9 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::rng::Pcg32;
 use rayon::prelude::*;
 
-use super::{distill, failure, seeds, short};
+use super::{distill, failure, short};
 use crate::command::options::Common;
+use crate::command::seeds::Seeds;
 use crate::command::values::{real, whole};
 use myopia::data::archive::Archive;
 use myopia::failure::Failure;
@@ -243,12 +244,9 @@ struct MapOptions {
         value_parser = whole::<u32>
     )]
     batch: u32,
-    /// Repetitions, with seeds from --seed on
-    #[arg(
-        long, default_value_t = 5, value_name = "N", allow_negative_numbers = true,
-        value_parser = whole::<u32>
-    )]
-    seeds: u32,
+    /// Repetitions, each with a seed: how many, from --seed on, or a range such as 1..5
+    #[arg(long, default_value = "5", value_name = "SEEDS", allow_negative_numbers = true)]
+    seeds: Seeds,
 }
 
 /// A run of the map's study.
@@ -266,7 +264,7 @@ impl MapOptions {
             )));
         }
         let folder = folder(common)?;
-        let seeds = seeds(common.seed, self.seeds)?;
+        let (seeds, common) = &Seeds::resolve(&mut Some(self.seeds), common)?;
         let mut settings = Vec::new();
         for steps in &self.inner_steps {
             for seed in seeds.clone() {

@@ -355,6 +355,11 @@ mod tests {
         assert!(one.contains("At T = 10 the lowest of 2 losses is 2.000, at α₀ = 0.1000"), "{one}");
         assert!(one.contains("; 1 diverged."), "{one}");
         assert!(!one.contains("From T"), "{one}");
+        let of_seeds =
+            "cell,alpha0,time_constant,beta,horizon,seeds,loss\n0,0.1,5,1,10,3,2\n1,9,5,1,10,3,\n";
+        let medians = read("surface.csv", of_seeds);
+        assert!(medians.contains("the lowest of 1 medians over 3 seeds is 2.000"), "{medians}");
+        assert!(medians.contains("; 1 diverged with half of the seeds or more."), "{medians}");
         let moved = read("surface.csv", &table("0,0.1,5,1,20,5,,,\n1,0.2,5,1,20,4,,,\n"));
         assert!(
             moved.contains("the best β stays 1.000 and the best α₀ goes from 0.1000 to 0.2000"),

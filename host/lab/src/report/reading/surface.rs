@@ -25,9 +25,14 @@ pub(super) fn bests(table: &Table) -> Vec<String> {
         };
         let diverged = rows().filter(|row| loss(row).is_none()).count();
         let Some(best) = schedule(table, row) else { continue };
+        let seeds = table.number(row, "seeds");
+        let losses = match seeds {
+            None => "losses".to_owned(),
+            Some(seeds) => format!("medians over {seeds} seeds"),
+        };
         found.push(format!(
-            "At T = {horizon} the lowest of {} losses is {}, at α₀ = {}, K = {}, β = {}, a schedule that keeps {} of its first \
-             rate at T; {} diverged.",
+            "At T = {horizon} the lowest of {} {losses} is {}, at α₀ = {}, K = {}, β = {}, a schedule that keeps {} of its \
+             first rate at T; {} diverged{}.",
             rows().count() - diverged,
             brief(least),
             brief(best.alpha0),
@@ -37,7 +42,8 @@ pub(super) fn bests(table: &Table) -> Vec<String> {
             match diverged {
                 0 => "none".to_owned(),
                 count => count.to_string(),
-            }
+            },
+            if seeds.is_some() { " with half of the seeds or more" } else { "" }
         ));
         bests.push((horizon, best));
     }
