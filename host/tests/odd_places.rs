@@ -112,6 +112,8 @@ fn where_memory_is_scarce_the_answer_is_a_result_or_a_sentence() {
         format!("horizons --horizon 3,5 --meta-steps 1 {SMALL}"),
         "nqm compare greedy constant:0.1 --dim 5 --steps 4 --quiet".to_owned(),
         "nqm --dim 10000000 --steps 4 --schedule greedy --quiet".to_owned(),
+        // Two searches at the same time, of which each has room alone.
+        "nqm compare greedy optimal --dim 300000 --steps 2 --quiet --threads 2".to_owned(),
         "bilevel hypergradient --spectrum inverse --dim 3000 --hyperparameters 3000 --quiet"
             .to_owned(),
     ]
