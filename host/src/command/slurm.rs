@@ -9,7 +9,7 @@ use clap::{Args, Parser};
 use serde::Serialize;
 
 use super::options::Common;
-use super::values::whole;
+use super::values::{whole, whole_up_to};
 use super::{Program, config, refusal};
 use myopia::failure::Failure;
 use myopia::input::read_regular;
@@ -26,7 +26,7 @@ pub struct Options {
     /// Tasks of the array, each a shard
     #[arg(
         long, default_value_t = 8, value_name = "N", allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = whole_up_to::<u32>(1_000_000)
     )]
     tasks: u32,
     /// Time limit of a task, as sbatch takes it, such as 2:00:00 [default: the partition's]
@@ -41,7 +41,7 @@ pub struct Options {
     /// Processors of a task, and its threads
     #[arg(
         long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(super::threads::MOST))
+        value_parser = whole_up_to::<u16>(super::threads::MOST.into())
     )]
     cpus_per_task: u16,
     /// Seconds before the time limit at which a task is told to save and stop
