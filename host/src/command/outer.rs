@@ -100,6 +100,19 @@ impl RuleOptions {
         outer_optimizer(precision, self.outer, rule, outer::limits(&learned))
     }
 
+    /// Refuses a rule that was chosen where there is none: `why` says so.
+    pub fn refuse_chosen(&self, why: &str) -> Result<(), Failure> {
+        let chosen = [
+            ("--outer", self.outer != Outer::Adam),
+            ("--meta-lr", self.meta_lr != 0.1),
+            ("--clip", self.clip != 10.0),
+        ];
+        match chosen.into_iter().find(|(_, chosen)| *chosen) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure::usage(format!("{why}; leave out {name}"))),
+        }
+    }
+
     /// The rule in double precision.
     pub fn rule(&self) -> Rule<f64> {
         match self.outer {
