@@ -38,6 +38,9 @@ fn where_no_threads_are_to_be_had_the_calling_one_does_the_work() {
         format!("train --steps 5 --json {SMALL}"),
         format!("surface --grid 2x2 --horizon 3 --json --threads 4 {SMALL}"),
         format!("horizons --horizon 2 --meta-steps 1 --json {SMALL}"),
+        format!("edge --points 2 --horizon 2 --products 2 --sharpness-examples 9 --json {SMALL}"),
+        format!("plan --steps 3 --products 2 --examples 9 --train --json {SMALL}"),
+        format!("compare decay:0.1,5,1 --seeds 2 --steps 3 --json {SMALL}"),
         "nqm --dim 4000 --steps 3 --schedule greedy --json --quiet".to_owned(),
     ] {
         let expected = succeeds(&mut program(&arguments));
