@@ -4,11 +4,15 @@
 mod support;
 
 use myopia_core::backend::Portable;
-use myopia_core::elementary::Libm;
-use myopia_core::optimizer::{Decay, Hyperparameters, Method};
+use myopia_core::dual::Dual;
+use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork, paired};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Sgd};
 use myopia_core::real::Real;
+use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
-use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8};
+use myopia_core::sum::sum;
+use myopia_core::vector::{F32x4, F32x8, F32x16, F64x4, F64x8, Vector};
 use proptest::prelude::*;
 use support::{Clusters, Divided, Task, Trace, divided};
 
@@ -219,4 +223,81 @@ proptest! {
         prop_assert_eq!(&three.values(), &task.trace(Divided::<f32, true>::new(1, joins), []));
         prop_assert_eq!(&three.values(), &task.trace(Divided::<F32x4, true>::new(1, joins), []));
     }
+}
+
+/// Norm, and bits of parameters and state afterwards, of a network with numbers in every slot.
+fn normalised<V: Vector<Scalar = f32>, const S: usize>(scale: f32) -> (f64, Vec<Dual<f32, 1>>) {
+    let sizes = [5, 21, 3];
+    let mut heap = HeapNetwork::<V, 1, S>::new(&sizes, 1).unwrap();
+    let mut network = heap.network(Portable::<V>::new());
+    let mut rng = Pcg32::new(3, 0);
+    let mut draw = || Dual { value: rng.normal::<f32>(), tangents: [scale * rng.normal::<f32>()] };
+    let count = network.shape().parameters();
+    let parameters: Vec<_> = (0..count).map(|_| draw()).collect();
+    let state: Vec<_> = (0..count * S).map(|_| draw()).collect();
+    network.load(parameters.iter().copied(), state.iter().copied());
+    let norm = network.normalise_tangent();
+    let numbers: Vec<_> = network.parameters().chain(network.state()).collect();
+    let tangents = parameters.iter().chain(&state).map(|x| f64::from(x.tangents[0]));
+    let expected = Libm::sqrt(sum(tangents.map(|x| x * x)));
+    assert_eq!(norm.to_bits(), expected.to_bits());
+    for (number, before) in numbers.iter().zip(parameters.iter().chain(&state)) {
+        let tangent = if norm > 0.0 { before.tangents[0] / norm as f32 } else { 0.0 };
+        assert_eq!((number.value, number.tangents), (before.value, [tangent]));
+    }
+    (norm, numbers)
+}
+
+#[test]
+fn a_tangent_is_divided_by_its_norm_whatever_the_number_of_lanes() {
+    assert_eq!(normalised::<F32x4, 1>(2.0), normalised::<F32x8, 1>(2.0));
+    assert_eq!(normalised::<F32x4, 2>(2.0), normalised::<F32x8, 2>(2.0));
+    let (norm, numbers) = normalised::<F32x8, 1>(2.0);
+    let squares = numbers.iter().map(|x| f64::from(x.tangents[0]) * f64::from(x.tangents[0]));
+    assert!(norm > 10.0 && (sum(squares) - 1.0).abs() < 1e-5);
+    assert_eq!(normalised::<F32x8, 1>(0.0).0, 0.0);
+}
+
+/// Images of glyphs, appended number by number or as the pairs that they are stored as.
+struct Glyphful {
+    images: Vec<(u16, Vec<f32>)>,
+    as_pairs: bool,
+}
+
+impl Dataset<f32> for Glyphful {
+    fn append(&self, index: u32, batch: &mut Batch<'_, f32>) {
+        let (label, pixels) = &self.images[index as usize];
+        let inputs = (0..).zip(pixels.iter().copied());
+        if !self.as_pairs {
+            return batch.push(*label, inputs);
+        }
+        let mut pairs = Vec::new();
+        paired(inputs, batch.inputs(), |pair| pairs.push(pair));
+        batch.push_pairs(*label, &pairs);
+    }
+}
+
+#[test]
+fn a_batch_of_stored_pairs_is_that_of_their_numbers() {
+    let mut rng = Pcg32::new(5, 0);
+    let mut image = |label: u16| {
+        let pixels = (0..7).map(|_| rng.normal::<f32>()).map(|x| if x < 0.3 { 0.0 } else { x });
+        (label, pixels.collect::<Vec<f32>>())
+    };
+    let images: Vec<_> = (0..5).map(|label| image(label % 3)).collect();
+    let [by_numbers, by_pairs] = [false, true].map(|as_pairs| {
+        let sizes = [7, 9, 3];
+        let mut storage = HeapBatch::new(&sizes, 4);
+        let mut batch = storage.batch();
+        // One more than there is room for: it is left out.
+        batch.fill(&Glyphful { images: images.clone(), as_pairs }, &[4, 0, 3, 1, 2]);
+        assert_eq!((batch.len(), batch.labels()), (4, &[1, 0, 0, 1][..]));
+        let mut heap = HeapNetwork::<F32x8, 0, 1>::new(&sizes, 4).unwrap();
+        let mut network = heap.network(Portable::<F32x8>::new());
+        network.initialise(&mut Pcg32::new(6, 0));
+        let learning_rate = Dual::constant(0.1);
+        let loss = network.step(&batch, Sgd { learning_rate, momentum: 0.9 }).unwrap();
+        (loss.value.to_bits(), format!("{:?}", network.digest_values().unwrap()))
+    });
+    assert_eq!(by_numbers, by_pairs);
 }

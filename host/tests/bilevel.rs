@@ -230,3 +230,30 @@ fn the_numbers_of_its_readme_are_published() {
         }
     }
 }
+
+/// The table of the filter, and the formulas: a band's error lies between the factors at its ends.
+#[test]
+fn unrolling_terms_and_damping_are_one_filter() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/bilevel/README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let bands = Published::read("bilevel-filter", "bands");
+    let of = |method, column| bands.column(&[("method", method)], column);
+    let ends = ["lowest", "highest"].map(|end| of("exact", end));
+    let step = 0.5;
+    for (n, [unrolled, terms, damped], lambda) in [
+        (20, ["unrolled:20", "neumann:19", "damped:0.1"], 0.1),
+        (200, ["unrolled:200", "neumann:199", "damped:0.01"], 0.01),
+    ] {
+        let [steps, terms, damped] = [unrolled, terms, damped].map(|m| of(m, "relative_error"));
+        for band in 0..4 {
+            let [low, high] = ends.each_ref().map(|ends| ends[band]);
+            let keeps = |h: f64| libm::pow(1.0 - step * h, f64::from(n));
+            assert!(steps[band] <= keeps(low) && steps[band] >= keeps(high));
+            let keeps = |h: f64| lambda / (h + lambda);
+            assert!(damped[band] <= keeps(low) && damped[band] >= keeps(high));
+            assert!((steps[band] / terms[band] - 1.0).abs() < 1e-6);
+            let cells = format!("| {:.2} % | {:.2} % |", 100.0 * steps[band], 100.0 * damped[band]);
+            assert!(text.contains(&cells), "host/bilevel/README.md lacks {cells}");
+        }
+    }
+}

@@ -96,6 +96,25 @@ fn a_signal_that_nobody_listens_to_leaves_no_lock() {
     }
 }
 
+/// Before it has begun, while threads start, data are read and what was asked is checked.
+#[test]
+fn a_signal_ends_it_at_whatever_moment_of_its_beginning() {
+    let many = "surface --grid 40x40 --horizon 1000000 --threads 1024 --quiet";
+    let pictures = "train --steps 1000000 --pretrain 2000000000 --quiet";
+    for arguments in [many, pictures] {
+        for wait in [0, 1, 2, 4, 8, 16, 32, 64, 128] {
+            let mut begun = shared::hearing(program(&format!("{arguments} {SMALL}")));
+            let child = begun.stderr(std::process::Stdio::piped()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(wait));
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+            let what = format!("{arguments} does not hear a signal after {wait} ms");
+            let (code, said) = shared::ended(child, Duration::from_secs(5), &what);
+            assert!(matches!(code, None | Some(75)), "{arguments}: {code:?} {said}");
+        }
+    }
+}
+
 #[test]
 fn a_socket_is_told_from_a_broken_disk() {
     let root = tempfile::tempdir().unwrap();

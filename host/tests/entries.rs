@@ -290,6 +290,11 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     refused(&format!("{meta} --window 101"), "--window 101 must be between 1 and 100");
     refused(&format!("{meta} --tune alpha0"), "leave out --tune and --fix");
     refused(&format!("{meta} --lbfgs --fresh"), "leave out one of them");
+    for chosen in ["--clip 0.3", "--meta-lr 0.3", "--outer momentum"] {
+        let name = chosen.split(' ').next().unwrap();
+        let words = format!("--lbfgs chooses its own steps; leave out {name}");
+        refused(&format!("{meta} --lbfgs {chosen}"), &words);
+    }
     refused(&format!("{meta} --alpha0 20"), "--alpha0 is");
     refused(&format!("{meta} --memory 1KiB"), "give at least that");
     refused(&format!("{meta} --seeds 1000 --memory 10MiB"), "one point of each of 1000 runs with");

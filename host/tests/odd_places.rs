@@ -38,6 +38,9 @@ fn where_no_threads_are_to_be_had_the_calling_one_does_the_work() {
         format!("train --steps 5 --json {SMALL}"),
         format!("surface --grid 2x2 --horizon 3 --json --threads 4 {SMALL}"),
         format!("horizons --horizon 2 --meta-steps 1 --json {SMALL}"),
+        format!("edge --points 2 --horizon 2 --products 2 --sharpness-examples 9 --json {SMALL}"),
+        format!("plan --steps 3 --products 2 --examples 9 --train --json {SMALL}"),
+        format!("compare decay:0.1,5,1 --seeds 2 --steps 3 --json {SMALL}"),
         "nqm --dim 4000 --steps 3 --schedule greedy --json --quiet".to_owned(),
     ] {
         let expected = succeeds(&mut program(&arguments));
@@ -112,6 +115,8 @@ fn where_memory_is_scarce_the_answer_is_a_result_or_a_sentence() {
         format!("horizons --horizon 3,5 --meta-steps 1 {SMALL}"),
         "nqm compare greedy constant:0.1 --dim 5 --steps 4 --quiet".to_owned(),
         "nqm --dim 10000000 --steps 4 --schedule greedy --quiet".to_owned(),
+        // Two searches at the same time, of which each has room alone.
+        "nqm compare greedy optimal --dim 300000 --steps 2 --quiet --threads 2".to_owned(),
         "bilevel hypergradient --spectrum inverse --dim 3000 --hyperparameters 3000 --quiet"
             .to_owned(),
     ]

@@ -77,6 +77,19 @@ fn without_sbatch_there_are_scripts_and_a_sentence() {
     let submit = format!("{options} --submit");
     refuses(&mut in_root(&submit), 1, &["there is no sbatch on PATH", "leave out --submit"]);
     refuses(&mut in_root("--tasks 6"), 1, &["already holds results", "--force"]);
+    // What would keep the shards from being joined is said before there are any.
+    fs::create_dir(root.path().join("filled")).unwrap();
+    fs::write(root.path().join("filled/surface.csv"), "earlier").unwrap();
+    std::os::unix::fs::symlink("gone", root.path().join("linked")).unwrap();
+    for (whole, words) in [
+        ("filled", "already holds results; choose another --out behind --"),
+        ("filled/surface.csv", "is a file, not a folder"),
+        ("linked", "is a link to gone, which does not exist"),
+    ] {
+        let mut late = slurm("", &format!("{SMALL} --out {whole}"));
+        refuses(late.current_dir(root.path()), 1, &[words]);
+        assert!(!root.path().join(format!("{whole}.slurm")).exists());
+    }
     succeeds(&mut in_root("--tasks 6 --force"));
     assert!(fs::read_to_string(jobs.join("array.sh")).unwrap().contains("--array=1-6"));
 }

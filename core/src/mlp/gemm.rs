@@ -74,11 +74,11 @@ pub fn store<V: Vector, const P: usize, const NR: usize>(
     c: &mut [Dual<V, P>],
     at: usize,
     rows: usize,
-    sums: [Dual<V, P>; NR],
+    sums: &[Dual<V, P>; NR],
 ) {
-    for (u, sum) in sums.into_iter().enumerate() {
+    for (u, sum) in sums.iter().enumerate() {
         if let Some(c) = c.get_mut(at + u * rows) {
-            *c = sum;
+            *c = *sum;
         }
     }
 }

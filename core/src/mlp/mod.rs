@@ -48,6 +48,7 @@ mod serial;
 mod shape;
 mod softmax;
 mod step_back;
+mod tangent_norm;
 mod transpose;
 mod transposed;
 mod update;

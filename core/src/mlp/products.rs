@@ -69,14 +69,14 @@ impl<V: Vector, A: Lhs<V, P>, const P: usize, const MR: usize> Forward<'_, V, A,
         for row in (0..tiled).step_by(MR) {
             let mut tile = [self.biases(panel); MR];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), b);
-            for (r, sums) in tile.into_iter().enumerate() {
+            for (r, sums) in tile.iter().enumerate() {
                 store(self.out, at + row + r, self.rows, sums);
             }
         }
         for row in tiled..self.examples {
             let mut tile = [self.biases(panel)];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), b);
-            store(self.out, at + row, self.rows, tile[0]);
+            store(self.out, at + row, self.rows, &tile[0]);
         }
     }
 
@@ -91,7 +91,7 @@ impl<V: Vector, A: Lhs<V, P>, const P: usize, const MR: usize> Forward<'_, V, A,
                     _ => load(self.out, at, self.rows),
                 }];
                 microkernel(&mut tile, &a, row, k_blocks.clone(), b);
-                store(self.out, at, self.rows, tile[0]);
+                store(self.out, at, self.rows, &tile[0]);
             }
         }
     }
@@ -140,14 +140,14 @@ impl<V: Vector, A: Lhs<V, P>, const P: usize, const MR: usize> PanelPass<V, P>
         for row in (0..tiled).step_by(MR) {
             let mut tile = [zeros(); MR];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), &b);
-            for (r, sums) in tile.into_iter().enumerate() {
+            for (r, sums) in tile.iter().enumerate() {
                 self.store_active(at + row + r, sums);
             }
         }
         for row in tiled..self.examples {
             let mut tile = [zeros()];
             microkernel(&mut tile, &a, row, 0..a.k_blocks(), &b);
-            self.store_active(at + row, tile[0]);
+            self.store_active(at + row, &tile[0]);
         }
         Dual::default()
     }
@@ -155,8 +155,9 @@ impl<V: Vector, A: Lhs<V, P>, const P: usize, const MR: usize> PanelPass<V, P>
 
 impl<V: Vector, A, const P: usize, const MR: usize> InputGradient<'_, V, A, P, MR> {
     #[inline(always)]
-    fn store_active<const NR: usize>(&mut self, at: usize, sums: [Dual<V, P>; NR]) {
-        for (u, mut sum) in sums.into_iter().enumerate() {
+    fn store_active<const NR: usize>(&mut self, at: usize, sums: &[Dual<V, P>; NR]) {
+        for (u, sum) in sums.iter().enumerate() {
+            let mut sum = *sum;
             if let Some(h) = self.activations.get_mut(at + u * self.rows) {
                 sum.value = sum.value.select_positive(h.value);
                 for tangent in &mut sum.tangents {
@@ -219,7 +220,7 @@ impl<V: Vector, A: Lhs<V, P>, const P: usize> PanelPass<V, P>
                     _ => load(self.activations, at, self.rows),
                 }];
                 microkernel(&mut tile, &a, row, k_blocks.clone(), &b);
-                store(self.activations, at, self.rows, tile[0]);
+                store(self.activations, at, self.rows, &tile[0]);
             }
         }
         for panel in panel..panel + NR {

@@ -132,7 +132,7 @@ where
             let gradients = gradients.as_flattened();
             return self.call::<NR>(self.rule, row, panel, gradients, finite_probe);
         }
-        for (r, gradients) in gradients.into_iter().enumerate() {
+        for (r, gradients) in gradients.iter().enumerate() {
             self.update_row(self.rule, row + r, panel, gradients, finite_probe);
         }
     }
@@ -159,9 +159,9 @@ where
                 finite_probe,
             );
         }
-        self.update_row(self.rule, row, panel, first, finite_probe);
+        self.update_row(self.rule, row, panel, &first, finite_probe);
         if is_pair {
-            self.update_row(self.rule, row + 1, panel, second, finite_probe);
+            self.update_row(self.rule, row + 1, panel, &second, finite_probe);
         }
     }
 
@@ -171,12 +171,12 @@ where
         rule: R,
         row: usize,
         panel: usize,
-        gradients: [Dual<G::Vector, P>; NR],
+        gradients: &[Dual<G::Vector, P>; NR],
         finite_probe: &mut Dual<G::Vector, P>,
     ) {
-        for (u, gradient) in gradients.into_iter().enumerate() {
+        for (u, gradient) in gradients.iter().enumerate() {
             let at = (panel + u) * self.rows + row;
-            let probe = updated(rule, self.parameters, self.state, at, gradient);
+            let probe = updated(rule, self.parameters, self.state, at, *gradient);
             *finite_probe = *finite_probe + probe;
         }
     }
@@ -217,7 +217,7 @@ where
         if R::IS_LONG {
             return self.call::<NR>(rule, row, panel, &sums, finite_probe);
         }
-        self.update_row(rule, row, panel, sums, finite_probe);
+        self.update_row(rule, row, panel, &sums, finite_probe);
     }
 }
 

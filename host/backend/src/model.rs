@@ -50,6 +50,9 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     /// # Errors
     /// When one of them is not a number.
     fn digest_tangents(&mut self) -> Result<Digest, NotANumber>;
+    /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns; a
+    /// zero tangent stays.
+    fn normalise_tangent(&mut self) -> f64;
 }
 
 /// A backend of the host, made where the processor has its instructions.
@@ -179,6 +182,10 @@ where
 
     fn digest_tangents(&mut self) -> Result<Digest, NotANumber> {
         self.network().digest_tangents()
+    }
+
+    fn normalise_tangent(&mut self) -> f64 {
+        self.network().normalise_tangent()
     }
 }
 

@@ -11,6 +11,7 @@ pub mod edge;
 pub mod entries;
 pub mod failure;
 pub mod figure;
+pub mod heap;
 pub mod horizons;
 pub mod input;
 pub mod interrupt;

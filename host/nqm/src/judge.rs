@@ -19,6 +19,7 @@ use std::str::FromStr;
 use myopia_core::nqm::Step;
 
 use crate::error::ParseError;
+use crate::number::whole;
 use crate::policy::MOST_STEPS;
 use crate::quadratic::Schedule;
 
@@ -67,7 +68,7 @@ impl FromStr for Judge {
                 "next-batch" => Ok(Self::NextBatch),
                 _ => error(FORMS.into()),
             },
-            Some(("cooldown", steps)) => match steps.parse() {
+            Some(("cooldown", steps)) => match whole(steps) {
                 Ok(steps) if steps <= MOST_STEPS => Ok(Self::Cooldown(steps)),
                 _ => error(format!("give a number of steps from 0 to {MOST_STEPS}")),
             },

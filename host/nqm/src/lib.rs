@@ -36,6 +36,7 @@ pub mod judge;
 pub mod lanczos;
 pub mod lbfgs;
 mod native;
+pub mod number;
 pub mod objective;
 pub mod optimum;
 mod parallel;

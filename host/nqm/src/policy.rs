@@ -9,6 +9,7 @@ use myopia_core::nqm::Step;
 use myopia_core::schedule::InverseTime;
 
 use crate::error::ParseError;
+use crate::number::whole;
 use crate::quadratic::Schedule;
 use crate::reparametrization::Variables;
 use crate::spectrum::numbers;
@@ -72,7 +73,7 @@ impl FromStr for Policy {
 
 impl Policy {
     fn parse(text: &str) -> Result<Self, String> {
-        let horizon = |text: &str| match text.parse() {
+        let horizon = |text: &str| match whole(text) {
             Ok(horizon) if (1..=MOST_STEPS).contains(&horizon) => Ok(horizon),
             _ => Err(format!(
                 "the horizon is {text:?}; give a number of steps, at least 1 and at most {MOST_STEPS}"

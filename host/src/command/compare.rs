@@ -70,7 +70,7 @@ impl FromStr for Schedule {
                 wrong.replace("give file:PATH", "give decay:ALPHA0,K,BETA, file:PATH")
             });
         };
-        let numbers = numbers.split(',').map(|number| number.parse().ok());
+        let numbers = numbers.split(',').map(|number| number.trim().parse().ok());
         match numbers.collect::<Option<Vec<f64>>>().as_deref() {
             Some(&[alpha0, time_constant, beta]) => InverseTime::new(alpha0, time_constant, beta)
                 .map(Self::Decay)

@@ -10,7 +10,7 @@ use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
 use super::seeds::Seeds;
-use crate::command::values::whole;
+use crate::command::values::{real, whole};
 use myopia::checkpoint::Ledger;
 use myopia::edge::{Measurement, Row, Study, figure, sentence};
 use myopia::failure::Failure;
@@ -57,7 +57,8 @@ pub struct Options {
         default_value = "0.01,0.1,0.001,0.0001",
         value_delimiter = ',',
         value_name = "DELTA,…",
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = real
     )]
     ladder: Vec<f64>,
     /// Seeds over which the derivative's signal and noise are taken: how many, from --seed on, or

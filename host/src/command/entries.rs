@@ -236,6 +236,9 @@ impl meta::Options {
                 "--lbfgs compares objectives, which --fresh makes those of other batches; leave out one of them",
             ));
         }
+        if lbfgs {
+            self.outer.rule.refuse_chosen("--lbfgs chooses its own steps")?;
+        }
         let window = window.unwrap_or(1);
         if window == 0 || window > self.horizon {
             return Err(Failure::usage(format!(

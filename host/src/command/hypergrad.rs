@@ -15,7 +15,7 @@ use super::edge::remark_exponent;
 use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::command::values::whole;
+use crate::command::values::{named, whole};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::memory::{afford, told};
@@ -44,7 +44,7 @@ pub struct Options {
     )]
     pub horizon: u32,
     /// By which hyperparameters to differentiate [default: alpha0,time-constant,beta]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Tuned>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     tune: Option<Vec<Tuned>>,
     /// How to differentiate: forward with tangents, three derivatives to a pass, or in reverse, all

@@ -11,7 +11,7 @@ use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::outer::OuterOptions;
 use super::progress;
-use crate::command::values::whole;
+use crate::command::values::{named, whole};
 use myopia::checkpoint::Ledger;
 use myopia::descent::{Columns, Ended, MetaDescent, Named, Progress, Record, best};
 use myopia::failure::Failure;
@@ -41,7 +41,7 @@ pub struct Options {
     /// What to tune [default: the schedule's three, but for what --fix names]. Beside their bounds,
     /// epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho and beta1 0.0001
     /// to 0.9999, beta2 0.0001 to 0.99999
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Tuned>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<Vec<Tuned>>,
     /// Steps of each look-ahead

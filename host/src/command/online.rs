@@ -14,7 +14,7 @@ use super::options::{Common, LongRun, Parts, ProblemOptions, afford_record, posi
 use super::outer::{FIX, Outer, outer_optimizer, within};
 use super::progress;
 use super::seeds::Seeds;
-use crate::command::values::{real, whole};
+use crate::command::values::{named, real, whole};
 use myopia::checkpoint::Ledger;
 use myopia::curve::Point;
 use myopia::failure::Failure;
@@ -60,10 +60,10 @@ pub struct Options {
     /// What look-aheads train on and are judged by
     #[arg(
         long,
-        value_enum,
         value_delimiter = ',',
         default_value = "fresh,same",
-        value_name = "KIND,…"
+        value_name = "KIND,…",
+        value_parser = named::<BatchesName>()
     )]
     batches: Vec<BatchesName>,
     /// Outer optimizer
@@ -77,7 +77,7 @@ pub struct Options {
     clip: f64,
     /// What keeps its value. The other stays within 1e-6 to 100 (effective-rate) or 0 to 0.999
     /// (momentum), and starts there
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Adapted>())]
     fix: Vec<Adapted>,
     /// Fixed learning rates to compare with: of several, the one with the lowest loss at the end
     #[arg(

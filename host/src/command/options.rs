@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::merge::advised;
 use super::optimizer::OptimizerOptions;
 use super::source::DataOptions;
-use crate::command::values::whole;
+use crate::command::values::{whole, whole_up_to};
 use myopia::checkpoint::{Experiment, Ledger, Opening};
 use myopia::failure::Failure;
 use myopia::interrupt;
@@ -48,7 +48,7 @@ pub struct Common {
         value_name = "N",
         global = true,
         allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(super::threads::MOST))
+        value_parser = whole_up_to::<u16>(super::threads::MOST.into())
     )]
     pub threads: Option<u16>,
     /// Instruction set to use [default: the widest that this processor has]; the bits are the same

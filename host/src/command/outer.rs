@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::optimizer::Tuned;
 use super::options::positive;
-use crate::command::values::whole;
+use crate::command::values::{named, whole};
 use myopia::failure::Failure;
 use myopia::outer::{self, OuterOptimizer, OuterRule};
 use myopia::precision::Precision;
@@ -59,7 +59,7 @@ pub struct RuleOptions {
     pub clip: f64,
     /// Parameters of the schedule that keep their value. The others stay within 0.0001 to 10
     /// (alpha0), 1 to 1e6 steps (time-constant), 0.0001 to 1000 (beta), and start there
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<ParameterName>())]
     pub fix: Vec<ParameterName>,
 }
 
@@ -98,6 +98,19 @@ impl RuleOptions {
         }
         let rule = [self.meta_lr, self.clip];
         outer_optimizer(precision, self.outer, rule, outer::limits(&learned))
+    }
+
+    /// Refuses a rule that was chosen where there is none: `why` says so.
+    pub fn refuse_chosen(&self, why: &str) -> Result<(), Failure> {
+        let chosen = [
+            ("--outer", self.outer != Outer::Adam),
+            ("--meta-lr", self.meta_lr != 0.1),
+            ("--clip", self.clip != 10.0),
+        ];
+        match chosen.into_iter().find(|(_, chosen)| *chosen) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure::usage(format!("{why}; leave out {name}"))),
+        }
     }
 
     /// The rule in double precision.

@@ -9,7 +9,7 @@ use clap::{Args, Parser};
 use serde::Serialize;
 
 use super::options::Common;
-use super::values::whole;
+use super::values::{whole, whole_up_to};
 use super::{Program, config, refusal};
 use myopia::failure::Failure;
 use myopia::input::read_regular;
@@ -26,7 +26,7 @@ pub struct Options {
     /// Tasks of the array, each a shard
     #[arg(
         long, default_value_t = 8, value_name = "N", allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = whole_up_to::<u32>(1_000_000)
     )]
     tasks: u32,
     /// Time limit of a task, as sbatch takes it, such as 2:00:00 [default: the partition's]
@@ -41,7 +41,7 @@ pub struct Options {
     /// Processors of a task, and its threads
     #[arg(
         long, default_value_t = 1, value_name = "N", allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(super::threads::MOST))
+        value_parser = whole_up_to::<u16>(super::threads::MOST.into())
     )]
     cpus_per_task: u16,
     /// Seconds before the time limit at which a task is told to save and stop
@@ -118,7 +118,16 @@ impl Options {
             request: self.request()?,
         };
         let scripts = [(ARRAY, sweep.array()?), (MERGE, sweep.merge()?)];
-        write(&sweep.folder, common.force, &scripts)?;
+        if !is_there(&sweep.folder, &scripts) {
+            // Of a sweep that is begun, else found out when all shards are done.
+            if !OutputFolder::is_free(&sweep.whole)? {
+                return Err(Failure::run(format!(
+                    "{} already holds results; choose another --out behind --, or remove them",
+                    sweep.whole.display()
+                )));
+            }
+            write(&sweep.folder, common.force, &scripts)?;
+        }
         let jobs = if self.submit { Some(submit(&sweep.folder)?) } else { None };
         let shown = common.out.clone().unwrap_or_else(|| beside(&sweep.whole));
         let folder = shown.display().to_string();
@@ -220,14 +229,16 @@ fn beside(whole: &Path) -> PathBuf {
     whole.with_file_name(name)
 }
 
-/// Writes the scripts; nothing where they are there already.
-fn write(folder: &Path, force: bool, scripts: &[(&str, String)]) -> Result<(), Failure> {
+/// Whether these scripts are there: the sweep was begun.
+fn is_there(folder: &Path, scripts: &[(&str, String)]) -> bool {
     let same = |(name, text): &(&str, String)| {
         read_regular(&folder.join(name), LARGEST).is_ok_and(|there| there == text.as_bytes())
     };
-    if scripts.iter().all(same) {
-        return Ok(());
-    }
+    scripts.iter().all(same)
+}
+
+/// Writes the scripts.
+fn write(folder: &Path, force: bool, scripts: &[(&str, String)]) -> Result<(), Failure> {
     let folder = OutputFolder::create_at_once(folder, force)?;
     for (name, text) in scripts {
         folder.write(name, |w| w.write_all(text.as_bytes()))?;

@@ -14,7 +14,7 @@ use super::options::{Common, LongRun, Parts, ProblemOptions};
 use super::outer::ParameterName;
 use super::progress;
 use super::seeds::Seeds;
-use crate::command::values::whole;
+use crate::command::values::{named, whole, whole_up_to};
 use myopia::checkpoint::Ledger;
 use myopia::failure::Failure;
 use myopia::memory::afford;
@@ -41,7 +41,7 @@ pub struct Options {
     #[serde(skip)]
     tune: Option<String>,
     /// The two parameters that vary
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "alpha0,beta")]
+    #[arg(long, value_delimiter = ',', default_value = "alpha0,beta", value_parser = named::<ParameterName>())]
     axes: Vec<ParameterName>,
     /// Range of alpha0
     #[arg(long, value_name = "LOW,HIGH", default_value = "0.001,0.5", allow_hyphen_values = true)]
@@ -67,7 +67,7 @@ pub struct Options {
     /// Take this many random schedules instead of a grid
     #[arg(
         long, value_name = "N", allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+        value_parser = whole_up_to::<u32>(1_000_000)
     )]
     random: Option<u32>,
     /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5. The schedules

@@ -1,43 +1,64 @@
 //! Numbers as people write them on a command line.
 
-use std::any::type_name;
+use std::ffi::OsStr;
+use std::marker::PhantomData;
+use std::str::FromStr;
 
-/// A whole number: in digits, or as a power of ten such as `2e4`; blanks around it do not count.
-///
-/// # Errors
-/// What should be given instead.
-pub fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let number = text.trim();
-    let found = number.parse().ok().or_else(|| scientific(number));
-    found.and_then(|found| T::try_from(found).ok()).ok_or_else(|| {
-        let several = match number.contains(char::is_whitespace) {
-            true => "; commas go between several",
-            false => "",
-        };
-        let most = match type_name::<T>() {
-            "u32" => format!(" from 0 to {}", u32::MAX),
-            _ => String::new(),
-        };
-        format!("give a whole number{most}, such as 1000 or 1e3{several}")
-    })
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
+use clap::{Arg, Command, ValueEnum};
+
+pub use myopia::nqm::number::whole;
+
+/// The parser of a whole number from 1 to `most`, written as [`whole`] takes it.
+pub fn whole_up_to<T: TryFrom<u64>>(
+    most: u64,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let found = whole(text).ok().filter(|number| (1..=most).contains(number));
+        found
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("give a whole number from 1 to {most}, such as 1 or 1e1"))
+    }
 }
 
-/// The whole number that a mantissa with an exponent stands for exactly.
-fn scientific(text: &str) -> Option<u64> {
-    let (mantissa, exponent) = text.split_once(['e', 'E'])?;
-    let exponent = exponent.strip_prefix('+').unwrap_or(exponent);
-    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if before.is_empty() || !digits(before) || !digits(after) || !digits(exponent) {
-        return None;
+/// What a type's own form says; blanks around it do not count.
+///
+/// # Errors
+/// The type's own.
+pub fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+    text.trim().parse()
+}
+
+/// The parser of one of several names; blanks around it do not count.
+pub fn named<T>() -> Named<T> {
+    Named(PhantomData)
+}
+
+/// The parser that [`named`] returns.
+pub struct Named<T>(PhantomData<fn() -> T>);
+
+impl<T> Clone for Named<T> {
+    fn clone(&self) -> Self {
+        named()
     }
-    let exponent: usize = exponent.parse().ok()?;
-    let after = after.trim_end_matches('0');
-    // Twenty digits are more than any such number has.
-    if after.len() > exponent || exponent > 20 {
-        return None;
+}
+
+impl<T: ValueEnum + Clone + Send + Sync + 'static> TypedValueParser for Named<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let value = value.to_str().map_or(value, |text| OsStr::new(text.trim()));
+        EnumValueParser::<T>::new().parse_ref(command, option, value)
     }
-    format!("{before}{after:0<exponent$}").parse().ok()
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(T::value_variants().iter().filter_map(ValueEnum::to_possible_value)))
+    }
 }
 
 /// A number; blanks around it do not count.
@@ -89,11 +110,34 @@ mod tests {
             "surface|--horizon|10, 1e2|--batch| 10",
             "online|--steps|1e3|--from|0.1, 0.2|--fixed| 0.3",
             "nqm|--dim|1e2|--steps|1e1|--schedule|greedy",
-            "nqm|meta|--horizons|1e1, 1e2",
+            "nqm|meta|--horizons|1e1, 1e2|--learn|alpha0, beta",
+            "nqm|--schedule|replan:1e1|--judge|cooldown:2e1",
+            "nqm|compare|greedy|tuned: 1e1",
+            "nqm|judges|--averages|0, 0.5|--cooldowns|0, 1e1|--after|0, 2",
+            "edge|--ladder|0.1, 0.01|--horizon|5, 1e1|--threads|1e0",
+            "compare|decay:0.1, 5, 1|--seeds|2e0",
+            "plan|--beside|0.1, 5, 1|--train",
+            "meta|--tune|alpha0, beta",
+            "horizons|--fix|alpha0, beta|--seeds|1 .. 3",
+            "surface|--axes|alpha0, beta|--random|1e2|--alpha0-range|0.1, 0.2",
+            "online|--batches|fresh, same|--fix|momentum ",
+            "hypergrad|--tune|alpha0, momentum",
+            "bilevel|hypergradient|--method|exact, cg:5|--spectrum|uniform: 0.1, 1",
+            "slurm|--tasks|1e1|--cpus-per-task|2e0|--|surface",
+            "verify|--target|host, host-avx2|--timeout|1e1",
+            "explore|--port|8e3",
         ] {
             let arguments = ["myopia"].into_iter().chain(line.split('|'));
             Program::try_parse_from(arguments).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
+        for (option, value) in [("--threads", "0"), ("--threads", "1025"), ("--threads", "1e4")] {
+            let line = ["myopia", "train", option, value];
+            let refused = Program::try_parse_from(line).unwrap_err().to_string();
+            assert!(refused.contains("give a whole number from 1 to 1024"), "{refused}");
+        }
+        let wrong = Program::try_parse_from(["myopia", "meta", "--tune", "alpha0, gamma"]);
+        let wrong = wrong.unwrap_err().to_string();
+        assert!(wrong.contains("possible values: alpha0, time-constant"), "{wrong}");
         let refused = Program::try_parse_from(["myopia", "train", "--steps", "1.5"]).unwrap_err();
         let refused = refused.to_string();
         assert!(refused.contains("'1.5' for '--steps <N>': give a whole number"), "{refused}");

@@ -10,6 +10,7 @@ use myopia_core::digest::Digest;
 use serde::Serialize;
 
 use super::options::Common;
+use super::values::{trimmed, whole_up_to};
 use myopia::failure::Failure;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::provenance;
@@ -26,7 +27,8 @@ pub struct Options {
     /// What to verify: host, qemu (emulated boards), emulated (those, WebAssembly and Linux), probe
     /// (the board with --chip), all (all of these), program (the whole program on other machines:
     /// the published tour again), or a target by its name in firmware/targets.toml
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "host")]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "host",
+          value_parser = trimmed::<String>)]
     target: Vec<String>,
     /// The chip of the board on the probe, as probe-rs names it
     #[arg(long, value_name = "NAME")]
@@ -47,7 +49,7 @@ pub struct Options {
     /// Seconds that one run may take before it counts as hanging [default: 25, and 3600 for the
     /// whole program]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u64).range(1..=86400))]
+          value_parser = whole_up_to::<u64>(86_400))]
     timeout: Option<u64>,
 }
 

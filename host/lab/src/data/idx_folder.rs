@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::idx::{self, Kind};
 use super::labelled::{Inputs, Labelled, Own};
+use super::published::reachable;
 use crate::failure::Failure;
 
 /// The four files, in the order in which they are read.
@@ -55,6 +56,11 @@ pub fn load(place: &Path) -> Result<Own<'static>, Failure> {
         let missing = std::io::ErrorKind::NotFound.into();
         return Err(Failure::io("read", place, &missing));
     }
+    if sets.is_empty()
+        && let Some(below) = below(folder)?
+    {
+        return load(&below);
+    }
     let prefixes: Vec<&str> = sets.keys().map(String::as_str).collect();
     if prefixes.len() > 1 {
         let names: Vec<String> = prefixes.iter().take(8).map(|name| shown(name)).collect();
@@ -69,6 +75,40 @@ pub fn load(place: &Path) -> Result<Own<'static>, Failure> {
     }
     let (prefix, files) = sets.pop_first().unwrap_or_default();
     read(folder, &prefix, &files)
+}
+
+/// Where other programs keep the files below the folder that people name: torchvision's data sets,
+/// and what EMNIST's archive unpacks to.
+const LAYOUTS: [&str; 6] =
+    ["raw", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw", "EMNIST/raw", "gzip"];
+
+/// The one of [`LAYOUTS`] below `folder` that holds such files; none when none does.
+///
+/// # Errors
+/// When there are several, when one is a link to nothing, and when one cannot be read.
+fn below(folder: &Path) -> Result<Option<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut unreachable = None;
+    for layout in LAYOUTS {
+        let place = folder.join(layout);
+        if let Err(failure) = reachable(folder, layout) {
+            unreachable.get_or_insert(failure);
+        } else if place.is_dir() && !sets(&place)?.is_empty() {
+            found.push(place);
+        }
+    }
+    if let [one, other, ..] = &found[..] {
+        return Err(Failure::run(format!(
+            "{} holds several data sets, {} and {} among them; name the folder of one",
+            folder.display(),
+            one.display(),
+            other.display()
+        )));
+    }
+    match (found.pop(), unreachable) {
+        (None, Some(failure)) => Err(failure),
+        (found, _) => Ok(found),
+    }
 }
 
 fn shown(prefix: &str) -> String {
@@ -92,9 +132,20 @@ fn sets(folder: &Path) -> Result<BTreeMap<String, Files>, Failure> {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let Some((prefix, which)) = role(name) else { continue };
         let files = sets.entry(prefix.to_owned()).or_default();
-        files[which].get_or_insert(path);
+        // Some unpackers make a folder of the file's own name.
+        let file = if path.is_dir() { inside(&path, (prefix, which)) } else { None };
+        files[which].get_or_insert(file.unwrap_or(path));
     }
     Ok(sets)
+}
+
+/// The file in `folder` that is called as a file with this role is.
+fn inside(folder: &Path, wanted: (&str, usize)) -> Option<PathBuf> {
+    let paths = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let fits = |path: &Path| {
+        path.is_file() && path.file_name().and_then(|name| role(name.to_str()?)) == Some(wanted)
+    };
+    paths.filter(|path| fits(path)).min()
 }
 
 /// What a file's name begins with, and which of [`FILES`] it is; none when it is no such file.
@@ -209,6 +260,51 @@ mod tests {
         assert!(said.starts_with("DIR/emnist-mnist-test-labels-idx1-ubyte is no folder"), "{said}");
         let nowhere = refusal(Path::new("no/such/folder"), folder.path());
         assert!(nowhere.starts_with("could not read no/such/folder: it does not"), "{nowhere}");
+    }
+
+    #[test]
+    fn the_layouts_of_other_programs_are_found_where_they_are_unambiguous() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        put(&place("root/FashionMNIST/raw"), "", "t10k");
+        let alone = load(&place("root/FashionMNIST/raw")).unwrap();
+        // Names are where the files lie; what they hold is the same.
+        let holds = |named: &str| {
+            let found = load(&folder.path().join(named)).unwrap();
+            assert_eq!(found.training.inputs, alone.training.inputs, "{named}");
+            assert_eq!(found.test.unwrap().labels, alone.test.as_ref().unwrap().labels);
+        };
+        holds("root");
+        holds("root/FashionMNIST");
+        for name in [
+            "train-images-idx3-ubyte",
+            "train-labels-idx1-ubyte.gz",
+            "t10k-images.idx3-ubyte",
+            "t10k-labels-idx1-ubyte",
+        ] {
+            let from = folder.path().join("root/FashionMNIST/raw").join(name);
+            fs::copy(from, place(&format!("unpacked/{name}")).join(name)).unwrap();
+        }
+        holds("unpacked");
+        put(&place("emnist/gzip"), "emnist-letters-", "test");
+        holds("emnist");
+        put(&place("root/KMNIST/raw"), "", "t10k");
+        let said = refusal(&folder.path().join("root"), folder.path());
+        assert_eq!(
+            said,
+            "DIR/root holds several data sets, DIR/root/FashionMNIST/raw and DIR/root/KMNIST/raw among them; name the \
+             folder of one"
+        );
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("gone", place("linked").join("raw")).unwrap();
+            let said = refusal(&folder.path().join("linked"), folder.path());
+            assert!(said.contains("linked/raw is a link to gone, which does not exist"), "{said}");
+        }
     }
 
     #[test]

@@ -85,6 +85,22 @@ pub fn hint(folder: &Path) -> Option<&'static str> {
     }
 }
 
+/// Refuses a link to nothing where `folder`, or a folder of `layout` below it, is looked for.
+///
+/// # Errors
+/// One sentence that names the link.
+pub fn reachable(folder: &Path, layout: &str) -> Result<(), Failure> {
+    let mut place = folder.to_path_buf();
+    let mut below = Path::new(layout).components();
+    loop {
+        if let (true, Err(e)) = (place.is_symlink(), place.metadata()) {
+            return Err(Failure::io("read the folder", &place, &e));
+        }
+        let Some(part) = below.next() else { return Ok(()) };
+        place.push(part);
+    }
+}
+
 impl Published {
     /// The name under which the file is published: `train-images-idx3-ubyte.gz`.
     pub fn archive(&self) -> String {
@@ -99,12 +115,16 @@ impl Published {
     /// # Errors
     /// When a folder cannot be searched, and when the file is a link to nothing.
     pub fn find(&self, folder: &Path) -> Result<Option<PathBuf>, Failure> {
+        let mut unreachable = None;
         for layout in LAYOUTS {
-            if let Some(path) = self.find_in(&folder.join(layout), layout.is_empty())? {
+            // A link to nothing in place of a folder is no folder without the file.
+            if let Err(failure) = reachable(folder, layout) {
+                unreachable.get_or_insert(failure);
+            } else if let Some(path) = self.find_in(&folder.join(layout), layout.is_empty())? {
                 return Ok(Some(path));
             }
         }
-        Ok(None)
+        unreachable.map_or(Ok(None), Err)
     }
 
     /// The file in `folder` itself; what cannot be searched counts only when it was `named`.
@@ -206,6 +226,28 @@ mod tests {
         std::fs::write(folder.path().join("surface.csv"), "").unwrap();
         assert_eq!(hint(folder.path()), None, "anybody's table");
         assert_eq!(hint(Path::new("no/such/folder")), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_is_a_link_to_nothing_is_named_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |name: &str| {
+            let link = folder.path().join(name);
+            std::os::unix::fs::symlink("gone", &link).unwrap();
+            link
+        };
+        let refused = |named: &Path| TEST_LABELS.find(named).unwrap_err().to_string();
+        let sentence = refused(&link("itself"));
+        assert!(sentence.contains("itself is a link to gone, which does not exist"), "{sentence}");
+        let _ = link("raw");
+        let sentence = refused(folder.path());
+        assert!(sentence.contains("raw is a link to gone, which does not exist"), "{sentence}");
+        // Where the file is elsewhere, such a link is nobody's business.
+        let place = folder.path().join("mnist");
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("t10k-labels-idx1-ubyte"), "").unwrap();
+        assert!(TEST_LABELS.find(folder.path()).unwrap().is_some());
     }
 
     #[cfg(unix)]

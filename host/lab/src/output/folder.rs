@@ -83,6 +83,21 @@ impl OutputFolder {
         Ok(folder)
     }
 
+    /// Whether what takes long to come there will find the folder free of results. Nothing is made.
+    ///
+    /// # Errors
+    /// When it is a link to nothing or no folder, or cannot be read.
+    pub fn is_free(path: &Path) -> Result<bool, Failure> {
+        named(path)?;
+        if path.exists() {
+            return Ok(!entries(path)?.iter().any(|name| name == CHECKPOINT || is_result(name)));
+        }
+        match path.symlink_metadata() {
+            Ok(_) => Err(Failure::io("create the folder", path, &io::ErrorKind::NotFound.into())),
+            Err(_) => Ok(true),
+        }
+    }
+
     /// The same for a run that keeps no checkpoint: no file takes its name before
     /// [`finish`](Self::finish), so that what ends early leaves earlier results as they were, and
     /// never some of either.

@@ -6,7 +6,6 @@ use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::exponent::TangentMap;
 use myopia_core::rng::Pcg32;
-use myopia_core::sum::sum;
 use myopia_core::unroll::Diverged;
 
 use super::run::{Run, RunOptimizer};
@@ -94,21 +93,6 @@ where
     }
 
     fn normalise(&mut self) -> f64 {
-        let (mut parameters, mut state) = (self.run.model.parameters(), self.run.model.state());
-        let tangents = parameters.iter().chain(&state).map(|x| x.tangents[0].to_f64());
-        let norm = root(sum(tangents.map(|x| x * x)));
-        if norm > 0.0 {
-            let scale = T::from_f64(norm);
-            for number in parameters.iter_mut().chain(&mut state) {
-                number.tangents = number.tangents.map(|x| x / scale);
-            }
-            self.run.model.load(&parameters, &state);
-        }
-        norm
+        self.run.model.normalise_tangent()
     }
-}
-
-/// √x.
-fn root(x: f64) -> f64 {
-    Libm::sqrt(x)
 }

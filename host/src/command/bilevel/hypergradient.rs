@@ -7,6 +7,7 @@ use myopia_core::elementary::{Elementary, Libm};
 use super::problem::ProblemOptions;
 use super::{failure, short};
 use crate::command::options::Common;
+use crate::command::values::trimmed;
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::output::{OutputFolder, csv, json, standard};
@@ -23,6 +24,7 @@ pub struct Options {
         long,
         value_name = "METHOD,…",
         value_delimiter = ',',
+        value_parser = trimmed::<Method>,
         default_value = "exact,unrolled:20,neumann:20,identity,cg:5,nystrom:5"
     )]
     method: Vec<Method>,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use self::server::Server;
 use super::options::Common;
+use super::values::whole_up_to;
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::output::{OutputFolder, json, standard};
@@ -17,7 +18,7 @@ use myopia::shown;
 pub struct Options {
     /// Port of 127.0.0.1 on which the page is served [default: a free one]
     #[arg(long, value_name = "PORT", allow_negative_numbers = true,
-          value_parser = clap::value_parser!(u16).range(1..))]
+          value_parser = whole_up_to::<u16>(u16::MAX.into()))]
     port: Option<u16>,
 }
 

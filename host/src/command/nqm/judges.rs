@@ -10,7 +10,7 @@ use super::provenance::Provenance;
 use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
-use crate::command::values::whole;
+use crate::command::values::{real, whole};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Reference, Series};
 use myopia::interrupt;
@@ -55,7 +55,7 @@ pub struct Options {
     cooldowns: Vec<usize>,
     /// GAMMAs of exponential averages, ascending; 0 is the plain judge
     #[arg(
-        long, value_delimiter = ',', value_name = "GAMMA,…",
+        long, value_delimiter = ',', value_name = "GAMMA,…", value_parser = real,
         default_values_t = [0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99]
     )]
     averages: Vec<f64>,

@@ -13,7 +13,7 @@ use super::{drawn, drawn_of, readable};
 use crate::command::options::Common;
 use crate::command::outer::MOST_META_LR;
 use crate::command::progress;
-use crate::command::values::whole;
+use crate::command::values::{named, whole};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::interrupt;
@@ -69,7 +69,7 @@ pub struct Options {
     /// What is learned; the rest keeps its value
     #[arg(
         long,
-        value_enum,
+        value_parser = named::<Learned>(),
         value_delimiter = ',',
         value_name = "NAME,…",
         default_values = ["alpha0", "time-constant", "beta"]

@@ -1,0 +1,10 @@
+//! What `results/README.md` says is what the published tables say.
+
+mod edge;
+mod entries;
+mod horizons;
+mod judges;
+mod plans;
+mod published;
+#[path = "../shared/mod.rs"]
+mod shared;
