@@ -326,6 +326,10 @@ fn every_curve_of_a_command_is_a_run_of_its_own_in_tensorboard() {
             "nqm compare greedy greedy constant:0.1 --dim 1 --steps 4",
             &["constant_0.1", "greedy", "greedy (2)"][..],
         ),
+        (
+            "nqm judges --dim 2 --steps 6 --horizon 2 --cooldowns 0,2 --averages 0.5",
+            &["average", "average_0.5", "cooldown", "cooldown_0", "cooldown_2"][..],
+        ),
         ("bilevel stn quadratic --spectrum inverse --dim 5", &["delta-stn", "implicit", "stn"][..]),
         (
             "bilevel game --spectrum inverse --dim 3",

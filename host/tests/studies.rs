@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use shared::{contents, names};
+use shared::{contents, names, program, refuses_in_a_sentence as refuses};
 
 const SMALL: &str = "--layers 64,8,10 --batch 10 --objective-size 100 --quiet";
 
@@ -346,6 +346,26 @@ fn a_surface_of_another_problem_or_horizon_is_refused() {
         let (code, stdout, stderr) = run(&arguments, None);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{others}: {stderr}");
         assert!(stderr.contains(words) && stderr.lines().count() == 1, "{others}: {stderr}");
+    }
+    // The other way round: what the surface was made with, and the descents are not.
+    for (number, (others, words)) in [
+        ("--optimizer adam", "--optimizer is adam there and not given here"),
+        ("--optimizer rmsprop --rho 0.8", "--optimizer is rmsprop there and not given here"),
+        ("--weight-decay 0.01", "--weight-decay is 0.01 there and not given here"),
+        ("--nesterov", "--nesterov is true there and not given here"),
+        ("--training-size 50", "--training-size is 50 there and not given here"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let made = root.path().join(format!("other {number}"));
+        let arguments = format!("surface --horizon 5 --grid 2x2 {others} {small}");
+        assert_eq!(run(&arguments, Some(&made)).0, Some(0), "{arguments}");
+        let mut plain =
+            program(&format!("horizons --from 0.1,5,1 --meta-steps 1 --horizon 5 {small}"));
+        refuses(plain.arg("--surface").arg(&made), 2, &[words]);
+        let other = format!("horizons --from 0.1,5,1 --meta-steps 1 --horizon 5 {others} {small}");
+        assert_eq!(shared::run(program(&other).arg("--surface").arg(&made)).0, Some(0), "{others}");
     }
     // A folder that does not say how it was made.
     std::fs::remove_file(surface.join(".myopia.files")).unwrap();

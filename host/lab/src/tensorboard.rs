@@ -50,7 +50,7 @@ struct Scalar {
 }
 
 /// Columns that say which curve a row belongs to, and not what was measured.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "study",
     "schedule",
     "method",
@@ -59,6 +59,7 @@ const KEYS: [&str; 12] = [
     "start",
     "trial",
     "policy",
+    "judge",
     "seed",
     "lowest",
     "highest",
@@ -118,7 +119,9 @@ fn runs(contents: &Contents) -> BTreeMap<String, Vec<Event>> {
 /// What a run is called: `horizon 100, start 1`, and `run` where a table holds one curve.
 fn run(keys: &[&str], values: &[String]) -> String {
     let named = keys.iter().zip(values).map(|(key, value)| match *key {
-        "trial" | "study" | "policy" | "schedule" | "method" | "dynamics" => value.clone(),
+        "trial" | "study" | "policy" | "schedule" | "method" | "dynamics" | "judge" => {
+            value.clone()
+        }
         _ => format!("{key} {value}"),
     });
     let name = named.collect::<Vec<_>>().join(", ");

@@ -22,6 +22,21 @@ use myopia::surface::{Row, panel};
 /// The table of a surface.
 const TABLE: &str = "surface.csv";
 
+/// The settings of a surface that are none of its problem. Whatever else it was made with must be
+/// that of the descents.
+const OWN: [&str; 10] = [
+    "alpha0",
+    "alpha0_range",
+    "axes",
+    "beta",
+    "beta_range",
+    "grid",
+    "horizon",
+    "random",
+    "time_constant",
+    "time_constant_range",
+];
+
 /// A surface as it lies in a folder.
 pub struct Drawn {
     folder: PathBuf,
@@ -107,7 +122,7 @@ impl Drawn {
     ) -> Result<(), Failure> {
         let name = self.folder.display();
         let surface = with_defaults(self.experiment.clone());
-        if let Some(difference) = surface.departure(part, ["there", "here"]) {
+        if let Some(difference) = surface.departure(part, &OWN, ["there", "here"]) {
             return Err(Failure::usage(format!(
                 "--surface {name} is of another problem: {difference}; make a surface with the same settings"
             )));

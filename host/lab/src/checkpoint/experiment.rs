@@ -82,7 +82,10 @@ impl Experiment {
         let mut further = false;
         for name in last(self.settings.keys().chain(wanted.settings.keys()), "data_digest") {
             let (here, there) = (self.setting(name), wanted.setting(name));
-            if same(here.as_ref(), there.as_ref()) || self.is_name_of_same_data(name, wanted) {
+            if same(here.as_ref(), there.as_ref())
+                || both_sgd(name, [here.as_ref(), there.as_ref()])
+                || self.is_name_of_same_data(name, wanted)
+            {
                 continue;
             }
             if wanted.growing.contains(name) && grows(here.as_ref(), there.as_ref()) {
@@ -94,15 +97,18 @@ impl Experiment {
         if further { Comparison::Further } else { Comparison::Same }
     }
 
-    /// The first of the settings of `part` that differs here; commands and other settings may
-    /// differ.
-    pub fn departure(&self, part: &Self, places: [&str; 2]) -> Option<String> {
-        last(part.settings.keys(), "data_digest").into_iter().find_map(|name| {
+    /// The first setting that differs between this and `part`, which lacks what is this command's
+    /// `own`; commands may differ. Whatever else only one of the two gives is a difference: options
+    /// of an optimizer are not written where there are none.
+    pub fn departure(&self, part: &Self, own: &[&str], places: [&str; 2]) -> Option<String> {
+        let here = self.settings.keys().filter(|name| !own.contains(&name.as_str()));
+        last(part.settings.keys().chain(here), "data_digest").into_iter().find_map(|name| {
             let (here, there) = (self.setting(name), part.setting(name));
             // Without steps there is no rate.
             let idle = name == "pretrain_rate" && self.pretrains() == 0 && part.pretrains() == 0;
             let same = idle
                 || same(here.as_ref(), there.as_ref())
+                || both_sgd(name, [here.as_ref(), there.as_ref()])
                 || self.is_name_of_same_data(name, part);
             (!same).then(|| told(name, [here, there], places))
         })
@@ -143,11 +149,21 @@ impl Experiment {
     }
 }
 
-/// The names, `name` after all others: it may differ only because another setting does.
+/// The names, `name` after all others: it may differ only because another setting does. The
+/// optimizer comes first, which brings others with it.
 fn last<'a>(names: impl Iterator<Item = &'a String>, name: &str) -> Vec<&'a String> {
     let mut names: Vec<_> = names.collect();
-    names.sort_by_key(|other| *other == name);
+    names.sort_by_key(|other| (*other == name, *other != OPTIMIZER));
     names
+}
+
+/// The setting that is not written for plain SGD, and is for SGD with more options.
+const OPTIMIZER: &str = "optimizer";
+
+/// Whether one of the two is plain SGD and the other SGD with options, which differ as such.
+fn both_sgd(name: &str, values: [Option<&Value>; 2]) -> bool {
+    let sgd = |value: Option<&Value>| value.is_none_or(|value| value == "sgd");
+    name == OPTIMIZER && values.into_iter().all(sgd)
 }
 
 /// Whether two settings are the same by value: `1` and `1.0` are.
@@ -220,12 +236,14 @@ mod tests {
         };
         let (single, double) = (of("f32", "1"), of("f64", "2"));
         let said = "--precision is f32 there and f64 here";
-        assert_eq!(single.departure(&double, PLACES).unwrap(), said);
+        assert_eq!(single.departure(&double, &["own"], PLACES).unwrap(), said);
         assert_eq!(single.difference(&double, PLACES).unwrap(), said);
         let other = of("f32", "1").with("pretrain_rate", 0.2);
-        assert_eq!(single.departure(&other, PLACES), None);
+        assert_eq!(single.departure(&other, &["own"], PLACES), None);
         let pretrained = other.with("pretrain", 5);
-        assert!(single.clone().with("pretrain", 5).departure(&pretrained, PLACES).is_some());
+        assert!(
+            single.clone().with("pretrain", 5).departure(&pretrained, &["own"], PLACES).is_some()
+        );
     }
 
     #[test]
@@ -237,15 +255,33 @@ mod tests {
         let one = of("npz:one.npz", Some("1"));
         let moved = of("npz:two.npz", Some("1"));
         assert_eq!(one.compare(&moved, PLACES), Comparison::Same);
-        assert_eq!(one.departure(&moved, PLACES), None);
+        assert_eq!(one.departure(&moved, &["own"], PLACES), None);
         let other = of("npz:two.npz", Some("2"));
         let said = "--data is npz:one.npz there and npz:two.npz here";
         assert_eq!(one.difference(&other, PLACES).unwrap(), said);
-        assert_eq!(one.departure(&other, PLACES).unwrap(), said);
+        assert_eq!(one.departure(&other, &["own"], PLACES).unwrap(), said);
         let changed = of("npz:one.npz", Some("2"));
         assert_eq!(one.difference(&changed, PLACES).unwrap(), "the data are not the same");
         let untold = [of("mnist", None), of("glyphs", None)];
         assert!(untold[0].difference(&untold[1], PLACES).is_some());
+    }
+
+    #[test]
+    fn what_only_one_of_two_gives_is_a_difference_unless_it_is_its_own() {
+        let of = |settings| Experiment::new("surface", &settings);
+        let plain = of(json!({ "batch": 10, "own": 1 }));
+        let part = of(json!({ "batch": 10 }));
+        assert_eq!(plain.departure(&part, &["own"], PLACES), None);
+        assert!(plain.departure(&part, &[], PLACES).is_some());
+        let adam = of(json!({ "batch": 10, "beta1": 0.9, "optimizer": "adam" }));
+        let said = "--optimizer is adam there and not given here";
+        assert_eq!(adam.departure(&part, &["own"], PLACES).unwrap(), said);
+        assert_eq!(adam.difference(&part, PLACES).unwrap(), said);
+        // SGD with an option differs by the option.
+        let decayed = of(json!({ "batch": 10, "optimizer": "sgd", "weight_decay": 0.5 }));
+        let said = "--weight-decay is not given there and 0.5 here";
+        assert_eq!(plain.departure(&decayed, &["own"], PLACES).unwrap(), said);
+        assert_eq!(part.difference(&decayed, PLACES).unwrap(), said);
     }
 
     #[test]
