@@ -386,9 +386,13 @@ fn seeds_make_a_surface_of_medians() {
     mixed.args(&parts[..2]).arg(at("foreign")).arg("--out").arg(at("mixed"));
     refuses(&mut mixed, 1, &["shards of different runs", "--seeds"]);
 
-    // Descents are drawn on the medians.
-    let descents = "horizons --horizon 3 --meta-steps 2 --steps 4 --seed 3 --layers 64,5,10 --batch 10 --objective-size 50";
-    let line = format!("{descents} --surface {}", at("all").display());
-    run(program(&line).arg("--out").arg(at("drawn")));
+    // Descents with the same seeds are drawn on the medians, and no others.
+    let descents = "horizons --horizon 3 --meta-steps 2 --steps 4 --layers 64,5,10 --batch 10 --objective-size 50";
+    let of = |seeds: &str, surface: &str| {
+        program(&format!("{descents} {seeds} --surface {}", at(surface).display()))
+    };
+    run(of("--seeds 3..5", "all").arg("--out").arg(at("drawn")));
+    refuses(&mut of("--seed 3", "all"), 2, &["--seeds is 3..5 there and not given here"]);
+    refuses(&mut of("--seeds 3..4", "all"), 2, &["--seeds is 3..5 there and 3..4 here"]);
     assert!(names(&at("drawn")).contains(&"surface-trajectories.png".to_owned()));
 }

@@ -214,6 +214,11 @@ impl Options {
         let problem = self.problem.problem(common, &data)?;
         let surface = self.surface.as_deref().map(|surface| {
             let part = common.experiment("surface", &self.problem, &problem);
+            // Medians are of the seeds that they were taken over, and one seed's losses of it alone.
+            let part = match self.seeds {
+                Some(seeds) if count > 1 => part.with("seeds", seeds),
+                _ => part,
+            };
             let default = self.problem.data.default_layers(&data);
             let objective_size = problem.objective_set().len();
             let defaults = |surface: Experiment| {
