@@ -214,7 +214,7 @@ impl Options {
         let problem = self.problem.problem(common, &data)?;
         let surface = self.surface.as_deref().map(|surface| {
             let part = common.experiment("surface", &self.problem, &problem);
-            // Medians are of the seeds that they were taken over, and one seed's losses of it alone.
+            // Medians are of the seeds that they were taken over, losses of one seed of it alone.
             let part = match self.seeds {
                 Some(seeds) if count > 1 => part.with("seeds", seeds),
                 _ => part,
