@@ -216,8 +216,8 @@ impl Options {
             let part = common.experiment("surface", &self.problem, &problem);
             // Medians are of the seeds that they were taken over, losses of one seed of it alone.
             let part = match self.seeds {
-                Some(seeds) if count > 1 => part.with("seeds", seeds),
-                _ => part,
+                Some(seeds) => part.with("seeds", seeds),
+                None => part,
             };
             let default = self.problem.data.default_layers(&data);
             let objective_size = problem.objective_set().len();
