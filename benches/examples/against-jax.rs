@@ -15,15 +15,21 @@ use std::time::Instant;
 use myopia::bench::{digests, initialised, step};
 use myopia::precision::Float;
 use myopia::problem::ExampleSet;
-use myopia_backend::{HeapBatch, Isa, MakeModel, awake};
+use myopia_backend::{HeapBatch, Isa, MakeModel, Models, StepOfLayers, awake};
 use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
+use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
+use myopia_core::mlp::{Shape, he_normal};
+use myopia_core::optimizer::{DERIVATIVES, Sgd};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{PARAMETERS, Parameter};
 
 /// Steps of a timed run, as many as the peers take.
 const STEPS: usize = 200;
+/// Steps between two points that a run in reverse mode saves: all, or one in √T.
+const SEGMENTS: [usize; 2] = [1, 14];
 /// Examples in a batch.
 const BATCH: usize = 100;
 
@@ -60,6 +66,77 @@ fn timed<const P: usize>(
     (microseconds / STEPS as f64, values)
 }
 
+/// The same of a run that is taken back, with points saved at every `segment` steps: in a segment
+/// of more than one step each is taken forward again and saved.
+fn taken_back(
+    models: &Models<f32>,
+    examples: &ExampleSet<f32>,
+    room: &mut [HeapBatch<f32>],
+    segment: usize,
+) -> (f64, String) {
+    let mut model = (models.reverse)(PAPER, BATCH).expect("the paper's network is one");
+    let shape = Shape::new(PAPER).expect("the paper's network is one");
+    let weights: Vec<_> = he_normal(shape, &mut Pcg32::new(1, 0)).map(Dual::constant).collect();
+    let numbers: Vec<u32> = (0..examples.len() as u32).collect();
+    let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
+    let mut batches: Vec<_> = room.iter_mut().map(HeapBatch::batch).collect();
+    for batch in &mut batches {
+        batch.fill(examples, sampler.next_batch(BATCH));
+    }
+    let schedule = schedule::<f32>().with_tangents([]);
+    let step = |k: usize| {
+        let learning_rate = schedule.learning_rate::<Libm>(k as u32);
+        Sgd { learning_rate, momentum: 0.9 }
+    };
+    let finite = "the schedule keeps training finite";
+    let points = STEPS.div_ceil(segment);
+    let mut by = [[0.0; DERIVATIVES]];
+    let mut values = String::new();
+    let mut microseconds = 0.0;
+    // The first run finds memory that the peer's has, too: used before.
+    for _ in 0..2 {
+        let started = Instant::now();
+        model.model().load(&weights, &[]);
+        for (k, batch) in batches.iter().enumerate() {
+            if k % segment == 0 {
+                model.save(k / segment, segment > 1);
+            }
+            model.model().step(batch, step(k)).expect(finite);
+        }
+        model.begin_back();
+        model.add_gradient(&batches[0], 1.0).expect(finite);
+        microseconds = started.elapsed().as_secs_f64() * 1e6;
+        [values, _] = digests(model.model());
+        let started = Instant::now();
+        for first in (0..STEPS).step_by(segment).rev() {
+            let steps = first..STEPS.min(first + segment);
+            let mut point = first / segment;
+            if segment > 1 {
+                model.restore(point);
+                point = points;
+                for k in steps.clone() {
+                    model.save(point + k - first, false);
+                    if k + 1 < steps.end {
+                        model.model().step(&batches[k], step(k)).expect(finite);
+                    }
+                }
+            }
+            for k in steps.rev() {
+                let at = point + k - first;
+                let [this, next] = [k, k.saturating_sub(1)].map(|k| {
+                    let Sgd { learning_rate, momentum } = step(k);
+                    move |_| Sgd { learning_rate: learning_rate.value, momentum }
+                });
+                let has_next = if segment > 1 { k > first } else { k > 0 };
+                let next = has_next.then(|| (&next as StepOfLayers<'_, _>, at - 1));
+                model.step_back(&batches[k], (&this, Some(at)), next, &mut by).expect(finite);
+            }
+        }
+        microseconds += started.elapsed().as_secs_f64() * 1e6;
+    }
+    (microseconds / STEPS as f64, values)
+}
+
 fn run() -> Result<(), String> {
     let peer = Peer::from_command_line()?;
     let (examples, name) = images();
@@ -69,6 +146,7 @@ fn run() -> Result<(), String> {
         (0..count).map(|_| HeapBatch::new(PAPER, BATCH)).collect()
     });
     let mut times: [[Vec<f64>; 2]; 2] = Default::default();
+    let mut back: [Vec<f64>; 2] = Default::default();
     let mut found = Vec::new();
     let printed = peer.beside(3, || {
         for (room, times) in rooms.iter_mut().zip(&mut times) {
@@ -78,6 +156,11 @@ fn run() -> Result<(), String> {
                 times.push(time);
                 found.push(digest);
             }
+        }
+        for (segment, times) in SEGMENTS.into_iter().zip(&mut back) {
+            let (time, digest) = awake(|| taken_back(&models, &examples, &mut rooms[1], segment));
+            times.push(time);
+            found.push(digest);
         }
     })?;
     assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "every run has the same bits");
@@ -96,13 +179,24 @@ fn run() -> Result<(), String> {
     let mut variants: Vec<&String> = peers.iter().map(|(variant, _)| variant).collect();
     variants.sort();
     variants.dedup();
+    let [stored, segments] = back.map(median);
+    println!(
+        "batches ready: in reverse with all points stored {stored:.0} µs, in segments of √T steps \
+         {segments:.0} µs"
+    );
     for variant in variants {
         let theirs = peers.iter().filter(|(v, _)| v == variant).map(|(_, time)| *time);
         let theirs = median(theirs.collect());
         let which = usize::from(variant != "plain");
         let (ready, made) = (theirs / ready[which], theirs / gathering[which]);
+        let in_reverse = match variant.as_str() {
+            "reverse_scan" => format!(", {:.2} times ours in reverse", theirs / stored),
+            "reverse_segments" => format!(", {:.2} times ours in reverse", theirs / segments),
+            _ => String::new(),
+        };
         println!(
-            "{variant:<18} {theirs:>6.0} µs, {ready:.2} times ours, {made:.2} with batches made"
+            "{variant:<18} {theirs:>6.0} µs, {ready:.2} times ours, {made:.2} with batches \
+             made{in_reverse}"
         );
     }
     Ok(())

@@ -50,6 +50,9 @@ pub const BACK: usize = LOCAL + DERIVATIVES;
 pub trait Reverse<T: Real>: Optimizer<T, 0> {
     /// The coefficients of one step back.
     type Back: Copy;
+    /// True if adjoints depend on the state before the step; if not, only the derivatives by
+    /// [`directions`](Self::directions) do.
+    const ADJOINTS_TAKE_STATE: bool;
     /// The coefficients of step number `k` back at this learning rate.
     fn back<E: Elementary<T>>(&self, k: u32, learning_rate: T) -> Self::Back;
     /// The hyperparameters by which a step back differentiates after α_k, in order.
@@ -58,6 +61,7 @@ pub trait Reverse<T: Real>: Optimizer<T, 0> {
 
 impl<T: Real> Reverse<T> for Momentum<T> {
     type Back = Sgd<T, T>;
+    const ADJOINTS_TAKE_STATE: bool = false;
     fn back<E: Elementary<T>>(&self, _: u32, learning_rate: T) -> Sgd<T, T> {
         Sgd { learning_rate, momentum: self.0 }
     }
@@ -68,6 +72,7 @@ impl<T: Real> Reverse<T> for Momentum<T> {
 
 impl<T: Real> Reverse<T> for Hyperparameters<Dual<T, 0>> {
     type Back = Step<Dual<T, BACK>>;
+    const ADJOINTS_TAKE_STATE: bool = true;
     fn back<E: Elementary<T>>(&self, k: u32, learning_rate: T) -> Self::Back {
         let directions = self.directions();
         let varied = self.map_named(|name, number| {

@@ -6,7 +6,7 @@ use myopia_core::backend::{Backend, Portable};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::mlp::{
-    Adjoints, HeapBatch, HeapNetwork, KeepGradient, Slots, Transpose, Update, Values,
+    Adjoints, HeapBatch, HeapNetwork, KeepGradient, Slots, Taken, Transpose, Update, Values,
 };
 use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum, Optimizer, Reverse};
 use myopia_core::real::Real;
@@ -41,11 +41,27 @@ where
     O::Back: Transpose<G::Vector, S, D, Libm>,
     Libm: myopia_core::elementary::Elementary<Scalar<G>>,
 {
+    back_with::<G, O, S, D>(backend, optimizer, true, true)
+}
+
+/// The same with the state of every point or without, each step back being told of the next or not.
+fn back_with<G, O, const S: usize, const D: usize>(
+    backend: G,
+    optimizer: O,
+    with_state: bool,
+    in_one_pass: bool,
+) -> Found<Scalar<G>>
+where
+    G: Backend,
+    O: Reverse<Scalar<G>, Update: Update<G::Vector, 0, S, Libm>>,
+    O::Back: Transpose<G::Vector, S, D, Libm>,
+    Libm: myopia_core::elementary::Elementary<Scalar<G>>,
+{
     let data = clusters::<Scalar<G>>();
     let sizes = data.sizes(&HIDDEN);
     let mut storage = HeapNetwork::<G::Vector, 0, S>::new(&sizes, BATCH).unwrap();
-    let mut plain = HeapNetwork::<G::Vector, 0, 1>::new(&sizes, BATCH).unwrap();
-    let mut tangent = HeapNetwork::<G::Vector, 1, 1>::new(&sizes, BATCH).unwrap();
+    let mut plain = HeapNetwork::<G::Vector, 0, 0>::new(&sizes, BATCH).unwrap();
+    let mut tangent = HeapNetwork::<G::Vector, 1, 0>::new(&sizes, BATCH).unwrap();
     let mut examples = HeapBatch::new(&sizes, BATCH);
     let (mut network, mut batch) = (storage.network(backend), examples.batch());
     let (mut plain, mut tangent) = (plain.network(backend), tangent.network(backend));
@@ -57,7 +73,8 @@ where
     for k in 0..STEPS {
         let indices = sampler.next_batch(BATCH).to_vec();
         let values = network.values();
-        tape.push((indices.clone(), values.parameters.to_vec(), values.state.to_vec()));
+        let state = if with_state { values.state.to_vec() } else { Vec::new() };
+        tape.push((indices.clone(), values.parameters.to_vec(), state));
         batch.fill(&data, &indices);
         inner.step::<Libm, _>(&mut network, &batch, k, |_, _, _| {}).unwrap();
     }
@@ -66,27 +83,32 @@ where
     let mut state = vec![Slots::default(); end.state.len()];
     let units = Adjoints::<G::Vector, S, D>::units(&sizes);
     let mut sums = vec![[G::Vector::default(); D]; units];
-    let mut adjoints = Adjoints { parameters: &mut parameters, state: &mut state, sums: &mut sums };
-    plain.load_parameters(end.parameters);
+    let (parameters, state, sums) = (&mut parameters[..], &mut state[..], &mut sums[..]);
+    let mut adjoints = Adjoints { parameters, state, sums, seeded: &mut false };
     let all: Vec<u32> = (0..data.len() as u32).collect();
     for chunk in all.chunks(BATCH) {
         batch.fill(&data, chunk);
+        plain.load_parameters(end.parameters);
         plain.step(&batch, KeepGradient).unwrap();
         let share = chunk.len() as f64 / all.len() as f64;
         adjoints.add_gradient(&mut plain, Scalar::<G>::from_f64(share));
     }
     let mut steps = Vec::new();
-    for (k, (indices, parameters, state)) in tape.iter().enumerate().rev() {
-        batch.fill(&data, indices);
-        let at = Values { parameters, state };
+    let taken = |k: usize| {
+        let (_, parameters, state) = tape.get(k)?;
         let rate = schedule.learning_rate::<Libm>(k as u32).value;
-        let coefficients = optimizer.back::<Libm>(k as u32, rate);
-        let by = tangent.step_back(&mut plain, &batch, coefficients, at, &mut adjoints).unwrap();
+        let step = optimizer.back::<Libm>(k as u32, rate);
+        Some(Taken { step, at: Values { parameters, state } })
+    };
+    for (k, (indices, ..)) in tape.iter().enumerate().rev() {
+        batch.fill(&data, indices);
+        let this = taken(k).unwrap();
+        let next = if in_one_pass { k.checked_sub(1).and_then(taken) } else { None };
+        let by = tangent.step_back(&mut plain, &batch, this, next, &mut adjoints).unwrap();
         steps.push(by.to_vec());
     }
     steps.reverse();
-    let at = Values { parameters: &parameters, state: &state };
-    network.load_values(at);
+    network.load_values(Values { parameters: adjoints.parameters, state: adjoints.state });
     let values = network.parameters().chain(network.state()).map(|x| x.value);
     Found { steps, adjoints: values.collect() }
 }
@@ -207,4 +229,22 @@ fn neither_vector_width_nor_threads_enter_a_bit() {
             assert_eq!(back::<_, _, 2, 5>(backend, adam), wide, "{threads} threads");
         });
     }
+}
+
+/// What SGD's points need not have, and what need not be done in two passes.
+#[test]
+fn neither_velocities_nor_passes_enter_the_derivatives_by_the_rates() {
+    let sgd = Momentum(0.9_f32);
+    let of_rates = |found: &Found<f32>| found.steps.iter().map(|by| by[0]).collect::<Vec<_>>();
+    let found = back::<_, _, 1, 2>(Portable::<F32x8>::new(), sgd);
+    for in_one_pass in [false, true] {
+        let same = back_with::<_, _, 1, 2>(Portable::<F32x8>::new(), sgd, true, in_one_pass);
+        assert_eq!(same, found);
+        let without = back_with::<_, _, 1, 2>(Portable::<F32x8>::new(), sgd, false, in_one_pass);
+        assert_eq!((of_rates(&without), &without.adjoints), (of_rates(&found), &found.adjoints));
+        assert!(without.steps.iter().all(|by| by[1] == 0.0));
+    }
+    let adam = Hyperparameters { method: METHODS[4], decay: DECAYS[1] }.with_tangents([]);
+    let found = back::<_, _, 2, 5>(Portable::<F64x4>::new(), adam);
+    assert_eq!(back_with::<_, _, 2, 5>(Portable::<F64x4>::new(), adam, true, false), found);
 }

@@ -2,7 +2,7 @@
 //! instruction set change.
 
 use myopia::precision::Precision::{self, F32, F64};
-use myopia::problem::{Entries, Problem, Rates, ReverseHypergradient, Tangents, TooLittle};
+use myopia::problem::{Entries, Problem, Rates, ReverseHypergradient, Tangents, TooLittle, Wanted};
 use myopia_backend::Isa;
 use myopia_core::elementary::Libm;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
@@ -17,7 +17,7 @@ const GIB: u64 = 1 << 30;
 fn back(problem: &Problem<'_>, memory: u64) -> ReverseHypergradient {
     let start = problem.start(0, 0.0).unwrap();
     let mut run = problem.reverse(&start);
-    let plan = run.plan(HORIZON, memory).unwrap();
+    let plan = run.plan(HORIZON, memory, Wanted::All).unwrap();
     let mut ticks = 0;
     let found = run
         .run(Rates::Schedule(&SCHEDULE), &plan, &mut || {
@@ -116,14 +116,15 @@ fn memory_changes_how_many_steps_are_taken_and_no_bit() {
         let problem = Problem { optimizer, ..problem(&data, &[16], 10, 2) };
         let start = problem.start(0, 0.0).unwrap();
         let run = problem.reverse(&start);
-        let TooLittle { least } = run.plan(HORIZON, 1).unwrap_err();
-        assert_eq!(run.plan(HORIZON, least - 1), Err(TooLittle { least }));
-        let one = run.plan(HORIZON, least).unwrap();
+        let TooLittle { least } = run.plan(HORIZON, 1, Wanted::All).unwrap_err();
+        assert_eq!(run.plan(HORIZON, least - 1, Wanted::All), Err(TooLittle { least }));
+        let one = run.plan(HORIZON, least, Wanted::All).unwrap();
         assert_eq!((one.points, one.bytes), (1, least));
         let expected = said(&back(&problem, GIB));
         let mut steps = u64::MAX;
         for points in [1, 2, 3, 6, 13, 39, 40, 100] {
-            let plan = run.plan(HORIZON, least + (points - 1) * one.bytes_of_points).unwrap();
+            let plan =
+                run.plan(HORIZON, least + (points - 1) * one.bytes_of_points, Wanted::All).unwrap();
             assert_eq!(plan.points as u64, if points < 40 { points } else { 40 });
             assert_eq!(plan.stores_everything(), points >= 40, "{plan:?}");
             assert!(plan.forward_steps < steps || points > 40, "{plan:?}");
@@ -131,6 +132,33 @@ fn memory_changes_how_many_steps_are_taken_and_no_bit() {
             assert_eq!(said(&back(&problem, plan.bytes)), expected, "{points} points");
         }
     }
+}
+
+/// Of SGD the rates' derivatives take no velocities: points of half the size, and the same bits.
+#[test]
+fn derivatives_by_the_rates_alone_take_half_the_memory_and_the_same_bits() {
+    let data = glyphs(F32);
+    let problem = problem(&data, &[16], 10, 2);
+    let start = problem.start(0, 0.0).unwrap();
+    let mut run = problem.reverse(&start);
+    let all = run.plan(HORIZON, GIB, Wanted::All).unwrap();
+    let rates = run.plan(HORIZON, GIB, Wanted::Rates).unwrap();
+    assert_eq!(rates.bytes_of_points * 2, all.bytes_of_points);
+    let expected = back(&problem, GIB);
+    assert!(!expected.by_others.is_empty());
+    // All points without velocities, and a few, to some of which the run is restored.
+    for memory in [rates.bytes, all.bytes - all.bytes_of_points * 3 / 4] {
+        let plan = run.plan(HORIZON, memory, Wanted::Rates).unwrap();
+        assert_eq!(plan.stores_everything(), memory == rates.bytes);
+        let found = run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap();
+        assert_eq!((found.by_rate, found.digests), (expected.by_rate.clone(), expected.digests));
+        assert_eq!(found.by_others, []);
+    }
+    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None });
+    let problem = Problem { optimizer: adam, ..problem.clone() };
+    let run = problem.reverse(&start);
+    let of = |wanted| run.plan(HORIZON, GIB, wanted).unwrap().bytes_of_points;
+    assert_eq!(of(Wanted::Rates), of(Wanted::All), "Adam's adjoints depend on its moments");
 }
 
 #[test]
@@ -147,7 +175,7 @@ fn threads_and_instruction_sets_change_no_bit() {
                 let problem = Problem { isa, ..base.clone() };
                 let start = problem.start(0, 0.0).unwrap();
                 let mut run = problem.reverse(&start);
-                let plan = run.plan(6, GIB).unwrap();
+                let plan = run.plan(6, GIB, Wanted::All).unwrap();
                 let found = pool.install(|| {
                     run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap()
                 });
@@ -166,7 +194,7 @@ fn an_unroll_of_no_steps_depends_on_nothing() {
     let problem = problem(&data, &[12], 20, 1);
     let start = problem.start(0, 0.0).unwrap();
     let mut run = problem.reverse(&start);
-    let plan = run.plan(0, GIB).unwrap();
+    let plan = run.plan(0, GIB, Wanted::All).unwrap();
     let found = run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap();
     assert_eq!(found.derivative(&SCHEDULE, Parameter::Alpha0), 0.0);
     assert_eq!((plan.forward_steps, found.by_rate.len()), (0, 0));
@@ -181,7 +209,7 @@ fn entries_are_differentiated_each_by_itself() {
     let problem = problem(&data, &[14], 20, 2);
     let start = problem.start(0, 0.0).unwrap();
     let mut run = problem.reverse(&start);
-    let plan = run.plan(HORIZON, GIB).unwrap();
+    let plan = run.plan(HORIZON, GIB, Wanted::All).unwrap();
     let rates = SCHEDULE.with_tangents([]);
     let rates: Vec<f64> = (0..HORIZON).map(|k| rates.learning_rate::<Libm>(k).value).collect();
     let momenta = vec![problem.momentum; rates.len()];
@@ -228,7 +256,7 @@ fn layers_with_the_same_rate_are_one_rate() {
             let rates: Vec<f64> = steps.map(|rate| precision.round(rate)).collect();
             let momenta = vec![precision.round(0.6); rates.len()];
             let mut run = problem.reverse(&start);
-            let plan = run.plan(HORIZON, GIB).unwrap();
+            let plan = run.plan(HORIZON, GIB, Wanted::All).unwrap();
             let mut at = |entries: &Entries| {
                 run.run(Rates::Entries(entries), &plan, &mut || true).unwrap().unwrap()
             };
@@ -276,7 +304,7 @@ fn rates_of_layers_are_differentiated_each_by_itself() {
         let problem = Problem { optimizer, ..problem(&data, &[14, 9], 20, 2) };
         let start = problem.start(0, 0.0).unwrap();
         let mut run = problem.reverse(&start);
-        let plan = run.plan(HORIZON, GIB).unwrap();
+        let plan = run.plan(HORIZON, GIB, Wanted::All).unwrap();
         let rate = |n: u32| scale * f64::from(1 + n % 7);
         let rates: Vec<f64> = (0..3 * HORIZON).map(rate).collect();
         let momenta = vec![0.8; HORIZON as usize];

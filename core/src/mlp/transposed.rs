@@ -5,6 +5,9 @@
 //! hyperparameters. Of SGD they are written out; of other rules the Jacobian is the rule itself on
 //! numbers with a tangent for each of θ, g, s and the hyperparameters.
 
+use core::ops::Range;
+
+use super::layout::Slots;
 use super::rule::InLanes;
 use super::update::UpdateRule;
 use crate::dual::Dual;
@@ -20,6 +23,44 @@ pub struct Point<V, const S: usize> {
     pub parameter: V,
     /// Of its state.
     pub state: [V; S],
+}
+
+/// Values of a network's parameters and of their state, in the order of its buffers.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a, V, const S: usize> {
+    /// Weights and biases.
+    pub parameters: &'a [Dual<V, 0>],
+    /// The state of each. Before a step back it may be empty, and counts as zero: of SGD only the
+    /// derivative by the momentum depends on it.
+    pub state: &'a [Slots<Dual<V, 0>, S>],
+}
+
+impl<V: Vector, const S: usize> Values<'_, V, S> {
+    /// The first `at` of them, and the others.
+    pub(super) fn split(self, at: usize) -> (Self, Self) {
+        let (parameters, others) = halves(self.parameters, at);
+        let (state, rest) = halves(self.state, at);
+        (Self { parameters, state }, Self { parameters: others, state: rest })
+    }
+
+    /// Those numbered `range`.
+    pub(super) fn range(self, range: Range<usize>) -> Self {
+        let parameters = self.parameters.get(range.clone()).unwrap_or_default();
+        Self { parameters, state: self.state.get(range).unwrap_or_default() }
+    }
+
+    /// Number `row`.
+    #[inline(always)]
+    pub(super) fn point(self, row: usize) -> Point<V, S> {
+        let parameter = self.parameters.get(row).copied().unwrap_or_default();
+        let Slots(state) = self.state.get(row).copied().unwrap_or_default();
+        Point { parameter: parameter.value, state: state.map(|slot| slot.value) }
+    }
+}
+
+/// The first `at` elements of a slice that may be empty, and the others.
+pub fn halves<T>(slice: &[T], at: usize) -> (&[T], &[T]) {
+    slice.split_at_checked(at).unwrap_or_default()
 }
 
 /// The step back of one update rule with S slots of state, and D derivatives by its

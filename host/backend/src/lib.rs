@@ -20,5 +20,5 @@ pub use diagnostics::{Diagnostics, RunExperiment};
 pub use isa::Isa;
 pub use model::{HostBackend, MakeModel, Models, StoredModel};
 pub use myopia_core::mlp::{HeapBatch, HeapNetwork};
-pub use reverse::{MakeReversible, ReversibleModel};
+pub use reverse::{MakeReversible, ReversibleModel, StepOfLayers};
 pub use threads::{Threaded, awake, divide_all_work, pool_size};

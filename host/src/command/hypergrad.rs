@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use myopia_backend::awake;
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,7 +24,7 @@ use myopia::output::npz::Npz;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Numbers;
 use myopia::problem::{
-    Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle,
+    Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle, Wanted,
 };
 use myopia::shown::number;
 
@@ -307,7 +307,15 @@ impl Options {
     ) -> Result<Found, Failure> {
         let mut run = problem.reverse(&start);
         let memory = self.memory.unwrap_or(1 << 30);
-        let plan = run.plan(self.horizon, memory).map_err(|least| too_little(memory, 1, &least))?;
+        let of_rates = |tuned: &Tuned| PARAMETERS.contains(&tuned.parameter());
+        let is_exported = self.export.is_some() || common.out.is_some();
+        let wanted = match !is_exported && tuned.iter().all(of_rates) {
+            true => Wanted::Rates,
+            false => Wanted::All,
+        };
+        let plan = run
+            .plan(self.horizon, memory, wanted)
+            .map_err(|least| too_little(memory, 1, &least))?;
         afford("reverse mode", plan.bytes.into(), "give a smaller --memory")?;
         common.remark(sentence(&plan));
         let steps = plan.forward_steps + u64::from(self.horizon);

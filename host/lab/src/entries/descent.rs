@@ -17,7 +17,7 @@ use crate::descent::{DivergedAt, Ended};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::outer;
-use crate::problem::{Entries, InitialParams, Problem, Rates, ReversePlan, TooLittle};
+use crate::problem::{Entries, InitialParams, Problem, Rates, ReversePlan, TooLittle, Wanted};
 
 /// Pairs of steps and gradients that L-BFGS keeps.
 const PAIRS: usize = 10;
@@ -114,7 +114,8 @@ impl EntryDescent {
         problem: &Problem<'_>,
         start: &InitialParams,
     ) -> Result<ReversePlan, TooLittle> {
-        problem.reverse(start).plan(self.horizon, self.memory / u64::from(self.seeds))
+        let wanted = if self.tunes_momenta { Wanted::All } else { Wanted::Rates };
+        problem.reverse(start).plan(self.horizon, self.memory / u64::from(self.seeds), wanted)
     }
 
     /// The problems of look number `meta_step`, one for each seed.

@@ -13,8 +13,8 @@ use std::ops::Range;
 pub enum Action {
     /// Take these steps forward.
     Advance(Range<u32>),
-    /// Save where the run stands as this point.
-    Save(usize),
+    /// Save where the run stands as this point, to which it will be restored or not.
+    Save(usize, bool),
     /// Go back to this point.
     Restore(usize),
     /// Take this step back, from a saved point before it or from where the run stands.
@@ -39,8 +39,25 @@ impl Checkpoints {
     /// points, at least one.
     pub fn new(steps: u32, points: usize) -> Self {
         assert!(points > 0, "the start of the run is a point");
-        let next = if steps > 1 { VecDeque::from([Action::Save(0)]) } else { VecDeque::new() };
-        Self { saved: vec![0], at: 0, left: steps, points, next }
+        let mut all = Self { saved: vec![0], at: 0, left: steps, points, next: VecDeque::new() };
+        if steps > 1 {
+            all.next.push_back(Action::Save(0, all.restores(0)));
+        }
+        all
+    }
+
+    /// True if the run is restored to the last point, which was saved before step `top`: where the
+    /// next point, or the last step, is not the step after it.
+    fn restores(&self, top: u32) -> bool {
+        let last = self.left - 1;
+        self.next_point(top).unwrap_or(last).saturating_sub(top) > 1
+    }
+
+    /// Before which step the next point is saved, the last one being at `top`.
+    fn next_point(&self, top: u32) -> Option<u32> {
+        let free = self.points - self.saved.len();
+        let divides = free > 0 && self.left - 1 - top > 1;
+        divides.then(|| top + split(self.left - top, free as u64 + 1))
     }
 }
 
@@ -97,11 +114,9 @@ impl Iterator for Checkpoints {
             self.at = top;
             return Some(Action::Restore(point));
         }
-        let free = self.points - self.saved.len();
-        if free > 0 && last - top > 1 {
-            let middle = top + split(self.left - top, free as u64 + 1);
+        if let Some(middle) = self.next_point(top) {
             self.saved.push(middle);
-            self.next.push_back(Action::Save(point + 1));
+            self.next.push_back(Action::Save(point + 1, self.restores(middle)));
             self.at = middle;
             return Some(Action::Advance(top..middle));
         }
@@ -148,6 +163,7 @@ mod tests {
     fn carried_out(steps: u32, points: usize) -> u64 {
         let (mut at, mut advanced, mut left) = (0, 0, steps);
         let mut saved = vec![None; points];
+        let mut restored = vec![false; points];
         for action in Checkpoints::new(steps, points) {
             match action {
                 Action::Advance(range) => {
@@ -155,8 +171,14 @@ mod tests {
                     advanced += u64::from(range.end - range.start);
                     at = range.end;
                 }
-                Action::Save(point) => saved[point] = Some(at),
-                Action::Restore(point) => at = saved[point].unwrap(),
+                Action::Save(point, restores) => {
+                    saved[point] = Some(at);
+                    restored[point] = restores;
+                }
+                Action::Restore(point) => {
+                    at = saved[point].unwrap();
+                    assert!(restored[point], "{steps} steps, {points} points: {point}");
+                }
                 Action::Back(step, point) => {
                     left -= 1;
                     assert_eq!(step, left, "steps are taken back in order");

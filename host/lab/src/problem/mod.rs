@@ -22,7 +22,7 @@ pub use examples::ExampleSet;
 pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
 pub use lockstep::LockstepRuns;
 pub use online::{AdaptedRate, ShortUnroll};
-pub use reverse::{Rates, ReverseHypergradient, ReversePlan, ReverseRun, TooLittle};
+pub use reverse::{Rates, ReverseHypergradient, ReversePlan, ReverseRun, TooLittle, Wanted};
 pub use run::TrainingRun;
 pub use seeded::Seeded;
 pub use snapshot::{InitialParams, Snapshot};

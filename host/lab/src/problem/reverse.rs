@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use myopia_backend::{HeapBatch, ReversibleModel, restore_float_control};
+use myopia_backend::{HeapBatch, ReversibleModel, StepOfLayers, restore_float_control};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
@@ -19,11 +19,22 @@ use super::run::{RunOptimizer, step_by_layer};
 use super::{Entries, ExampleSet, InitialParams, Problem};
 use crate::precision::{Float, Numbers};
 
+/// Which derivatives a run back finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those by the learning rates; of SGD points then take half the memory.
+    Rates,
+    /// Those by every hyperparameter of a step.
+    All,
+}
+
 /// How a run is taken back in the memory that is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReversePlan {
     /// Steps of the run.
     pub horizon: u32,
+    /// The derivatives that it finds.
+    pub wanted: Wanted,
     /// Points that are saved at the same time.
     pub points: usize,
     /// Bytes of all of these.
@@ -61,12 +72,14 @@ pub struct ReverseHypergradient {
     /// The derivative by α_k, for each step k; where layers have rates of their own, by those of a
     /// step together, the lowest layer's first.
     pub by_rate: Vec<f64>,
-    /// The derivatives by the value that each step takes of another hyperparameter.
+    /// The derivatives by the value that each step takes of another hyperparameter, where they were
+    /// [`Wanted`].
     pub by_others: Vec<(Parameter, Vec<f64>)>,
 }
 
 impl ReverseHypergradient {
-    /// The derivative by `parameter`; zero where training does not depend on it.
+    /// The derivative by `parameter`, which was [`Wanted`]; zero where training does not depend on
+    /// it.
     pub fn derivative(&self, schedule: &InverseTime<f64>, parameter: Parameter) -> f64 {
         if PARAMETERS.contains(&parameter) {
             let rates = schedule.with_tangents([parameter]);
@@ -95,7 +108,7 @@ pub trait ReverseRun: Send {
     ///
     /// # Errors
     /// When that is less than one point takes.
-    fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle>;
+    fn plan(&self, horizon: u32, memory: u64, wanted: Wanted) -> Result<ReversePlan, TooLittle>;
 
     /// Trains by `rates`, evaluates the objective, and takes all steps back, as long as `go_on`
     /// says so after each step, forward or back; `None` when it does not.
@@ -126,6 +139,11 @@ impl<T: Float, O: Reverse<T>> Back<'_, T, O>
 where
     Libm: Elementary<T>,
 {
+    /// True if steps back need the state of every point for these derivatives.
+    fn with_state(wanted: Wanted) -> bool {
+        O::ADJOINTS_TAKE_STATE || wanted == Wanted::All
+    }
+
     /// The objective where the run stands, and its gradient as the adjoints.
     fn judge(&mut self, batch: &mut Batch<'_, T>) -> Result<Objective<f64, 0>, Diverged> {
         let problem = self.problem;
@@ -150,23 +168,30 @@ impl<T: Float, O: Reverse<T> + RunOptimizer<T, 0>> ReverseRun for Back<'_, T, O>
 where
     Libm: Elementary<T>,
 {
-    fn plan(&self, horizon: u32, memory: u64) -> Result<ReversePlan, TooLittle> {
-        let each = self.model.bytes_of_a_point();
+    fn plan(&self, horizon: u32, memory: u64, wanted: Wanted) -> Result<ReversePlan, TooLittle> {
         let batches = u64::from(horizon) * self.problem.batch as u64 * 4;
         let layers = self.problem.layers.len() as u64 - 1;
         let record = u64::from(horizon) * layers * (DERIVATIVES * size_of::<f64>()) as u64;
         let fixed = self.model.bytes() + batches + record;
-        let most = memory.saturating_sub(fixed) / each;
-        if most == 0 {
+        let free = memory.saturating_sub(fixed);
+        let all = u64::from(horizon).saturating_add(u64::from(horizon == 0));
+        // Where all points fit, the run is never restored to one.
+        let each = self.model.bytes_of_a_point(Self::with_state(wanted));
+        let (points, each) = if free / each >= all {
+            (all, each)
+        } else {
+            let each = self.model.bytes_of_a_point(true);
+            (free / each, each)
+        };
+        if points == 0 {
             return Err(TooLittle { least: fixed + each });
         }
-        let all = u64::from(horizon).saturating_add(u64::from(horizon == 0));
-        let points = if most < all { most } else { all };
         let bytes_of_points = points * each;
         let points = points as usize;
         let steps = horizon.saturating_add(1);
         Ok(ReversePlan {
             horizon,
+            wanted,
             points,
             bytes_of_points,
             bytes: fixed + bytes_of_points,
@@ -210,9 +235,17 @@ where
             let first = k as usize * problem.batch;
             batch.fill(sets::<T>(problem), &batches[first..first + problem.batch]);
         };
+        let with_state = Self::with_state(plan.wanted);
+        let back = |k: u32| {
+            let (rates, optimizer) = coefficients(k);
+            let back = |rate: &f64| optimizer.back::<Libm>(k, T::from_f64(*rate));
+            rates.iter().map(back).collect::<Vec<_>>()
+        };
+        let of_layer = |steps: Vec<O::Back>| move |layer| steps[if each == 1 { 0 } else { layer }];
         let mut end = None;
         let mut found = vec![[T::ZERO; DERIVATIVES]; each * horizon as usize];
-        for action in Checkpoints::new(horizon.saturating_add(1), plan.points) {
+        let mut actions = Checkpoints::new(horizon.saturating_add(1), plan.points).peekable();
+        while let Some(action) = actions.next() {
             match action {
                 Action::Advance(steps) => {
                     for k in steps {
@@ -224,7 +257,7 @@ where
                         }
                     }
                 }
-                Action::Save(point) => self.model.save(point),
+                Action::Save(point, restores) => self.model.save(point, restores || with_state),
                 Action::Restore(point) => self.model.restore(point),
                 Action::Back(step, _) if step == horizon => {
                     let objective = self.judge(&mut batch)?;
@@ -235,13 +268,17 @@ where
                 }
                 Action::Back(k, point) => {
                     fill(&mut batch, k);
-                    let (rates, optimizer) = coefficients(k);
-                    let back = |rate: &f64| optimizer.back::<Libm>(k, T::from_f64(*rate));
-                    let steps: Vec<_> = rates.iter().map(back).collect();
-                    let of_layer = |layer: usize| steps[if each == 1 { 0 } else { layer }];
+                    let next = match actions.peek() {
+                        Some(Action::Back(next, Some(point))) => {
+                            Some((of_layer(back(*next)), *point))
+                        }
+                        _ => None,
+                    };
+                    let next =
+                        next.as_ref().map(|(step, point)| (step as StepOfLayers<'_, _>, *point));
                     let by = &mut found[k as usize * each..][..each];
                     self.model
-                        .step_back(&batch, &of_layer, point, by)
+                        .step_back(&batch, (&of_layer(back(k)), point), next, by)
                         .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
                     if !go_on() {
                         return Ok(None);
@@ -262,7 +299,7 @@ where
             };
             found.chunks(each).map(of_step).collect()
         };
-        let others = (1..).zip(optimizer.directions());
+        let others = (1..).zip(optimizer.directions()).filter(|_| with_state);
         let others = others.filter_map(|(place, other)| Some((other?, shared(place))));
         Ok(Some(ReverseHypergradient {
             objective,
