@@ -108,7 +108,8 @@ impl<V: Vector, const S: usize, const D: usize> Adjoints<'_, V, S, D> {
         sizes.iter().skip(1).fold(0, |sum, outputs| sum + outputs.div_ceil(V::LANES))
     }
 
-    /// Adds `weight` times the gradient that stands in the place of `network`'s parameters to the adjoints of the parameters.
+    /// Adds `weight` times the gradient that stands in the place of `network`'s parameters to the
+    /// adjoints of the parameters.
     pub fn add_gradient<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
         &mut self,
         network: &mut Network<'_, G, 0, E, 0>,
