@@ -71,8 +71,16 @@ fn every_rule_has_its_digest() {
     let task = task(&data, &[9, 5], 3);
     let rmsprop = |is_inside| Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-3, is_inside };
     let rules = [
-        (Method::Sgd { momentum: 0.9, is_nesterov: false }, Decay::Decoupled(0.1), "b29100613f3a9c8d"),
-        (Method::Sgd { momentum: 0.9, is_nesterov: true }, Decay::Coupled(0.01), "b29c5973a4c95a65"),
+        (
+            Method::Sgd { momentum: 0.9, is_nesterov: false },
+            Decay::Decoupled(0.1),
+            "b29100613f3a9c8d",
+        ),
+        (
+            Method::Sgd { momentum: 0.9, is_nesterov: true },
+            Decay::Coupled(0.01),
+            "b29c5973a4c95a65",
+        ),
         (rmsprop(false), Decay::None, "883dadf6bcdf1c9d"),
         (rmsprop(true), Decay::Coupled(0.01), "b7f35421223d59af"),
         (

@@ -6,6 +6,7 @@ mod shared;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
@@ -72,40 +73,51 @@ fn killed(arguments: &str, out: &Path) {
     child.wait().unwrap();
 }
 
+/// Lives of a run that is killed until it ends, in the files of one that never was.
+fn torn_again_and_again(arguments: &str) {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
+    assert_eq!(run(&mut program(arguments, &whole)), (Some(0), String::new()));
+    let mut kills = 0;
+    // Each life is a little longer than the last, so the kills fall on all kinds of moments.
+    for life in 0.. {
+        assert!(life < 200, "{arguments} never ends");
+        let mut command = program(arguments, &torn);
+        if torn.join(CHECKPOINT).exists() {
+            command.arg("--resume");
+        } else if torn.exists() && contents(&torn).iter().any(|(name, _)| !name.starts_with('.')) {
+            break; // The last one was killed when all was done.
+        }
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(5 + 5 * life + life * life / 10));
+        match child.try_wait().unwrap() {
+            Some(status) => {
+                assert!(status.success(), "{arguments}");
+                break;
+            }
+            None => kills += 1,
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 2, "{arguments} was killed {kills} times only");
+    fs::remove_file(torn.join(".myopia.lock")).ok(); // of the same
+    assert_eq!(contents(&torn), contents(&whole), "{arguments}, killed {kills} times");
+}
+
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_files() {
-    for arguments in LONG {
-        let root = tempfile::tempdir().unwrap();
-        let (whole, torn) = (root.path().join("whole"), root.path().join("torn"));
-        assert_eq!(run(&mut program(arguments, &whole)), (Some(0), String::new()));
-        let mut kills = 0;
-        // Each life is a little longer than the last, so the kills fall on all kinds of moments.
-        for life in 0.. {
-            assert!(life < 200, "{arguments} never ends");
-            let mut command = program(arguments, &torn);
-            if torn.join(CHECKPOINT).exists() {
-                command.arg("--resume");
-            } else if torn.exists()
-                && contents(&torn).iter().any(|(name, _)| !name.starts_with('.'))
-            {
-                break; // The last one was killed when all was done.
-            }
-            let mut child = command.spawn().unwrap();
-            std::thread::sleep(Duration::from_millis(5 + 5 * life + life * life / 10));
-            match child.try_wait().unwrap() {
-                Some(status) => {
-                    assert!(status.success(), "{arguments}");
-                    break;
-                }
-                None => kills += 1,
-            }
-            child.kill().unwrap();
-            child.wait().unwrap();
+    // The longest test of all: two at a time.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(arguments) = LONG.get(next.fetch_add(1, Ordering::Relaxed)) {
+            torn_again_and_again(arguments);
         }
-        assert!(kills > 2, "{arguments} was killed {kills} times only");
-        fs::remove_file(torn.join(".myopia.lock")).ok(); // of the same
-        assert_eq!(contents(&torn), contents(&whole), "{arguments}, killed {kills} times");
-    }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
 }
 
 #[cfg(unix)]
