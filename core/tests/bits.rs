@@ -267,7 +267,8 @@ struct Glyphful {
 impl Dataset<f32> for Glyphful {
     fn append(&self, index: u32, batch: &mut Batch<'_, f32>) {
         let (label, pixels) = &self.images[index as usize];
-        let inputs = (0..).zip(pixels.iter().copied());
+        // Past the network's inputs: left out.
+        let inputs = (0..).zip(pixels.iter().copied().chain([3.0]));
         if !self.as_pairs {
             return batch.push(*label, inputs);
         }
@@ -289,9 +290,15 @@ fn a_batch_of_stored_pairs_is_that_of_their_numbers() {
         let sizes = [7, 9, 3];
         let mut storage = HeapBatch::new(&sizes, 4);
         let mut batch = storage.batch();
+        assert!(batch.is_empty());
         // One more than there is room for: it is left out.
         batch.fill(&Glyphful { images: images.clone(), as_pairs }, &[4, 0, 3, 1, 2]);
         assert_eq!((batch.len(), batch.labels()), (4, &[1, 0, 0, 1][..]));
+        assert_eq!((batch.is_empty(), batch.inputs(), batch.capacity()), (false, 7, 4));
+        assert_eq!(batch.by_pair().len(), 4, "seven inputs are four pairs");
+        let places = (0..4).flat_map(|pair| batch.by_pair().row(pair)).map(|entry| entry.factor);
+        assert!(places.clone().all(|factors| factors != [0.0; 2]) && places.count() > 4);
+        assert!(batch.by_pair().row(3).iter().all(|entry| entry.factor[1] == 0.0));
         let mut heap = HeapNetwork::<F32x8, 0, 1>::new(&sizes, 4).unwrap();
         let mut network = heap.network(Portable::<F32x8>::new());
         network.initialise(&mut Pcg32::new(6, 0));

@@ -84,8 +84,16 @@ fn every_rule_has_its_digest() {
     let task = task(&data, &[9, 5], 3);
     let rmsprop = |is_inside| Method::Rmsprop { rho: 0.9, momentum: 0.5, epsilon: 1e-3, is_inside };
     let rules = [
-        (Method::Sgd { momentum: 0.9, is_nesterov: false }, Decay::Decoupled(0.1), "21c83c66fc1916c7"),
-        (Method::Sgd { momentum: 0.9, is_nesterov: true }, Decay::Coupled(0.01), "ee48261812a4e46d"),
+        (
+            Method::Sgd { momentum: 0.9, is_nesterov: false },
+            Decay::Decoupled(0.1),
+            "21c83c66fc1916c7",
+        ),
+        (
+            Method::Sgd { momentum: 0.9, is_nesterov: true },
+            Decay::Coupled(0.01),
+            "ee48261812a4e46d",
+        ),
         (rmsprop(false), Decay::None, "2fff4a3bd15d215e"),
         (rmsprop(true), Decay::Coupled(0.01), "dd7d87f61cdb104f"),
         (

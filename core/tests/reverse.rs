@@ -6,9 +6,10 @@ use myopia_core::backend::{Backend, Portable};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::mlp::{
-    Adjoints, HeapBatch, HeapNetwork, KeepGradient, Slots, Taken, Transpose, Update, Values,
+    Adjoints, Batch, HeapBatch, HeapNetwork, KeepGradient, Network, NonFinite, Quantity, Shape,
+    Slots, Taken, Transpose, Update, Values,
 };
-use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum, Optimizer, Reverse};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum, Optimizer, Reverse, Sgd};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -247,4 +248,107 @@ fn neither_velocities_nor_passes_enter_the_derivatives_by_the_rates() {
     let adam = Hyperparameters { method: METHODS[4], decay: DECAYS[1] }.with_tangents([]);
     let found = back::<_, _, 2, 5>(Portable::<F64x4>::new(), adam);
     assert_eq!(back_with::<_, _, 2, 5>(Portable::<F64x4>::new(), adam, true, false), found);
+}
+
+/// The adjoints before the first step are the derivatives by where training starts.
+#[test]
+fn adjoints_at_the_start_are_the_derivatives_by_it() {
+    let data = clusters::<f64>();
+    let (sizes, optimizer) = (data.sizes(&HIDDEN), Momentum(0.8));
+    let found = back::<_, _, 1, 2>(Portable::<F64x4>::new(), optimizer);
+    let mut storage = HeapNetwork::<F64x4, 1, 1>::new(&sizes, BATCH).unwrap();
+    let mut examples = HeapBatch::new(&sizes, BATCH);
+    let (mut network, mut batch) = (storage.network(Portable::<F64x4>::new()), examples.batch());
+    network.initialise(&mut Pcg32::new(1, 0));
+    let mut rng = Pcg32::new(9, 0);
+    let mut moved = |x: Dual<f64, 1>| Dual { tangents: [f64::from(rng.normal::<f32>())], ..x };
+    let parameters: Vec<_> = network.parameters().map(&mut moved).collect();
+    let velocity: Vec<_> = network.state().map(&mut moved).collect();
+    network.load(parameters.iter().copied(), velocity.iter().copied());
+    let [alpha0, time_constant, beta] = SCHEDULE.parameters().map(Dual::constant);
+    let schedule = InverseTime { alpha0, time_constant, beta };
+    let inner = InnerLoop { schedule, optimizer, batch: BATCH };
+    let mut sampler = Sampler::new(vec![0; data.len()], Pcg32::new(1, 2));
+    let (net, room) = (&mut network, &mut batch);
+    inner.run::<Libm, _>(net, room, &mut sampler, &data, 0..STEPS, |_, _, _| {}).unwrap();
+    let all: Vec<u32> = (0..data.len() as u32).collect();
+    let [forward] = objective(net, room, &data, &all).unwrap().loss.tangents;
+    let start = parameters.iter().chain(&velocity);
+    let along = found.adjoints.iter().zip(start);
+    let back = along.fold(0.0, |sum, (adjoint, x)| sum + adjoint * x.tangents[0]);
+    assert_near(&[back], &[forward], "along a direction of the start");
+}
+
+/// A network with numbers everywhere, its batch, and the adjoints after a step.
+fn one_step_back<R>(
+    adjoint: impl Fn(usize) -> f64,
+    take: impl FnOnce(
+        &mut Network<'_, Portable<F64x4>, 1, Libm, 0>,
+        &mut Network<'_, Portable<F64x4>, 0, Libm, 0>,
+        &Batch<'_, f64>,
+        Values<'_, F64x4, 1>,
+        &mut Adjoints<'_, F64x4, 1, 2>,
+    ) -> R,
+) -> (R, Vec<f64>) {
+    let data = clusters::<f64>();
+    let (sizes, backend) = (data.sizes(&HIDDEN), Portable::<F64x4>::new());
+    let mut storage = HeapNetwork::<F64x4, 0, 1>::new(&sizes, BATCH).unwrap();
+    let mut of_adjoints = HeapNetwork::<F64x4, 0, 1>::new(&sizes, BATCH).unwrap();
+    let mut plain = HeapNetwork::<F64x4, 0, 0>::new(&sizes, BATCH).unwrap();
+    let mut tangent = HeapNetwork::<F64x4, 1, 0>::new(&sizes, BATCH).unwrap();
+    let mut examples = HeapBatch::new(&sizes, BATCH);
+    let mut batch = examples.batch();
+    batch.fill(&data, &[0, 1, 2, 3, 4]);
+    let (mut network, mut adjoints) = (storage.network(backend), of_adjoints.network(backend));
+    network.initialise(&mut Pcg32::new(1, 0));
+    let count = network.shape().parameters();
+    adjoints.load((0..count).map(adjoint).map(Dual::constant), []);
+    let (mut parameters, mut state) =
+        (adjoints.values().parameters.to_vec(), adjoints.values().state.to_vec());
+    let mut sums = vec![[F64x4::default(); 2]; Adjoints::<F64x4, 1, 2>::units(&sizes)];
+    let (theta, slots, sums) = (&mut parameters[..], &mut state[..], &mut sums[..]);
+    let mut room = Adjoints { parameters: theta, state: slots, sums, seeded: &mut false };
+    let (mut tangent, mut plain) = (tangent.network(backend), plain.network(backend));
+    let found = take(&mut tangent, &mut plain, &batch, network.values(), &mut room);
+    adjoints.load_values(Values { parameters: &parameters, state: &state });
+    (found, adjoints.parameters().chain(adjoints.state()).map(|x| x.value).collect())
+}
+
+/// With the same coefficients in every layer the step back of each layer is that of all, up to
+/// rounding: α multiplies the product with the Hessian before it or after it.
+#[test]
+fn layers_with_the_same_rate_have_the_step_back_of_all() {
+    let step = Sgd { learning_rate: 0.03, momentum: 0.8 };
+    let adjoint = |n: usize| ((7 * n) % 13) as f64 / 13.0 - 0.4;
+    let (all, adjoints) = one_step_back(adjoint, |tangent, plain, batch, at, room| {
+        tangent.step_back(plain, batch, Taken { step, at }, None, room).unwrap()
+    });
+    let (layers, same) = one_step_back(adjoint, |tangent, plain, batch, at, room| {
+        let mut by = [[0.0; 2]; HIDDEN.len() + 1];
+        let this = Taken { step: |_| step, at };
+        tangent.step_back_by_layer(plain, batch, this, None, room, &mut by).unwrap();
+        by
+    });
+    let total = layers.iter().fold(0.0, |sum, [by_rate, _]| sum + by_rate);
+    assert_near(&[total], &[all[0]], "by the rates of all layers");
+    assert!(layers.iter().all(|[by_rate, _]| *by_rate != 0.0));
+    for (found, expected) in same.iter().zip(&adjoints) {
+        assert!((found - expected).abs() < 1e-13, "{found} and {expected}");
+    }
+}
+
+/// An adjoint that leaves the finite range is told, in whichever layer.
+#[test]
+fn adjoints_that_are_not_finite_are_told() {
+    let step = Sgd { learning_rate: 0.03, momentum: 3.0 };
+    let sizes = clusters::<f64>().sizes(&HIDDEN);
+    let count = Shape::new(&sizes).unwrap().parameters();
+    for place in [0, sizes[0] * sizes[1], count - 1] {
+        // The momentum triples it.
+        let adjoint = |n: usize| if n == place { f64::MAX / 2.0 } else { 0.0 };
+        let (found, _) = one_step_back(adjoint, |tangent, plain, batch, at, room| {
+            tangent.step_back(plain, batch, Taken { step, at }, None, room)
+        });
+        assert_eq!(found, Err(NonFinite(Quantity::Adjoint)), "parameter {place}");
+    }
 }
