@@ -1,5 +1,5 @@
-//! Euclidean norm of a network's tangent, and division by it: what a Lyapunov exponent needs after
-//! every few steps.
+//! Euclidean norm of a network's tangent, division by it, and shares of all tangents: what a
+//! Lyapunov exponent, a truncated and a discounted derivative need between steps.
 //!
 //! The squares are summed in `f64`, in the serial order of the parameters and then of their state,
 //! through [`Sum`]: the bits do not depend on the width of a vector.
@@ -35,6 +35,25 @@ impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Netwo
             }
         }
         norm
+    }
+
+    /// Multiplies tangent p of parameters and state by `shares[p]`; with a share of zero it is
+    /// zero, whatever it was.
+    ///
+    /// Between two steps that is Z ← νZ: of a derivative by a number that all steps share, what the
+    /// steps before have added counts ν times as much.
+    pub fn scale_tangents(&mut self, shares: [Scalar<G>; P]) {
+        let (parameters, state) = self.storage();
+        let slots = state.iter_mut().flat_map(|Slots(slots)| slots);
+        for block in parameters.iter_mut().chain(slots) {
+            for (tangent, share) in block.tangents.iter_mut().zip(shares) {
+                *tangent = if share == Scalar::<G>::ZERO {
+                    G::Vector::default()
+                } else {
+                    *tangent * G::Vector::splat(share)
+                };
+            }
+        }
     }
 }
 

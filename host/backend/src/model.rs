@@ -53,6 +53,8 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns; a
     /// zero tangent stays.
     fn normalise_tangent(&mut self) -> f64;
+    /// Multiplies tangent p of parameters and state by `shares[p]`; with zero it is forgotten.
+    fn scale_tangents(&mut self, shares: [T; P]);
 }
 
 /// A backend of the host, made where the processor has its instructions.
@@ -186,6 +188,10 @@ where
 
     fn normalise_tangent(&mut self) -> f64 {
         self.network().normalise_tangent()
+    }
+
+    fn scale_tangents(&mut self, shares: [Scalar<G>; P]) {
+        self.network().scale_tangents(shares);
     }
 }
 

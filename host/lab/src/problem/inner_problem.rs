@@ -74,6 +74,8 @@ pub enum Tangents {
     Schedule,
     /// By these, of the schedule or of the optimiser.
     By([Parameter; 3]),
+    /// By α₀ alone.
+    Rate,
 }
 
 impl Tangents {
@@ -154,6 +156,15 @@ macro_rules! on_models {
                     let $make = models.momentum;
                     $body
                 }
+                (Tangents::Rate, given) => {
+                    let plain = Hyperparameters {
+                        method: Method::Sgd { momentum, is_nesterov: false },
+                        decay: Decay::None,
+                    };
+                    let ($make, $directions) = (models.any_direction, [Parameter::Alpha0]);
+                    let $optimizer = given.unwrap_or(plain).with_tangents($directions);
+                    $body
+                }
                 (Tangents::None, Some(hyperparameters)) => {
                     let ($make, $directions) = (models.any, []);
                     let $optimizer = hyperparameters.with_tangents($directions);
@@ -162,7 +173,7 @@ macro_rules! on_models {
                 (tangents, Some(hyperparameters)) => {
                     let $directions = match tangents {
                         Tangents::By(directions) => directions,
-                        Tangents::None | Tangents::Schedule => PARAMETERS,
+                        Tangents::None | Tangents::Rate | Tangents::Schedule => PARAMETERS,
                     };
                     let $make = models.any_tangents;
                     let $optimizer = hyperparameters.with_tangents($directions);
