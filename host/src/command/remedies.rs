@@ -10,6 +10,7 @@ use myopia_core::schedule::{InverseTime, Parameter};
 use serde::{Serialize, Serializer};
 
 use super::horizons::Origin;
+use super::nqm::each_as_words;
 use super::options::{Common, LongRun, ProblemOptions, afford_record, positive};
 use super::outer::{FIX, MOST_META_LR, within};
 use super::progress;
@@ -118,10 +119,6 @@ impl Serialize for Given {
         serializer
             .collect_str(&format_args!("{horizon},{meta_steps},{alpha0},{time_constant},{beta}"))
     }
-}
-
-fn each_as_words<S: Serializer>(carries: &[Carry], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(carries.iter().map(Carry::to_string))
 }
 
 #[derive(Serialize)]

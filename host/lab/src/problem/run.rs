@@ -166,8 +166,6 @@ pub(super) struct Run<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> {
     done: u32,
     /// The next step's batch where it was looked at.
     looked_at: Option<Vec<u32>>,
-    /// x̄, where one is kept.
-    averaged: Vec<Dual<T, P>>,
 }
 
 impl<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> Run<'a, T, P, O>
@@ -196,7 +194,6 @@ where
             directions,
             done: 0,
             looked_at: None,
-            averaged: Vec::new(),
         }
     }
 
@@ -330,20 +327,14 @@ where
     }
 
     fn scale_tangents(&mut self, shares: [f64; 3]) {
+        restore_float_control();
         let share = |p: usize| shares.get(p).map_or(T::ONE, |&share| T::from_f64(share));
         self.model.scale_tangents(std::array::from_fn(share));
     }
 
     fn average(&mut self, gamma: f64) {
-        let present = self.model.parameters();
-        let (kept, new) = (T::from_f64(gamma), T::ONE - T::from_f64(gamma));
-        if self.averaged.is_empty() {
-            self.averaged = present;
-            return;
-        }
-        for (mean, number) in self.averaged.iter_mut().zip(present) {
-            *mean = mean.scaled(kept) + number.scaled(new);
-        }
+        restore_float_control();
+        self.model.average(T::from_f64(gamma));
     }
 
     fn evaluate_average(
@@ -351,13 +342,9 @@ where
         set: Set,
         indices: &[u32],
     ) -> Result<Objective<f64, 3>, Diverged> {
-        if self.averaged.is_empty() {
-            return self.evaluate(set, indices);
-        }
-        let (parameters, state) = (self.model.parameters(), self.model.state());
-        self.model.load(&self.averaged, &[]);
+        self.model.swap_average();
         let found = self.evaluate(set, indices);
-        self.model.load(&parameters, &state);
+        self.model.swap_average();
         found
     }
 

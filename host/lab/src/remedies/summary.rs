@@ -193,8 +193,11 @@ impl Family {
     /// Median and range of the training loss.
     fn losses(&self) -> String {
         self.training_loss.map_or("diverged".to_owned(), |loss| {
-            let [least, median, greatest] = loss.ends().map(|x| number(x, 5));
-            format!("{median} ({least} to {greatest})")
+            let [least, median, greatest] = loss.ends().map(|x| number(x, 6));
+            match self.seeds {
+                1 => median,
+                _ => format!("{median} ({least} to {greatest})"),
+            }
         })
     }
 }
@@ -202,7 +205,10 @@ impl Family {
 /// How two remedies compare: whether the first is lower with every seed, and by more than the
 /// spread, so that their ranges have nothing in common.
 fn beats(a: &Family, b: &Family) -> &'static str {
+    let one = a.seeds < 2 || b.seeds < 2;
     match (a.training_loss, b.training_loss) {
+        (Some(a), Some(b)) if one && a.median < b.median => "lower, with one seed",
+        (Some(_), Some(_)) if one => "not lower, with one seed",
         (Some(a), Some(b)) if a.greatest < b.least => "lower, by more than the spread of the seeds",
         (Some(a), Some(b)) if b.greatest < a.least => {
             "higher, by more than the spread of the seeds"
@@ -249,10 +255,11 @@ pub fn sentences(families: &[Family], ways: &[Way], steps: u32) -> Vec<String> {
             });
         let better: Vec<&str> = better.map(|family| &*family.remedy).collect();
         said.push(format!(
-            "Below {}, {} at a cost of {} trainings, by more than the spread of the seeds: {}.",
+            "Below {}, {} at a cost of {} trainings, with {}: {}.",
             simple.remedy,
             simple.losses(),
             cost(simple),
+            if simple.seeds < 2 { "one seed" } else { "every seed of both" },
             if better.is_empty() { "nothing".to_owned() } else { better.join("; ") }
         ));
     }
@@ -314,8 +321,8 @@ mod tests {
         let said = sentences(&families, &[], 5);
         assert_eq!(
             said[0],
-            "Lowest training loss after 5 steps: b, 1.25000 (1.00000 to 1.50000) at a cost of 2.0 trainings; next a, \
-             2.50000 (2.00000 to 3.00000) at 4.0: lower, by more than the spread of the seeds."
+            "Lowest training loss after 5 steps: b, 1.250000 (1.000000 to 1.500000) at a cost of 2.0 trainings; next a, \
+             2.500000 (2.000000 to 3.000000) at 4.0: lower, by more than the spread of the seeds."
         );
     }
 
