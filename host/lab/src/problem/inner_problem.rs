@@ -371,8 +371,29 @@ impl Problem<'_> {
         horizon: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Hypergradient>, Diverged> {
+        self.hypergradient_carried(tangents, start, schedule, horizon, &|_| 1.0, go_on)
+    }
+
+    /// The same with tangents of which step `k` carries on the share `share(k)` only, so that the
+    /// derivatives are those of a method that discounts or drops them.
+    ///
+    /// # Errors
+    /// When a step or the objective leaves the finite range.
+    pub fn hypergradient_carried(
+        &self,
+        tangents: Tangents,
+        start: &InitialParams,
+        schedule: &InverseTime<f64>,
+        horizon: u32,
+        share: &dyn Fn(u32) -> f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Hypergradient>, Diverged> {
         let mut run = self.run(tangents, start);
         for k in 0..horizon {
+            let share = share(k);
+            if share != 1.0 {
+                run.scale_tangents([share; 3]);
+            }
             run.train(schedule, k..k + 1, &mut |_, _, _| {})?;
             if !go_on() {
                 return Ok(None);

@@ -20,7 +20,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::real::Real;
 use myopia_core::schedule::Parameter;
 
 use crate::outer::OuterOptimizer;
@@ -89,6 +88,17 @@ impl Carry {
         }
     }
 
+    /// The share of tangents that the step after `done` others carries on; none where that depends
+    /// on what is read on the way.
+    pub fn share(self, done: u32) -> Option<f64> {
+        match self {
+            Self::Discounted(share) => Some(share),
+            Self::Truncated(steps) if done.is_multiple_of(steps) => Some(0.0),
+            Self::Truncated(_) => Some(1.0),
+            Self::Adaptive => None,
+        }
+    }
+
     /// Steps of training between two readings.
     pub fn every(self) -> u32 {
         if let Self::Truncated(steps) = self { steps } else { 1 }
@@ -101,7 +111,7 @@ pub struct Tuner {
     carry: Carry,
     outer: OuterOptimizer<1>,
     rate: f64,
-    /// ν of the step to come.
+    /// ν of the step to come, where it is adapted.
     discount: f64,
     /// c.
     count: f64,
@@ -110,8 +120,7 @@ pub struct Tuner {
 impl Tuner {
     /// One that starts at `rate`, by an outer optimizer that is fresh.
     pub fn new(carry: Carry, rate: f64, outer: OuterOptimizer<1>) -> Self {
-        let discount = if let Carry::Discounted(share) = carry { share } else { 0.0 };
-        Self { carry, outer, rate, discount, count: 0.0 }
+        Self { carry, outer, rate, discount: 0.0, count: 0.0 }
     }
 
     /// The learning rate of the step to come.
@@ -139,17 +148,7 @@ impl Tuner {
 
     /// The share of each tangent that the step after `done` others carries on.
     pub fn shares(&self, done: u32) -> [f64; 3] {
-        let first = match self.carry {
-            Carry::Discounted(share) => share,
-            Carry::Adaptive => self.discount,
-            Carry::Truncated(steps) => {
-                if done.is_multiple_of(steps) {
-                    0.0
-                } else {
-                    f64::ONE
-                }
-            }
-        };
+        let first = self.carry.share(done).unwrap_or(self.discount);
         [first, 0.0, 0.0]
     }
 }

@@ -75,7 +75,7 @@ pub struct Options {
     sigma: f64,
     /// Pairs of particles that say what the mean and the variance of one is
     #[arg(
-        long, default_value_t = 1000, value_name = "N", allow_negative_numbers = true,
+        long, default_value_t = 10_000, value_name = "N", allow_negative_numbers = true,
         value_parser = whole::<u32>
     )]
     pairs: u32,
@@ -105,6 +105,8 @@ struct Line {
     /// The sum of these; of particles the mean over many less G, smoothing and chance among it.
     bias: f64,
     standard_deviation: f64,
+    /// Of the bias, by chance.
+    error_of_bias: f64,
     /// Steps for one estimate; with a tangent one counts as two.
     cost_of_estimate: f64,
     /// The meta-learning rate with the lowest final loss.
@@ -114,7 +116,7 @@ struct Line {
     final_loss: f64,
 }
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "estimator",
     "rate",
     "exact",
@@ -123,6 +125,7 @@ const HEADER: [&str; 12] = [
     "horizon",
     "bias",
     "standard_deviation",
+    "error_of_bias",
     "cost_of_estimate",
     "meta_lr",
     "cost",
@@ -274,6 +277,7 @@ impl Options {
             horizon: 0.0,
             bias: 0.0,
             standard_deviation: 0.0,
+            error_of_bias: 0.0,
             cost_of_estimate: each,
             meta_lr,
             cost: f64::from(META_STEPS + 1) * each,
@@ -295,6 +299,7 @@ impl Options {
             horizon,
             bias: hysteresis + truncation + horizon,
             standard_deviation: 0.0,
+            error_of_bias: 0.0,
             cost_of_estimate: cost / f64::from(self.steps) * f64::from(carry.every()),
             meta_lr,
             cost,
@@ -331,6 +336,9 @@ impl Options {
             horizon: 0.0,
             bias: mean - exact,
             standard_deviation: <Libm as Elementary<f64>>::sqrt(variance),
+            error_of_bias: <Libm as Elementary<f64>>::sqrt(
+                variance * f64::from(pairs) / f64::from(self.pairs),
+            ),
             cost_of_estimate: f64::from(particles) * f64::from(steps),
             meta_lr,
             cost: (f64::from(particles) + 1.0) * f64::from(self.steps),
