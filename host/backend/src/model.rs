@@ -55,8 +55,8 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     fn normalise_tangent(&mut self) -> f64;
     /// Multiplies tangent p of parameters and state by `shares[p]`; with zero it is forgotten.
     fn scale_tangents(&mut self, shares: [T; P]);
-    /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w; the first call begins it
-    /// with the parameters.
+    /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w; the first call begins
+    /// it with the parameters.
     fn average(&mut self, gamma: T);
     /// Exchanges parameters and average, if there is one.
     fn swap_average(&mut self);

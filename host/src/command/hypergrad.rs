@@ -159,12 +159,11 @@ impl Options {
                 "--memory limits reverse mode; give --mode reverse too, or leave it out",
             ));
         }
-        if let Some(carry) = self.carry {
-            if self.mode == Mode::Reverse || carry.share(0).is_none() {
-                return Err(Failure::usage(format!(
-                    "--carry {carry}: give rtho, hd, marthe:NU or truncated:STEPS, and no --mode reverse"
-                )));
-            }
+        let unknown = |carry: &Carry| self.mode == Mode::Reverse || carry.share(0).is_none();
+        if let Some(carry) = self.carry.filter(unknown) {
+            return Err(Failure::usage(format!(
+                "--carry {carry}: give rtho, hd, marthe:NU or truncated:STEPS, and no --mode reverse"
+            )));
         }
         let schedule = self.schedule()?;
         let folder = match (&self.export, &common.out) {

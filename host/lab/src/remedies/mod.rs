@@ -1,8 +1,8 @@
 //! Remedies against short-horizon bias, side by side: schedules known beforehand, planned, tuned by
 //! look-aheads that are judged in several ways, and rates that move while training runs.
 //!
-//! Each is charged for everything it computes, in gradients of one batch: a step counts as one, with
-//! P tangents as 1 + P, a loss as a third of that.
+//! Each is charged for everything it computes, in gradients of one batch: a step counts as one,
+//! with P tangents as 1 + P, a loss as a third of that.
 
 mod carry;
 mod figures;

@@ -141,8 +141,8 @@ impl Course<'_> {
         }
     }
 
-    /// Tunes a constant rate by the exact derivative of the loss after all steps, so many times: the
-    /// lowest excess loss.
+    /// Tunes a constant rate by the exact derivative of the loss after all steps, so many times:
+    /// the lowest excess loss.
     pub fn tuned(&self, mut outer: OuterOptimizer<1>, meta_steps: u32) -> f64 {
         let (mut rate, mut lowest) = (self.rate, f64::INFINITY);
         for _ in 0..=meta_steps {

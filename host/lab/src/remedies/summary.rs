@@ -150,8 +150,8 @@ impl Family {
             }
         };
         let all = with(settings[0]).count();
-        // What diverged with some seed is worse than what did with none.
-        let key = |family: &Self| (family.seeds < all, family.order());
+        // What diverged with more seeds is worse.
+        let key = |family: &Self| (all - family.seeds, family.order());
         let candidates = settings.iter().map(|&setting| family(setting));
         let best = candidates.reduce(|a, b| {
             let (a_key, b_key) = (key(&a), key(&b));
