@@ -259,7 +259,7 @@ fn a_tangent_is_divided_by_its_norm_whatever_the_number_of_lanes() {
 }
 
 #[test]
-fn tangents_are_scaled_each_by_its_share_and_a_share_of_zero_forgets_what_is_not_finite() {
+fn tangents_are_carried_each_by_its_share_and_a_share_of_zero_forgets_what_is_not_finite() {
     let sizes = [5, 21, 3];
     let mut heap = HeapNetwork::<F32x8, 3, 2>::new(&sizes, 1).unwrap();
     let mut network = heap.network(Portable::<F32x8>::new());
@@ -273,11 +273,14 @@ fn tangents_are_scaled_each_by_its_share_and_a_share_of_zero_forgets_what_is_not
     let parameters: Vec<_> = (0..count).map(|_| draw()).collect();
     let state: Vec<_> = (0..2 * count).map(|_| draw()).collect();
     network.load(parameters.iter().copied(), state.iter().copied());
-    network.scale_tangents([0.5, 0.0, 1.0]);
-    let scaled = network.parameters().chain(network.state());
-    for (found, before) in scaled.zip(parameters.iter().chain(&state)) {
+    network.carry_tangents([0.5, 0.0, 1.0], [0.25, 3.0, 0.0]);
+    for (found, before) in network.parameters().zip(&parameters) {
         let [first, _, third] = before.tangents;
         assert_eq!((found.value, found.tangents), (before.value, [0.5 * first, 0.0, third]));
+    }
+    for (found, before) in network.state().zip(&state) {
+        let (x, [first, _, third]) = (before.value, before.tangents);
+        assert_eq!((found.value, found.tangents), (x, [0.5 * first + x * 0.25, x * 3.0, third]));
     }
 }
 

@@ -102,6 +102,7 @@ fn what_has_no_sense_is_refused_in_a_sentence() {
         ("remedies --given 10,0.1,50,1", "give"),
         ("hypergrad --carry marthe", "--carry marthe"),
         ("hypergrad --carry hd --mode reverse", "no --mode reverse"),
+        ("hypergrad --carry hd --optimizer adam", "--carry is of plain sgd"),
         ("meta --judge same-batch", "a network's judge is plain"),
         ("meta --every-entry --judge cooldown:5", "leave out --judge"),
         ("nqm biases --at 0", "--at is 0"),

@@ -14,14 +14,16 @@ use myopia_tests::{derivative, glyphs, problem, relative};
 const RATE: f64 = 0.03;
 const CONSTANT: InverseTime<f64> = InverseTime { alpha0: RATE, time_constant: 1.0, beta: 0.0 };
 
-/// The derivatives of the objective after these steps by the rate of each.
-fn by_rate(problem: &Problem<'_>, start: &InitialParams, rates: Vec<f64>) -> Vec<f64> {
+/// The derivatives of the objective after these steps by the rate and the momentum of each.
+fn by_step(problem: &Problem<'_>, start: &InitialParams, rates: Vec<f64>) -> [Vec<f64>; 2] {
     let momenta = vec![problem.momentum; rates.len()];
     let entries = Entries::new(rates, momenta);
     let mut run = problem.reverse(start);
     let plan = run.plan(entries.steps() as u32, 1 << 30).unwrap();
     let found = run.run(Rates::Entries(&entries), &plan, &mut || true).unwrap();
-    found.expect("nobody stops it").by_rate
+    let found = found.expect("nobody stops it");
+    let [(Parameter::Momentum, by_momentum)] = &found.by_others[..] else { panic!("{found:?}") };
+    [found.by_rate, by_momentum.clone()]
 }
 
 #[test]
@@ -30,27 +32,31 @@ fn discounted_and_truncated_tangents_are_weighted_sums_of_the_derivatives_by_eac
     let data = glyphs(F64);
     let problem = Problem { objective_size: Some(130), ..problem(&data, &[21, 12], 20, 3) };
     let start = problem.start(5, 0.05).unwrap();
-    let by_rate = by_rate(&problem, &start, vec![RATE; STEPS as usize]);
+    let [by_rate, by_momentum] = by_step(&problem, &start, vec![RATE; STEPS as usize]);
+    // By the rate that multiplies the whole update where the velocity before it has no tangent.
+    let whole = |k: usize| by_rate[k] + problem.momentum / RATE * by_momentum[k];
     for nu in [0.0, 0.7, 0.95, 1.0] {
         let mut run = problem.run(Tangents::By([Parameter::Alpha0; 3]), &start);
         for k in 0..STEPS {
             let kept = if k.is_multiple_of(10) { 0.0 } else { 1.0 };
-            run.scale_tangents([nu, 0.0, kept]);
+            run.carry_tangents([nu, 0.0, kept], &CONSTANT, 0);
             run.step_as(&CONSTANT, 0, 1.0).unwrap();
         }
         let found = run.evaluate(Set::Training, &problem.objective_indices()).unwrap();
         let [discounted, last, truncated] = found.loss.tangents;
         let mut weight = 1.0;
-        let weighted = by_rate.iter().rev().map(|slope| {
-            let term = weight * slope;
+        let weighted = (0..STEPS as usize).rev().map(|k| {
+            let term = weight * (nu * by_rate[k] + (1.0 - nu) * whole(k));
             weight *= nu;
             term
         });
         assert!(relative(discounted, sum(weighted)) < 1e-9, "{nu}: {discounted}");
-        assert!(relative(last, by_rate[23]) < 1e-9, "{last}");
-        assert!(relative(truncated, sum(by_rate[20..].iter().copied())) < 1e-9, "{truncated}");
+        assert!(relative(last, whole(23)) < 1e-9, "{last}");
+        let tail = whole(20) + sum(by_rate[21..].iter().copied());
+        assert!(relative(truncated, tail) < 1e-9, "{truncated}");
     }
-    assert!(relative(by_rate[23], sum(by_rate.iter().copied())) > 0.5, "they must differ");
+    let full = sum(by_rate.iter().copied());
+    assert!(relative(whole(23), full) > 0.5 && relative(whole(23), by_rate[23]) > 0.1);
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn one_tangent_of_the_rate_is_that_of_three_and_changes_no_value() {
                 if k % 3 == 1 {
                     run.look().unwrap();
                 }
-                run.scale_tangents([0.5; 3]);
+                run.carry_tangents([0.5; 3], &CONSTANT, 0);
                 run.step_as(&CONSTANT, 0, 1.0).unwrap();
             }
             let slope = run.look().unwrap().tangents[0];
@@ -133,7 +139,7 @@ fn a_cool_down_is_judged_at_its_end_with_the_derivatives_of_reverse_mode() {
     }
     let loss = run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value;
     assert!(relative(found.loss, loss) < 1e-12, "{} {loss}", found.loss);
-    let by_rate = by_rate(&problem, &start, rates.clone());
+    let [by_rate, _] = by_step(&problem, &start, rates.clone());
     let by_alpha0 = sum(by_rate.iter().zip(&rates).map(|(slope, rate)| slope * rate)) / 0.05;
     assert!(relative(found.derivative(Parameter::Alpha0), by_alpha0) < 1e-9, "{by_alpha0}");
     let plain = record(&problem, &start, descent(Judge::Plain, SCHEDULE));

@@ -37,21 +37,30 @@ impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Netwo
         norm
     }
 
-    /// Multiplies tangent p of parameters and state by `shares[p]`; with a share of zero it is
-    /// zero, whatever it was.
+    /// Carries on the share `shares[p]` of tangent p, nothing of it with a share of zero, and adds
+    /// `impulses[p]` times the value to that of the state: of parameters Z ← νZ, of the state
+    /// Z ← νZ + κx.
     ///
-    /// Between two steps that is Z ← νZ: of a derivative by a number that all steps share, what the
-    /// steps before have added counts ν times as much.
-    pub fn scale_tangents(&mut self, shares: [Scalar<G>; P]) {
+    /// Between two steps it is what discounts or truncates a derivative by a number that all steps
+    /// share; κx is the derivative of a state that is proportional to that number.
+    pub fn carry_tangents(&mut self, shares: [Scalar<G>; P], impulses: [Scalar<G>; P]) {
+        let carried = |tangent: G::Vector, share: Scalar<G>| {
+            if share == Scalar::<G>::ZERO {
+                G::Vector::default()
+            } else {
+                tangent * G::Vector::splat(share)
+            }
+        };
         let (parameters, state) = self.storage();
-        let slots = state.iter_mut().flat_map(|Slots(slots)| slots);
-        for block in parameters.iter_mut().chain(slots) {
+        for block in parameters {
             for (tangent, share) in block.tangents.iter_mut().zip(shares) {
-                *tangent = if share == Scalar::<G>::ZERO {
-                    G::Vector::default()
-                } else {
-                    *tangent * G::Vector::splat(share)
-                };
+                *tangent = carried(*tangent, share);
+            }
+        }
+        for block in state.iter_mut().flat_map(|Slots(slots)| slots) {
+            let Dual { value, tangents } = block;
+            for ((tangent, share), impulse) in tangents.iter_mut().zip(shares).zip(impulses) {
+                *tangent = carried(*tangent, share) + *value * G::Vector::splat(impulse);
             }
         }
     }

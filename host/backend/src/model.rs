@@ -53,8 +53,9 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns; a
     /// zero tangent stays.
     fn normalise_tangent(&mut self) -> f64;
-    /// Multiplies tangent p of parameters and state by `shares[p]`; with zero it is forgotten.
-    fn scale_tangents(&mut self, shares: [T; P]);
+    /// Carries on the share `shares[p]` of tangent p, nothing with zero, and adds `impulses[p]` times
+    /// the value to that of the state.
+    fn carry_tangents(&mut self, shares: [T; P], impulses: [T; P]);
     /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w; the first call begins
     /// it with the parameters.
     fn average(&mut self, gamma: T);
@@ -198,8 +199,8 @@ where
         self.network().normalise_tangent()
     }
 
-    fn scale_tangents(&mut self, shares: [Scalar<G>; P]) {
-        self.network().scale_tangents(shares);
+    fn carry_tangents(&mut self, shares: [Scalar<G>; P], impulses: [Scalar<G>; P]) {
+        self.network().carry_tangents(shares, impulses);
     }
 
     fn average(&mut self, gamma: Scalar<G>) {

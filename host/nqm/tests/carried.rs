@@ -35,7 +35,7 @@ fn exact() -> [f64; 3] {
     let mut state = Carried::start(&quadratic);
     let mut loss = Dual::default();
     for k in 0..STEPS {
-        state.scale_tangents(shares(k));
+        state.carry_tangents(shares(k), RATE);
         let learning_rate = Dual { value: RATE, tangents: [1.0; 3] };
         let step = Step { learning_rate, momentum: Dual::constant(MOMENTUM) };
         loss = state.advance(&quadratic, &[step]);
@@ -56,7 +56,12 @@ fn they_are_weighted_sums_of_the_derivatives_by_each_rate() {
             let shares = shares(later);
             weight.iter_mut().zip(shares).for_each(|(weight, share)| *weight *= share);
         }
-        expected.iter_mut().zip(weight).for_each(|(sum, w)| *sum += w * by.learning_rate);
+        for ((sum, weight), share) in expected.iter_mut().zip(weight).zip(shares(k)) {
+            // By the rate that multiplies the whole update, the velocity's part included where it
+            // is forgotten.
+            let of_velocity = (1.0 - share) * MOMENTUM / RATE * by.momentum;
+            *sum += weight * (by.learning_rate + of_velocity);
+        }
     }
     for (found, expected) in exact().into_iter().zip(expected) {
         assert!((found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
@@ -76,7 +81,8 @@ fn simulated(rng: &mut Pcg32) -> [f64; 3] {
             let shares = shares(k);
             let gradient = h * (x + Libm::sqrt(noise_variance) * rng.normal::<f64>());
             for p in 0..3 {
-                let (z, w) = (shares[p] * dx[p], shares[p] * dv[p]);
+                let z = shares[p] * dx[p];
+                let w = shares[p] * dv[p] + (1.0 - shares[p]) * v / RATE;
                 dv[p] = MOMENTUM * w - RATE * h * z - gradient;
                 dx[p] = z + dv[p];
             }

@@ -165,6 +165,14 @@ impl Options {
                 "--carry {carry}: give rtho, hd, marthe:NU or truncated:STEPS, and no --mode reverse"
             )));
         }
+        let precision = self.problem.precision();
+        let chosen = self.problem.optimizer.hyperparameters(precision, 0.0)?;
+        if self.carry.is_some() && chosen.is_some() {
+            return Err(Failure::usage(
+                "--carry is of plain sgd, whose velocity goes with the rate; leave out --optimizer, --nesterov and \
+                 --weight-decay",
+            ));
+        }
         let schedule = self.schedule()?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {

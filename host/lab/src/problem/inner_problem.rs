@@ -392,7 +392,7 @@ impl Problem<'_> {
         for k in 0..horizon {
             let share = share(k);
             if share != 1.0 {
-                run.scale_tangents([share; 3]);
+                run.carry_tangents([share; 3], schedule, k.saturating_sub(1));
             }
             run.train(schedule, k..k + 1, &mut |_, _, _| {})?;
             if !go_on() {

@@ -63,8 +63,13 @@ pub trait TrainingRun: Send {
     /// When it leaves the finite range.
     fn look(&mut self) -> Result<Dual<f64, 3>, Diverged>;
 
-    /// Multiplies each tangent of parameters and state by its share; with zero it is forgotten.
-    fn scale_tangents(&mut self, shares: [f64; 3]);
+    /// Carries on a share ν of each tangent, nothing with a share of zero: of the parameters
+    /// Z ← νZ, of SGD's velocity Z ← νZ + (1 − ν)v α̇/α, α being the rate that `schedule` has in
+    /// step `k`, the last one.
+    ///
+    /// As α multiplies the velocity u = v/α of w ← w + αu, so does what is forgotten: what remains
+    /// without tangents is the derivative along the whole last update.
+    fn carry_tangents(&mut self, shares: [f64; 3], schedule: &InverseTime<f64>, k: u32);
 
     /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w, which begins with the
     /// parameters of the first call.
@@ -326,10 +331,15 @@ where
         Ok(found?.loss)
     }
 
-    fn scale_tangents(&mut self, shares: [f64; 3]) {
+    fn carry_tangents(&mut self, shares: [f64; 3], schedule: &InverseTime<f64>, k: u32) {
         restore_float_control();
+        let last = self.schedule(schedule).learning_rate::<Libm>(k);
         let share = |p: usize| shares.get(p).map_or(T::ONE, |&share| T::from_f64(share));
-        self.model.scale_tangents(std::array::from_fn(share));
+        let impulse = |p: usize| match last.value > T::ZERO {
+            true => (T::ONE - share(p)) * (last.tangents[p] / last.value),
+            false => T::ZERO,
+        };
+        self.model.carry_tangents(std::array::from_fn(share), std::array::from_fn(impulse));
     }
 
     fn average(&mut self, gamma: f64) {

@@ -13,6 +13,9 @@
 //! Z = 0 every K       truncation; what is read at its end sees K steps
 //! ```
 //!
+//! With momentum the state is the velocity u of w ← w − λu, u ← μu + g, as in those papers: ν = 0
+//! reads ∇L · (−u), along the whole last update. Training itself keeps v = −λu.
+//!
 //! Where λ stays, d_T is Σ_t ν^{T−1−t} ∂L/∂λ_t over the rates of the steps t: 1 − ν or K says how
 //! many of them are seen, and ν = 1 without truncation is the exact derivative.
 

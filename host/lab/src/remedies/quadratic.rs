@@ -98,7 +98,7 @@ impl Course<'_> {
         let mut state = Carried::<1>::start(self.quadratic);
         let mut loss = Dual::default();
         for k in 0..steps {
-            state.scale_tangents([shares(k)]);
+            state.carry_tangents([shares(k)], rate);
             loss = state.advance(self.quadratic, &[self.step(rate)]);
         }
         rate * loss.tangents[0]
@@ -116,13 +116,14 @@ impl Course<'_> {
             if k == self.at {
                 there = Some((tuner.rate(), tuner.rate() * loss.tangents[0]));
             }
+            let last = tuner.rate();
             if tuner.reads(k) && loss.finite() {
                 looks += 1;
                 tuner.update([loss.tangents[0], loss.tangents[1]]);
             }
             let shares = tuner.shares(k);
             taken.push(shares[0]);
-            state.scale_tangents(shares);
+            state.carry_tangents(shares, last);
             loss = state.advance(self.quadratic, &[self.step(tuner.rate())]);
         }
         let (rate, read) = there.unwrap_or((tuner.rate(), tuner.rate() * loss.tangents[0]));

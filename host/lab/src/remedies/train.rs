@@ -123,14 +123,15 @@ impl Training<'_> {
         progress: &mut Progress,
     ) -> Result<(), Diverged> {
         let k = run.steps();
+        let constant = |alpha0| InverseTime { alpha0, time_constant: 1.0, beta: 0.0 };
+        let last = constant(tuner.rate());
         if tuner.reads(k) {
             let [along, last, _] = run.look()?.tangents;
             progress.readings.push([along, last]);
             tuner.update([along, last]);
         }
-        run.scale_tangents(tuner.shares(k));
-        let constant = InverseTime { alpha0: tuner.rate(), time_constant: 1.0, beta: 0.0 };
-        let loss = run.step_as(&constant, 0, 1.0)?;
+        run.carry_tangents(tuner.shares(k), &last, 0);
+        let loss = run.step_as(&constant(tuner.rate()), 0, 1.0)?;
         self.note(progress, k, tuner.rate(), loss);
         Ok(())
     }
