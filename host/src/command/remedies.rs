@@ -387,7 +387,7 @@ fn print(report: &Report<'_>) -> Result<(), Failure> {
                 of.remedy,
                 of.setting.map_or(String::new(), |x| x.to_string()),
                 of.cost,
-                range(of.training_loss.map(|loss| loss.ends()), 1.0, 5),
+                range(of.training_loss.map(|loss| loss.ends()), 1.0, 6),
                 range(of.test_error.map(|error| error.ends()), 100.0, 2),
             )?;
         }

@@ -33,8 +33,8 @@ use crate::problem::Tangents;
 pub enum Carry {
     /// Tangents count ν in 0..=1 times from step to step.
     Discounted(f64),
-    /// The same with the ν that MARTHE adapts: q = α/(∇L(w_{t+1}) · ∇L(w_t)) held inside 0..=1,
-    /// c ← c sign ν + ν, ν ← q^{1/(c + 1)}, both from zero on.
+    /// The same with the ν that MARTHE adapts: q = α/(∇L(w_{t+1}) · u_{t+1}) held inside 0..=1,
+    /// u being the last update's direction, c ← c sign ν + ν, ν ← q^{1/(c + 1)}, both from zero on.
     Adaptive,
     /// They are dropped every so many steps, when λ has moved.
     Truncated(u32),
@@ -140,7 +140,7 @@ impl Tuner {
     pub fn update(&mut self, [along, last]: [f64; 2]) {
         [self.rate] = self.outer.update([self.rate], [along]);
         if self.carry == Carry::Adaptive {
-            // The last step moved the weights by −α∇L: along it the derivative is −∇L·∇L.
+            // The last step moved the weights by −αu: along it the derivative is −∇L·u.
             let ratio = self.rate / -last;
             let held = if ratio > 0.0 { if ratio < 1.0 { ratio } else { 1.0 } } else { 0.0 };
             let sign = if self.discount > 0.0 { 1.0 } else { 0.0 };
