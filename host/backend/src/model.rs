@@ -53,8 +53,8 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns; a
     /// zero tangent stays.
     fn normalise_tangent(&mut self) -> f64;
-    /// Carries on the share `shares[p]` of tangent p, nothing with zero, and adds `impulses[p]` times
-    /// the value to that of the state.
+    /// Carries on the share `shares[p]` of tangent p, nothing with zero, and adds `impulses[p]`
+    /// times the value to that of the state.
     fn carry_tangents(&mut self, shares: [T; P], impulses: [T; P]);
     /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w; the first call begins
     /// it with the parameters.

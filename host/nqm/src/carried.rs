@@ -1,8 +1,8 @@
 //! Training step by step with tangents by the learning rate, of which each step carries on a share.
 //!
 //! The recurrence of the tangents is linear: with Z ← νZ before every step, the tangent of the
-//! excess loss after T steps is Σ_t ν^{T−1−t} ∂L_T/∂α_t, α_t being the rate that multiplies the whole
-//! update of step t, the expectation of what a run of SGD finds that carries its tangents so.
+//! excess loss after T steps is Σ_t ν^{T−1−t} ∂L_T/∂α_t, α_t being the rate that multiplies the
+//! whole update of step t, the expectation of what a run of SGD finds that carries its tangents so.
 
 use myopia_core::dual::Dual;
 use myopia_core::nqm::{Response, Step, losses};
