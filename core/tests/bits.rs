@@ -258,6 +258,32 @@ fn a_tangent_is_divided_by_its_norm_whatever_the_number_of_lanes() {
     assert_eq!(normalised::<F32x8, 1>(0.0).0, 0.0);
 }
 
+#[test]
+fn tangents_are_carried_each_by_its_share_and_a_share_of_zero_forgets_what_is_not_finite() {
+    let sizes = [5, 21, 3];
+    let mut heap = HeapNetwork::<F32x8, 3, 2>::new(&sizes, 1).unwrap();
+    let mut network = heap.network(Portable::<F32x8>::new());
+    let count = network.shape().parameters();
+    let mut rng = Pcg32::new(3, 0);
+    let mut draw = || {
+        let mut dual = Dual { value: rng.normal::<f32>(), tangents: [0.0; 3] };
+        dual.tangents = [rng.normal::<f32>(), f32::INFINITY, rng.normal::<f32>()];
+        dual
+    };
+    let parameters: Vec<_> = (0..count).map(|_| draw()).collect();
+    let state: Vec<_> = (0..2 * count).map(|_| draw()).collect();
+    network.load(parameters.iter().copied(), state.iter().copied());
+    network.carry_tangents([0.5, 0.0, 1.0], [0.25, 3.0, 0.0]);
+    for (found, before) in network.parameters().zip(&parameters) {
+        let [first, _, third] = before.tangents;
+        assert_eq!((found.value, found.tangents), (before.value, [0.5 * first, 0.0, third]));
+    }
+    for (found, before) in network.state().zip(&state) {
+        let (x, [first, _, third]) = (before.value, before.tangents);
+        assert_eq!((found.value, found.tangents), (x, [0.5 * first + x * 0.25, x * 3.0, third]));
+    }
+}
+
 /// Images of glyphs, appended number by number or as the pairs that they are stored as.
 struct Glyphful {
     images: Vec<(u16, Vec<f32>)>,

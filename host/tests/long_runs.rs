@@ -14,7 +14,7 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 12] = [
+const LONG: [&str; 13] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
@@ -28,6 +28,8 @@ const LONG: [&str; 12] = [
     "meta --every-entry --by-layer --window 3 --fresh --horizon 30 --meta-steps 40 --layers 64,6,10 --batch 10 --objective-size 50",
     "compare decay:0.1,20,1 decay:0.05,50,0 --seeds 2 --steps 400 --layers 64,8,10 --batch 20 --threads 2",
     "plan --replan 12 --steps 240 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
+    "remedies --steps 40 --seeds 2 --rates 0.1 --look-ahead 8 --meta-steps 3 --carry hd,marthe,truncated:7 --meta-lr 0.01 \
+     --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
 ];
 
 fn program(arguments: &str, out: &Path) -> Command {

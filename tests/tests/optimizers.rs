@@ -4,6 +4,7 @@
 use myopia::checkpoint::Keeper;
 use myopia::descent::{MetaDescent, Progress};
 use myopia::failure::Failure;
+use myopia::nqm::judge::Judge;
 use myopia::outer::{OuterOptimizer, OuterRule, limits};
 use myopia::precision::Precision::{F32, F64};
 use myopia::problem::{Problem, Tangents};
@@ -165,8 +166,14 @@ fn a_descent_on_five_hyperparameters_moves_each_by_its_derivative_and_goes_on_af
     let start = problem.start(0, 0.0).unwrap();
     let tuned = vec![Alpha0, Beta2, Epsilon, Beta1, WeightDecay];
     let outer = OuterOptimizer::new(F64, OuterRule::Momentum, 0.5, limits(&tuned));
-    let descent =
-        MetaDescent { schedule: SCHEDULE, tuned: tuned.clone(), outer, horizon: 10, meta_steps: 6 };
+    let descent = MetaDescent {
+        schedule: SCHEDULE,
+        tuned: tuned.clone(),
+        outer,
+        horizon: 10,
+        judge: Judge::Plain,
+        meta_steps: 6,
+    };
     let run = |progress: &mut Progress, keeper: &Stopped| {
         descent.go_on(&problem, &start, progress, keeper, &mut || {}, &mut |_| {})
     };

@@ -1,5 +1,5 @@
-//! Euclidean norm of a network's tangent, and division by it: what a Lyapunov exponent needs after
-//! every few steps.
+//! Euclidean norm of a network's tangent, division by it, and shares of all tangents: what a
+//! Lyapunov exponent, a truncated and a discounted derivative need between steps.
 //!
 //! The squares are summed in `f64`, in the serial order of the parameters and then of their state,
 //! through [`Sum`]: the bits do not depend on the width of a vector.
@@ -35,6 +35,50 @@ impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Netwo
             }
         }
         norm
+    }
+
+    /// Carries on the share `shares[p]` of tangent p, nothing of it with a share of zero, and adds
+    /// `impulses[p]` times the value to that of the state: of parameters Z ← νZ, of the state
+    /// Z ← νZ + κx.
+    ///
+    /// Between two steps it is what discounts or truncates a derivative by a number that all steps
+    /// share; κx is the derivative of a state that is proportional to that number.
+    pub fn carry_tangents(&mut self, shares: [Scalar<G>; P], impulses: [Scalar<G>; P]) {
+        let carried = |tangent: G::Vector, share: Scalar<G>| {
+            if share == Scalar::<G>::ZERO {
+                G::Vector::default()
+            } else {
+                tangent * G::Vector::splat(share)
+            }
+        };
+        let (parameters, state) = self.storage();
+        for block in parameters {
+            for (tangent, share) in block.tangents.iter_mut().zip(shares) {
+                *tangent = carried(*tangent, share);
+            }
+        }
+        for block in state.iter_mut().flat_map(|Slots(slots)| slots) {
+            let Dual { value, tangents } = block;
+            for ((tangent, share), impulse) in tangents.iter_mut().zip(shares).zip(impulses) {
+                *tangent = carried(*tangent, share) + *value * G::Vector::splat(impulse);
+            }
+        }
+    }
+}
+
+impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Network<'_, G, P, E, S> {
+    /// Moves a mean of the parameters, x̄ ← γx̄ + (1 − γ)w, in blocks as they are stored; what the
+    /// shorter of both lacks is left as it is.
+    pub fn average(&mut self, mean: &mut [Dual<G::Vector, P>], gamma: Scalar<G>) {
+        let (kept, new) = (G::Vector::splat(gamma), G::Vector::splat(Scalar::<G>::ONE - gamma));
+        for (mean, number) in mean.iter_mut().zip(self.storage().0) {
+            *mean = mean.scaled(kept) + number.scaled(new);
+        }
+    }
+
+    /// The parameters in blocks as they are stored.
+    pub fn blocks(&mut self) -> &mut [Dual<G::Vector, P>] {
+        self.storage().0
     }
 }
 

@@ -53,6 +53,14 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
     /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns; a
     /// zero tangent stays.
     fn normalise_tangent(&mut self) -> f64;
+    /// Carries on the share `shares[p]` of tangent p, nothing with zero, and adds `impulses[p]`
+    /// times the value to that of the state.
+    fn carry_tangents(&mut self, shares: [T; P], impulses: [T; P]);
+    /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w; the first call begins
+    /// it with the parameters.
+    fn average(&mut self, gamma: T);
+    /// Exchanges parameters and average, if there is one.
+    fn swap_average(&mut self);
 }
 
 /// A backend of the host, made where the processor has its instructions.
@@ -106,6 +114,8 @@ with_root!(f64);
 pub(crate) struct OnHeap<G: Backend, const P: usize, const S: usize> {
     backend: G,
     storage: HeapNetwork<G::Vector, P, S>,
+    /// x̄ in blocks, where one is kept.
+    averaged: Vec<Dual<G::Vector, P>>,
 }
 
 impl<G: HostBackend, const P: usize, const S: usize> OnHeap<G, P, S>
@@ -114,7 +124,8 @@ where
 {
     pub(crate) fn new(sizes: &[usize], batch: usize) -> Result<Box<Self>, InvalidNetwork> {
         let backend = G::detect().expect("models are asked of an instruction set that is there");
-        Ok(Box::new(Self { backend, storage: HeapNetwork::new(sizes, batch)? }))
+        let storage = HeapNetwork::new(sizes, batch)?;
+        Ok(Box::new(Self { backend, storage, averaged: Vec::new() }))
     }
 
     pub(crate) fn backend(&self) -> G {
@@ -186,6 +197,27 @@ where
 
     fn normalise_tangent(&mut self) -> f64 {
         self.network().normalise_tangent()
+    }
+
+    fn carry_tangents(&mut self, shares: [Scalar<G>; P], impulses: [Scalar<G>; P]) {
+        self.network().carry_tangents(shares, impulses);
+    }
+
+    fn average(&mut self, gamma: Scalar<G>) {
+        let Self { backend, storage, averaged } = self;
+        let mut network: Network<'_, G, P, WithRoot, S> = storage.network_with(*backend);
+        match averaged.is_empty() {
+            true => averaged.extend_from_slice(network.blocks()),
+            false => network.average(averaged, gamma),
+        }
+    }
+
+    fn swap_average(&mut self) {
+        let Self { backend, storage, averaged } = self;
+        let mut network: Network<'_, G, P, WithRoot, S> = storage.network_with(*backend);
+        if !averaged.is_empty() {
+            network.blocks().swap_with_slice(averaged);
+        }
     }
 }
 

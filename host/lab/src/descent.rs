@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::checkpoint::Keeper;
 use crate::failure::Failure;
+use crate::nqm::judge::Judge;
 use crate::outer::{OuterOptimizer, TUNABLE};
 use crate::output::csv;
-use crate::problem::{InitialParams, Problem, Set, Snapshot, Tangents};
+use crate::problem::{InitialParams, Problem, Set, Snapshot, Tangents, TrainingRun};
 
 /// One line of `trajectory.csv`: hyperparameters, the objective they reach, and the derivatives
 /// there.
@@ -227,6 +228,8 @@ pub struct MetaDescent {
     pub outer: OuterOptimizer,
     /// T, the steps of each unroll.
     pub horizon: u32,
+    /// What their end is judged by; the loss there, after a cool-down, or of an average.
+    pub judge: Judge,
     /// How many meta-steps.
     pub meta_steps: u32,
 }
@@ -269,9 +272,41 @@ impl MetaDescent {
         let passes = Tangents::passes(&self.tuned).len() as u64;
         let unrolls = progress.records.len() as u64 * passes + progress.passes.len() as u64;
         let under_way = progress.unroll.as_ref().map_or(0, |snapshot| u64::from(snapshot.steps));
-        let horizon = u64::from(self.horizon);
+        let horizon = u64::from(self.unrolled());
         let all = (u64::from(self.meta_steps) + 1) * passes * horizon;
         (all, unrolls * horizon + under_way)
+    }
+
+    /// The steps of each unroll with those that the judge adds.
+    pub fn unrolled(&self) -> u32 {
+        self.horizon.saturating_add(self.judge.cooldown() as u32)
+    }
+
+    /// Step `k` of an unroll: one of the schedule's or, after the horizon, of the cool-down, whose
+    /// rates are shares of the schedule's last one.
+    fn step(
+        &self,
+        run: &mut dyn TrainingRun,
+        schedule: &InverseTime<f64>,
+        k: u32,
+        tick: &mut dyn FnMut(),
+    ) -> Result<(), Diverged> {
+        match (k.checked_sub(self.horizon), self.judge) {
+            (Some(cooled), judge) => {
+                let share = judge.factor(cooled as usize);
+                run.step_as(schedule, self.horizon.saturating_sub(1), share)?;
+                tick();
+            }
+            (None, Judge::Average(gamma)) => {
+                if k == 0 {
+                    run.average(gamma);
+                }
+                run.train(schedule, k..k + 1, &mut |_, _, _| tick())?;
+                run.average(gamma);
+            }
+            (None, _) => run.train(schedule, k..k + 1, &mut |_, _, _| tick())?,
+        }
+        Ok(())
     }
 
     /// Runs it from `start`: `meta_steps + 1` records, the first at the schedule it starts from.
@@ -338,15 +373,18 @@ impl MetaDescent {
                     None => None,
                 };
                 let mut run = restored.unwrap_or_else(|| there.run(*tangents, start));
-                for k in run.steps()..self.horizon {
-                    run.train(&schedule, k..k + 1, &mut |_, _, _| tick()).map_err(diverged)?;
+                // A snapshot holds no average: such an unroll is begun again.
+                let kept = !matches!(self.judge, Judge::Average(_));
+                for k in run.steps()..self.unrolled() {
+                    self.step(&mut *run, &schedule, k, tick).map_err(diverged)?;
                     keeper.pause(|| Progress {
                         records: records.clone(),
                         passes: found.clone(),
-                        unroll: Some(run.snapshot()),
+                        unroll: kept.then(|| run.snapshot()),
                     })?;
                 }
-                let objective = run.evaluate(Set::Training, &objective_set).map_err(diverged)?;
+                let objective = run.evaluate_average(Set::Training, &objective_set);
+                let objective = objective.map_err(diverged)?;
                 // Each pass finds the same value.
                 here.loss = objective.loss.value;
                 found.push(objective.loss.tangents);

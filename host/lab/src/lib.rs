@@ -25,6 +25,7 @@ pub mod problem;
 pub mod provenance;
 pub mod published;
 pub mod remark;
+pub mod remedies;
 pub mod report;
 pub mod shard;
 pub mod shown;

@@ -117,7 +117,11 @@ impl Judge {
 
     /// Learning rates of a cool-down, as multiples of the last one before it.
     fn factors(self) -> impl Iterator<Item = f64> {
-        let steps = self.cooldown();
-        (0..steps).map(move |j| 1.0 - j as f64 / steps as f64)
+        (0..self.cooldown()).map(move |j| self.factor(j))
+    }
+
+    /// The rate of step `j` of its cool-down, as a multiple of the last one before it.
+    pub fn factor(self, j: usize) -> f64 {
+        1.0 - j as f64 / self.cooldown() as f64
     }
 }

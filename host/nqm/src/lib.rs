@@ -28,6 +28,7 @@
 
 pub mod bands;
 pub mod bias;
+pub mod carried;
 mod cholesky;
 pub mod error;
 pub mod gradient;

@@ -21,6 +21,7 @@ use myopia::entries::{
 };
 use myopia::failure::Failure;
 use myopia::memory::afford;
+use myopia::nqm::judge::Judge;
 use myopia::output::{OutputFolder, csv, json, standard};
 use myopia::problem::{Entries, InitialParams, Problem, Rates};
 use myopia::shown::number;
@@ -229,6 +230,11 @@ impl meta::Options {
         if self.tune.is_some() || !self.outer.rule.fix.is_empty() {
             return Err(Failure::usage(
                 "--every-entry tunes the entries of the schedule; leave out --tune and --fix",
+            ));
+        }
+        if self.judge != Judge::Plain {
+            return Err(Failure::usage(
+                "--every-entry judges by the loss at the end of the look-ahead; leave out --judge",
             ));
         }
         if lbfgs && fresh {

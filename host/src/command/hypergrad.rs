@@ -8,14 +8,14 @@ use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::edge::remark_exponent;
 use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
-use crate::command::values::{named, whole};
+use crate::command::values::{named, trimmed, whole};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::memory::{afford, told};
@@ -26,6 +26,7 @@ use myopia::precision::Numbers;
 use myopia::problem::{
     Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle, Wanted,
 };
+use myopia::remedies::Carry;
 use myopia::shown::number;
 
 /// Options of `myopia hypergrad`.
@@ -52,6 +53,11 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "forward", value_name = "MODE")]
     #[serde(skip_serializing_if = "Mode::is_forward")]
     mode: Mode,
+    /// How tangents are carried from step to step: rtho, which is all of them, hd, marthe:NU or
+    /// truncated:STEPS, of which the last steps alone are seen
+    #[arg(long, value_name = "CARRY", value_parser = trimmed::<Carry>)]
+    #[serde(serialize_with = "as_words_if_any", skip_serializing_if = "Option::is_none")]
+    carry: Option<Carry>,
     /// Most memory that reverse mode may take besides the data [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     #[serde(skip)]
@@ -75,6 +81,10 @@ enum Mode {
     Forward,
     /// Training, then its steps back, with checkpoints where memory is short
     Reverse,
+}
+
+fn as_words_if_any<S: Serializer>(carry: &Option<Carry>, serializer: S) -> Result<S::Ok, S::Error> {
+    carry.map(|carry| carry.to_string()).serialize(serializer)
 }
 
 impl Mode {
@@ -147,6 +157,20 @@ impl Options {
         if self.memory.is_some() && self.mode == Mode::Forward {
             return Err(Failure::usage(
                 "--memory limits reverse mode; give --mode reverse too, or leave it out",
+            ));
+        }
+        let unknown = |carry: &Carry| self.mode == Mode::Reverse || carry.share(0).is_none();
+        if let Some(carry) = self.carry.filter(unknown) {
+            return Err(Failure::usage(format!(
+                "--carry {carry}: give rtho, hd, marthe:NU or truncated:STEPS, and no --mode reverse"
+            )));
+        }
+        let precision = self.problem.precision();
+        let chosen = self.problem.optimizer.hyperparameters(precision, 0.0)?;
+        if self.carry.is_some() && chosen.is_some() {
+            return Err(Failure::usage(
+                "--carry is of plain sgd, whose velocity goes with the rate; leave out --optimizer, --nesterov and \
+                 --weight-decay",
             ));
         }
         let schedule = self.schedule()?;
@@ -268,8 +292,10 @@ impl Options {
             !interrupt::is_asked()
         };
         let mut pass = |tangents| {
+            let share = |k: u32| self.carry.and_then(|carry| carry.share(k)).unwrap_or(1.0);
+            let (horizon, go_on) = (self.horizon, &mut go_on);
             let found =
-                problem.hypergradient_while(tangents, &start, schedule, self.horizon, &mut go_on);
+                problem.hypergradient_carried(tangents, &start, schedule, horizon, &share, go_on);
             let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
             found.map_err(diverged)?.ok_or_else(interrupted)
         };

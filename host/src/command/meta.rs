@@ -7,14 +7,16 @@ use serde::Serialize;
 
 use super::edge::remark_exponent;
 use super::entries::EntryOptions;
+use super::nqm::options::as_words;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::outer::OuterOptions;
 use super::progress;
-use crate::command::values::{named, whole};
+use crate::command::values::{named, trimmed, whole};
 use myopia::checkpoint::Ledger;
 use myopia::descent::{Columns, Ended, MetaDescent, Named, Progress, Record, best};
 use myopia::failure::Failure;
+use myopia::nqm::judge::Judge;
 use myopia::outer::OuterOptimizer;
 use myopia::output::{json, standard};
 use myopia::problem::{Problem, Rates};
@@ -50,9 +52,30 @@ pub struct Options {
         value_parser = whole::<u32>
     )]
     pub horizon: u32,
+    /// What the end of a look-ahead is judged by: plain, the loss there; cooldown:STEPS, after so
+    /// many further steps with rates that fall linearly to zero; average:GAMMA, of an exponential
+    /// average of the weights
+    #[arg(long, default_value_t = Judge::Plain, value_name = "JUDGE", value_parser = of_network)]
+    #[serde(serialize_with = "as_words", skip_serializing_if = "is_plain")]
+    pub judge: Judge,
     #[command(flatten)]
     #[serde(skip)]
     pub long: LongRun,
+}
+
+/// A judge that networks have.
+pub fn of_network(text: &str) -> Result<Judge, String> {
+    match trimmed::<Judge>(text) {
+        Ok(Judge::SameBatch | Judge::NextBatch) | Err(_) => Err(
+            "a network's judge is plain, cooldown:STEPS up to 10000000, or average:GAMMA in 0..1"
+                .to_owned(),
+        ),
+        Ok(judge) => Ok(judge),
+    }
+}
+
+fn is_plain(judge: &Judge) -> bool {
+    *judge == Judge::Plain
 }
 
 /// What the command prints as JSON and writes to `meta.json`.
@@ -245,6 +268,7 @@ impl Options {
             tuned: tuned.iter().map(|tuned| tuned.parameter()).collect(),
             outer,
             horizon: self.horizon,
+            judge: self.judge,
             meta_steps: self.outer.meta_steps,
         })
     }

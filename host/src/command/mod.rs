@@ -23,6 +23,7 @@ mod overlay;
 mod plan;
 mod progress;
 mod refusal;
+mod remedies;
 mod report;
 mod reproduce;
 mod schedule_file;
@@ -87,6 +88,8 @@ enum Command {
     Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
+    /// What is proposed against short-horizon bias, side by side: judges, tangents, plans
+    Remedies(remedies::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Explore short-horizon bias in a browser: one page that computes what this program does
@@ -135,6 +138,7 @@ impl Program {
             Command::Bilevel(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
+            Command::Remedies(options) => options.run(&common),
             Command::Report(options) => options.run(&common),
             Command::Reproduce(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
@@ -180,6 +184,7 @@ impl Command {
             Self::Edge(_) => Some("edge.json"),
             Self::Compare(_) => Some("compare.json"),
             Self::Plan(_) => Some("plan.json"),
+            Self::Remedies(_) => Some("remedies.json"),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.
             Self::Merge(_) => Some("surface.json"),

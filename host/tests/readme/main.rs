@@ -6,5 +6,6 @@ mod horizons;
 mod judges;
 mod plans;
 mod published;
+mod remedies;
 #[path = "../shared/mod.rs"]
 mod shared;

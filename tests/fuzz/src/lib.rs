@@ -19,6 +19,7 @@ use myopia::data::table::{self, Columns};
 use myopia::descent::{self, MetaDescent};
 use myopia::failure::Failure;
 use myopia::horizons::State;
+use myopia::nqm::judge::Judge;
 use myopia::outer::{OuterOptimizer, OuterRule, limits};
 use myopia::output::record::{Record, sha256};
 use myopia::precision::Precision;
@@ -257,6 +258,7 @@ fn descent() -> MetaDescent {
         tuned: PARAMETERS.to_vec(),
         outer: OuterOptimizer::new(Precision::F32, OuterRule::Adam, 0.1, limits),
         horizon: 5,
+        judge: Judge::Plain,
         meta_steps: 3,
     }
 }

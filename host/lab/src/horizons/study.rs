@@ -12,6 +12,7 @@ use crate::checkpoint::{Keeper, Ledger, Unit};
 use crate::curve::{Evaluator, Point};
 use crate::descent::{Ended, MetaDescent, Progress, Record};
 use crate::failure::Failure;
+use crate::nqm::judge::Judge;
 use crate::outer::{OuterOptimizer, learning_rate};
 use crate::problem::{Seeded, Snapshot, Tangents};
 
@@ -132,7 +133,14 @@ impl Horizons<'_> {
 
     fn meta_descent(&self, horizon: u32, meta_steps: u32, start: usize) -> MetaDescent {
         let (schedule, outer) = (self.starts[start], self.outer);
-        MetaDescent { schedule, tuned: PARAMETERS.to_vec(), outer, horizon, meta_steps }
+        MetaDescent {
+            schedule,
+            tuned: PARAMETERS.to_vec(),
+            outer,
+            horizon,
+            judge: Judge::Plain,
+            meta_steps,
+        }
     }
 
     /// Runs the descents numbered `own`; `tick` is called with steps of training as they are done

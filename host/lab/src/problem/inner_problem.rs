@@ -74,6 +74,8 @@ pub enum Tangents {
     Schedule,
     /// By these, of the schedule or of the optimiser.
     By([Parameter; 3]),
+    /// By α₀ alone.
+    Rate,
 }
 
 impl Tangents {
@@ -154,6 +156,15 @@ macro_rules! on_models {
                     let $make = models.momentum;
                     $body
                 }
+                (Tangents::Rate, given) => {
+                    let plain = Hyperparameters {
+                        method: Method::Sgd { momentum, is_nesterov: false },
+                        decay: Decay::None,
+                    };
+                    let ($make, $directions) = (models.any_direction, [Parameter::Alpha0]);
+                    let $optimizer = given.unwrap_or(plain).with_tangents($directions);
+                    $body
+                }
                 (Tangents::None, Some(hyperparameters)) => {
                     let ($make, $directions) = (models.any, []);
                     let $optimizer = hyperparameters.with_tangents($directions);
@@ -162,7 +173,7 @@ macro_rules! on_models {
                 (tangents, Some(hyperparameters)) => {
                     let $directions = match tangents {
                         Tangents::By(directions) => directions,
-                        Tangents::None | Tangents::Schedule => PARAMETERS,
+                        Tangents::None | Tangents::Rate | Tangents::Schedule => PARAMETERS,
                     };
                     let $make = models.any_tangents;
                     let $optimizer = hyperparameters.with_tangents($directions);
@@ -360,8 +371,29 @@ impl Problem<'_> {
         horizon: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Hypergradient>, Diverged> {
+        self.hypergradient_carried(tangents, start, schedule, horizon, &|_| 1.0, go_on)
+    }
+
+    /// The same with tangents of which step `k` carries on the share `share(k)` only, so that the
+    /// derivatives are those of a method that discounts or drops them.
+    ///
+    /// # Errors
+    /// When a step or the objective leaves the finite range.
+    pub fn hypergradient_carried(
+        &self,
+        tangents: Tangents,
+        start: &InitialParams,
+        schedule: &InverseTime<f64>,
+        horizon: u32,
+        share: &dyn Fn(u32) -> f64,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Hypergradient>, Diverged> {
         let mut run = self.run(tangents, start);
         for k in 0..horizon {
+            let share = share(k);
+            if share != 1.0 {
+                run.carry_tangents([share; 3], schedule, k.saturating_sub(1));
+            }
             run.train(schedule, k..k + 1, &mut |_, _, _| {})?;
             if !go_on() {
                 return Ok(None);

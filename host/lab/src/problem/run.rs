@@ -49,6 +49,42 @@ pub trait TrainingRun: Send {
     /// When it leaves the finite range.
     fn step_by_layer(&mut self, rates: &[f64], momentum: f64) -> Result<f64, Diverged>;
 
+    /// One step on the next batch at `share` times the rate that `schedule` has in step `k`, with
+    /// its tangents: the mean loss of the batch before the update, in nats.
+    ///
+    /// # Errors
+    /// When it leaves the finite range.
+    fn step_as(&mut self, schedule: &InverseTime<f64>, k: u32, share: f64)
+    -> Result<f64, Diverged>;
+
+    /// The mean loss of the batch that the next step takes, in nats, with its tangents.
+    ///
+    /// # Errors
+    /// When it leaves the finite range.
+    fn look(&mut self) -> Result<Dual<f64, 3>, Diverged>;
+
+    /// Carries on a share ν of each tangent, nothing with a share of zero: of the parameters
+    /// Z ← νZ, of SGD's velocity Z ← νZ + (1 − ν)v α̇/α, α being the rate that `schedule` has in
+    /// step `k`, the last one.
+    ///
+    /// As α multiplies the velocity u = v/α of w ← w + αu, so does what is forgotten: what remains
+    /// without tangents is the derivative along the whole last update.
+    fn carry_tangents(&mut self, shares: [f64; 3], schedule: &InverseTime<f64>, k: u32);
+
+    /// Moves the exponential average of the parameters, x̄ ← γx̄ + (1 − γ)w, which begins with the
+    /// parameters of the first call.
+    fn average(&mut self, gamma: f64);
+
+    /// [`evaluate`](Self::evaluate) with the average in place of the parameters, if there is one.
+    ///
+    /// # Errors
+    /// When the loss or a tangent of it is not finite.
+    fn evaluate_average(
+        &mut self,
+        set: Set,
+        indices: &[u32],
+    ) -> Result<Objective<f64, 3>, Diverged>;
+
     /// Mean loss (its tangents are zero without tangents) and accuracy on the examples of `set`
     /// numbered `indices`.
     ///
@@ -133,6 +169,8 @@ pub(super) struct Run<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> {
     sampler: Sampler<Vec<u32>>,
     directions: [Parameter; P],
     done: u32,
+    /// The next step's batch where it was looked at.
+    looked_at: Option<Vec<u32>>,
 }
 
 impl<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> Run<'a, T, P, O>
@@ -160,6 +198,7 @@ where
             sampler: problem.sampler(stream),
             directions,
             done: 0,
+            looked_at: None,
         }
     }
 
@@ -211,6 +250,12 @@ where
         InnerLoop { schedule, optimizer: self.optimizer, batch: self.problem.batch }
     }
 
+    /// The numbers of the examples in the next batch.
+    fn draw(&mut self) -> Vec<u32> {
+        let next = || self.sampler.next_batch(self.problem.batch).to_vec();
+        self.looked_at.take().unwrap_or_else(next)
+    }
+
     fn examples(&self, set: Set) -> &'a ExampleSet<T> {
         match set {
             Set::Training => &self.sets.training,
@@ -235,9 +280,16 @@ where
     ) -> Result<(), Diverged> {
         restore_float_control();
         let inner = self.inner_loop(self.schedule(schedule));
+        let mut widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
         let mut batch = self.batch.batch();
+        let mut steps = steps;
         self.done = steps.end;
-        let widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
+        if let Some(indices) = self.looked_at.take_if(|_| !steps.is_empty()) {
+            let k = steps.start;
+            steps.start += 1;
+            batch.fill(&self.sets.training, &indices);
+            inner.step::<Libm, _>(&mut *self.model, &batch, k, &mut widened)?;
+        }
         let (model, sampler) = (&mut *self.model, &mut self.sampler);
         inner.run::<Libm, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
     }
@@ -245,11 +297,65 @@ where
     fn step_by_layer(&mut self, rates: &[f64], momentum: f64) -> Result<f64, Diverged> {
         restore_float_control();
         let optimizer = self.optimizer.with_momentum(T::from_f64(momentum));
+        let indices = self.draw();
         let (mut batch, k) = (self.batch.batch(), self.done);
-        batch.fill(&self.sets.training, self.sampler.next_batch(self.problem.batch));
+        batch.fill(&self.sets.training, &indices);
         self.done += 1;
         let loss = step_by_layer(&mut *self.model, &batch, k, optimizer, rates)?;
         Ok(loss.to_f64())
+    }
+
+    fn step_as(
+        &mut self,
+        schedule: &InverseTime<f64>,
+        k: u32,
+        share: f64,
+    ) -> Result<f64, Diverged> {
+        restore_float_control();
+        let rate = self.schedule(schedule).learning_rate::<Libm>(k).scaled(T::from_f64(share));
+        let indices = self.draw();
+        let (mut batch, k) = (self.batch.batch(), self.done);
+        batch.fill(&self.sets.training, &indices);
+        self.done += 1;
+        let loss = self
+            .model
+            .step(&batch, self.optimizer.update::<Libm>(k, rate))
+            .map_err(|NonFinite(quantity)| Diverged { step: Some(k), quantity })?;
+        Ok(loss.value.to_f64())
+    }
+
+    fn look(&mut self) -> Result<Dual<f64, 3>, Diverged> {
+        let indices = self.draw();
+        let found = self.evaluate(Set::Training, &indices);
+        self.looked_at = Some(indices);
+        Ok(found?.loss)
+    }
+
+    fn carry_tangents(&mut self, shares: [f64; 3], schedule: &InverseTime<f64>, k: u32) {
+        restore_float_control();
+        let last = self.schedule(schedule).learning_rate::<Libm>(k);
+        let share = |p: usize| shares.get(p).map_or(T::ONE, |&share| T::from_f64(share));
+        let impulse = |p: usize| match last.value > T::ZERO {
+            true => (T::ONE - share(p)) * (last.tangents[p] / last.value),
+            false => T::ZERO,
+        };
+        self.model.carry_tangents(std::array::from_fn(share), std::array::from_fn(impulse));
+    }
+
+    fn average(&mut self, gamma: f64) {
+        restore_float_control();
+        self.model.average(T::from_f64(gamma));
+    }
+
+    fn evaluate_average(
+        &mut self,
+        set: Set,
+        indices: &[u32],
+    ) -> Result<Objective<f64, 3>, Diverged> {
+        self.model.swap_average();
+        let found = self.evaluate(set, indices);
+        self.model.swap_average();
+        found
     }
 
     fn evaluate(&mut self, set: Set, indices: &[u32]) -> Result<Objective<f64, 3>, Diverged> {

@@ -70,7 +70,8 @@ impl Settings {
 
 /// What the results of each command are called, without their endings: those of a folder whose run
 /// left no record, as the published ones. A folder of strangers has none of these.
-const RESULTS: [&str; 20] = [
+const RESULTS: [&str; 22] = [
+    "biases",
     "compare",
     "distill",
     "edge",
@@ -82,6 +83,7 @@ const RESULTS: [&str; 20] = [
     "nqm",
     "online",
     "plan",
+    "remedies",
     "shard",
     "stn",
     "surface",

@@ -7,6 +7,7 @@ use myopia_core::unroll::Diverged;
 use super::Study;
 use crate::descent::{MetaDescent, Record};
 use crate::failure::Failure;
+use crate::nqm::judge::Judge;
 use crate::outer::{OuterOptimizer, OuterRule, limits};
 use crate::precision::Precision;
 use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Set, Source, Tangents};
@@ -58,7 +59,8 @@ impl Study for Digits {
         let schedule = InverseTime { alpha0: 0.01, time_constant: 200.0, beta: 1.0 };
         let schedule = InverseTime { alpha0: Precision::F32.round(schedule.alpha0), ..schedule };
         let (tuned, meta_steps) = (PARAMETERS.to_vec(), Self::META_STEPS);
-        let descent = MetaDescent { schedule, tuned, outer, horizon, meta_steps };
+        let descent =
+            MetaDescent { schedule, tuned, outer, horizon, judge: Judge::Plain, meta_steps };
         let mut records = Vec::new();
         let observe = &mut |record: &Record| records.push(*record);
         descent

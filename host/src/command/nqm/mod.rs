@@ -1,5 +1,6 @@
 //! `myopia nqm`: the noisy quadratic laboratory.
 
+mod biases;
 mod compare;
 mod judges;
 mod meta;
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::options::Common;
+pub use biases::each_as_words;
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::nqm::bands::Band;
@@ -41,6 +43,8 @@ enum Action {
     Compare(compare::Options),
     /// Tune alpha0, K, beta or a preconditioner's damping by meta-descent at several horizons
     Meta(meta::Options),
+    /// Truncation, hysteresis and horizon of online hypergradients apart, beside perturbations
+    Biases(biases::Options),
     /// Sweep what a look-ahead is judged by: how far the rate it chooses is from the optimal plan's
     Judges(judges::Options),
 }
@@ -102,6 +106,7 @@ impl Options {
         match self.action {
             Some(Action::Compare(options)) => options.run(common),
             Some(Action::Meta(options)) => options.run(common),
+            Some(Action::Biases(options)) => options.run(common),
             Some(Action::Judges(options)) => options.run(common),
             None => self.one.print(common),
         }

@@ -73,7 +73,10 @@ impl<T: fmt::Display> Serialize for Source<T> {
 }
 
 /// A value as it is written on the command line.
-fn as_words<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn as_words<T: fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 

@@ -9,6 +9,7 @@ mod entries;
 mod horizons;
 mod online;
 mod plan;
+mod remedies;
 mod surface;
 mod training;
 
@@ -48,6 +49,9 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     let plans = contents.settings.iter().filter(|settings| settings.name.starts_with("plan."));
     found.extend(plans.flat_map(plan::ends));
+    let compared = |name: &str| name.starts_with("remedies.");
+    let remedies = contents.settings.iter().filter(|settings| compared(&settings.name));
+    found.extend(remedies.flat_map(remedies::ends));
     for (name, read) in bilevel::STUDIES {
         found.extend(contents.table(name).map(read).unwrap_or_default());
     }
@@ -188,6 +192,16 @@ mod tests {
         );
         assert!(read.contains("the 2 descents do not meet: they end with β from 2.000 to 9.000"));
         assert!(!read.contains("with α₀ from"), "{read}");
+    }
+
+    #[test]
+    fn remedies_say_what_the_run_has_said() {
+        let json = r#"{"sentences": ["Lowest training loss: a.", "Next b."]}"#;
+        let fields = serde_json::from_str::<serde_json::Map<_, _>>(json).unwrap();
+        let mut found = Contents::default();
+        let fields = fields.into_iter().collect();
+        found.settings.push(crate::report::Settings { name: "remedies.json".into(), fields });
+        assert_eq!(sentences(&found), ["Lowest training loss: a.", "Next b."]);
     }
 
     #[test]

@@ -1,0 +1,95 @@
+//! Biases apart, and remedies side by side.
+
+use myopia::shown::number;
+use serde_json::Value;
+
+use crate::published::{column, read};
+
+/// A signed number with a minus sign that is one.
+fn signed(x: f64, places: usize) -> String {
+    format!("{}{:.places$}", if x < 0.0 { "−" } else { "" }, x.abs())
+}
+
+#[test]
+fn what_it_says_of_biases_is_published() {
+    let readme = read("results/README.md");
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let file = "results/biases/biases.csv";
+    let get = |name: &str| column(file, name);
+    let names: Vec<String> =
+        read(file).lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect();
+    let [hysteresis, truncation, horizon] = ["hysteresis", "truncation", "horizon"].map(get);
+    let [bias, deviation, error] = ["bias", "standard_deviation", "error_of_bias"].map(get);
+    let [cost, end] = ["cost_of_estimate", "final_loss"].map(get);
+    for (k, name) in names.iter().enumerate() {
+        let line = if error[k] > 0.0 {
+            format!(
+                "| {name} | | | | {} ± {:.4} | {:.4} | {:.0} | {:.4} |",
+                signed(bias[k], 4),
+                error[k],
+                deviation[k],
+                cost[k],
+                end[k]
+            )
+        } else {
+            format!(
+                "| {name} | {} | {} | {} | {} | 0 | {:.0} | {:.4} |",
+                signed(hysteresis[k], 4),
+                signed(truncation[k], 4),
+                signed(horizon[k], 4),
+                signed(bias[k], 4),
+                cost[k],
+                end[k]
+            )
+        };
+        assert!(readme.contains(&line), "results/README.md lacks {line}");
+    }
+    let at = |name: &str| names.iter().position(|own| own == name).unwrap();
+    let (es, pes) = (at("es 10"), at("pes 10"));
+    // Particles that make the standard deviation of PES as small as what it takes away.
+    let many = 10.0 * (deviation[pes] / truncation[es]) * (deviation[pes] / truncation[es]);
+    for sentence in [
+        format!("the truncation of a window, {:.4}", truncation[es]),
+        format!("takes {:.0} particles and {:.0},000 steps", many, many),
+        format!("hysteresis of {:.3}", hysteresis[at("rtho")]),
+    ] {
+        assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    }
+    assert!((bias[es] - truncation[es]).abs() < error[es] && bias[pes].abs() < error[pes]);
+    let lowest = end.iter().fold(f64::INFINITY, |a, b| if *b < a { *b } else { a });
+    assert_eq!(lowest, end[at("truncated:100")]);
+}
+
+/// The rows and sentences of `results/NAME`, training runs of so many steps.
+fn assert_compared(name: &str, steps: f64) {
+    let readme = read("results/README.md");
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let file = read(&format!("results/{name}/remedies.json"));
+    let report: Value = serde_json::from_str(&file).unwrap();
+    let ends = |spread: &Value, scale: f64, places: usize| {
+        let ends = spread.as_array()?.iter().map(|x| scale * x.as_f64().unwrap());
+        let ends: Vec<String> = ends.map(|x| number(x, places)).collect();
+        Some(format!("{} ({} to {})", ends[1], ends[0], ends[2]))
+    };
+    for of in report["remedies"].as_array().unwrap() {
+        let cost = of["cost"].as_f64().unwrap() / steps;
+        let line = format!(
+            "| {} | {} | {} | {} | {} |",
+            of["remedy"].as_str().unwrap(),
+            of["setting"].as_f64().map_or(String::new(), |setting| setting.to_string()),
+            number(cost, 1),
+            ends(&of["training_loss"], 1.0, 6).unwrap_or("diverged".to_owned()),
+            ends(&of["test_error"], 100.0, 2).unwrap_or_default(),
+        );
+        assert!(readme.contains(&line), "results/README.md lacks {line}");
+    }
+    for sentence in report["sentences"].as_array().unwrap() {
+        let sentence = sentence.as_str().unwrap();
+        assert!(said.contains(sentence), "results/README.md lacks {sentence}");
+    }
+}
+
+#[test]
+fn what_it_says_of_remedies_on_glyphs_is_published() {
+    assert_compared("remedies-glyphs", 2000.0);
+}

@@ -1,0 +1,116 @@
+//! `myopia remedies`, judges of look-aheads and carried tangents, from the command line.
+
+mod shared;
+
+use serde_json::Value;
+use shared::{program, succeeds};
+
+const NETWORK: &str = "--objective train --layers 64,8,10 --batch 20";
+const SMALL: &str = "--objective train --layers 64,8,10 --batch 20 --objective-size 200";
+
+fn json(words: &str) -> Value {
+    serde_json::from_str(&succeeds(&mut program(&format!("{words} --json --quiet")))).unwrap()
+}
+
+fn remedy<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let all = report["remedies"].as_array().unwrap();
+    all.iter().find(|of| of["remedy"] == name).unwrap_or_else(|| panic!("{name} in {report}"))
+}
+
+/// Training loss of the only seed.
+fn loss(report: &Value, name: &str) -> f64 {
+    remedy(report, name)["training_loss"][1].as_f64().unwrap()
+}
+
+#[test]
+fn remedies_are_what_the_other_commands_make_of_them() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let report = json(&format!(
+        "remedies {SMALL} --steps 120 --rates 0.1,0.3 --look-ahead 20 --meta-steps 6 --from 0.1,50,1 --carry hd,rtho \
+         --meta-lr 0.01 --given 20,5,0.2,30,1 --out {}",
+        out.display()
+    ));
+    let train = |schedule: &str| {
+        let words = format!("train {NETWORK} --steps 120 {schedule}");
+        json(&words)["judged"]["loss"].as_f64().unwrap()
+    };
+    let [a, b] = [0.1, 0.3].map(|rate| train(&format!("--schedule linear:{rate}")));
+    assert_eq!(loss(&report, "linear"), if b < a { b } else { a });
+    assert_eq!(remedy(&report, "linear")["cost"], 240.0);
+    let given = train("--alpha0 0.2 --time-constant 30 --beta 1");
+    assert_eq!(loss(&report, "tuned 20 ahead, published"), given);
+    assert_eq!(
+        remedy(&report, "tuned 20 ahead, published")["cost"],
+        120.0 + 24.0 * (20.0 + 10.0 / 3.0)
+    );
+    for (judge, name, unrolled) in [
+        ("plain", "plain judge, 20 ahead", "--horizon 20"),
+        ("cooldown:10", "cool-down judge, 20 ahead", "--horizon 10"),
+        ("average:0.9", "average judge, 20 ahead", "--horizon 20"),
+    ] {
+        let meta = json(&format!(
+            "meta {SMALL} {unrolled} --judge {judge} --meta-steps 6 --alpha0 0.1 --time-constant 50 --beta 1 --fix \
+             time-constant"
+        ));
+        let best = &meta["best"];
+        let [alpha0, beta] = [&best["alpha0"], &best["beta"]].map(|x| x.as_f64().unwrap());
+        let trained = train(&format!("--alpha0 {alpha0:?} --time-constant 50 --beta {beta:?}"));
+        assert_eq!(loss(&report, name), trained, "{name}");
+        let cost = remedy(&report, name)["cost"].as_f64().unwrap();
+        assert!((cost - (120.0 + 7.0 * 4.0 * (20.0 + 10.0 / 3.0))).abs() < 1e-9, "{name} {cost}");
+        assert_ne!(loss(&report, &format!("{name}, cooled")), trained);
+    }
+    assert_ne!(loss(&report, "hd"), loss(&report, "rtho"));
+    let moving = remedy(&report, "hd")["cost"].as_f64().unwrap();
+    assert!((moving - 2.0 * (120.0 + 119.0 / 3.0)).abs() < 1e-9, "{moving}");
+    let sentences = report["sentences"].as_array().unwrap();
+    assert!(
+        sentences.iter().any(|said| said.as_str().unwrap().contains("judged after a cool-down"))
+    );
+    for name in ["runs.csv", "remedies.csv", "courses.csv", "remedies.svg", "remedies.json"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn carried_tangents_see_the_last_steps_alone() {
+    let hypergrad = |more: &str| {
+        let words = format!("hypergrad {SMALL} --horizon 12 --precision f64 --no-exponent {more}");
+        json(&words)["d_alpha0"].as_f64().unwrap()
+    };
+    let full = hypergrad("");
+    assert_eq!(hypergrad("--carry rtho"), full);
+    assert_eq!(hypergrad("--carry truncated:12"), full);
+    assert_eq!(hypergrad("--carry truncated:1"), hypergrad("--carry hd"));
+    assert_ne!(hypergrad("--carry truncated:5"), full);
+    assert_ne!(hypergrad("--carry marthe:0.5"), hypergrad("--carry hd"));
+}
+
+#[test]
+fn what_has_no_sense_is_refused_in_a_sentence() {
+    for (words, said) in [
+        ("remedies --steps 0", "--steps 0"),
+        ("remedies --look-ahead 3", "--look-ahead has 3"),
+        ("remedies --rates 0", "--rates 0"),
+        ("remedies --meta-lr 11", "--meta-lr has 11"),
+        ("remedies --cool 3000", "--cool is 3000"),
+        ("remedies --rates 0.1,0.1", "asked for twice"),
+        ("remedies --from 0.1,1e9,1 --optimizer adam", "plain sgd"),
+        ("remedies --from 20,50,1", "--from, as alpha0,"),
+        ("remedies --carry sideways", "give hd, rtho"),
+        ("remedies --given 10,0.1,50,1", "give"),
+        ("hypergrad --carry marthe", "--carry marthe"),
+        ("hypergrad --carry hd --mode reverse", "no --mode reverse"),
+        ("hypergrad --carry hd --optimizer adam", "--carry is of plain sgd"),
+        ("meta --judge same-batch", "a network's judge is plain"),
+        ("meta --every-entry --judge cooldown:5", "leave out --judge"),
+        ("nqm biases --at 0", "--at is 0"),
+        ("nqm biases --particles 3", "--particles has 3"),
+        ("nqm biases --sigma 0", "--sigma 0"),
+        ("nqm biases --meta-lr 0", "--meta-lr has 0"),
+    ] {
+        let (status, _, stderr) = shared::run(program(words).arg("--quiet"));
+        assert!(status == Some(2) && stderr.contains(said), "{words}: {stderr}");
+    }
+}
