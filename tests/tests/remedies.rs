@@ -6,7 +6,7 @@ use myopia::nqm::judge::Judge;
 use myopia::outer::{OuterOptimizer, OuterRule, limits};
 use myopia::precision::Numbers;
 use myopia::precision::Precision::{F32, F64};
-use myopia::problem::{Entries, InitialParams, Problem, Rates, Set, Tangents};
+use myopia::problem::{Entries, InitialParams, Problem, Rates, Set, Tangents, Wanted};
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::sum::sum;
 use myopia_tests::{derivative, glyphs, problem, relative};
@@ -19,7 +19,7 @@ fn by_step(problem: &Problem<'_>, start: &InitialParams, rates: Vec<f64>) -> [Ve
     let momenta = vec![problem.momentum; rates.len()];
     let entries = Entries::new(rates, momenta);
     let mut run = problem.reverse(start);
-    let plan = run.plan(entries.steps() as u32, 1 << 30).unwrap();
+    let plan = run.plan(entries.steps() as u32, 1 << 30, Wanted::All).unwrap();
     let found = run.run(Rates::Entries(&entries), &plan, &mut || true).unwrap();
     let found = found.expect("nobody stops it");
     let [(Parameter::Momentum, by_momentum)] = &found.by_others[..] else { panic!("{found:?}") };

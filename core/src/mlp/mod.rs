@@ -49,7 +49,7 @@ mod shape;
 mod softmax;
 mod step_back;
 mod sweep;
-mod tangent_norm;
+mod tangents;
 mod transpose;
 mod transposed;
 mod update;

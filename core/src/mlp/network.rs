@@ -162,6 +162,20 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         self.forward(batch, false)
     }
 
+    /// Moves a mean of the parameters, x̄ ← γx̄ + (1 − γ)w, in blocks as they are stored; what the
+    /// shorter of both lacks is left as it is.
+    pub fn average(&mut self, mean: &mut [Dual<G::Vector, P>], gamma: Scalar<G>) {
+        let (kept, new) = (G::Vector::splat(gamma), G::Vector::splat(Scalar::<G>::ONE - gamma));
+        for (mean, number) in mean.iter_mut().zip(self.storage().0) {
+            *mean = mean.scaled(kept) + number.scaled(new);
+        }
+    }
+
+    /// The parameters in blocks as they are stored.
+    pub fn blocks(&mut self) -> &mut [Dual<G::Vector, P>] {
+        self.storage().0
+    }
+
     /// Over how many threads a step on so many examples is worth spreading.
     fn threads(&self, examples: usize) -> usize {
         self.backend.threads(self.shape.parameters().saturating_mul(examples * (P + 1)))

@@ -66,22 +66,6 @@ impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Netwo
     }
 }
 
-impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Network<'_, G, P, E, S> {
-    /// Moves a mean of the parameters, x̄ ← γx̄ + (1 − γ)w, in blocks as they are stored; what the
-    /// shorter of both lacks is left as it is.
-    pub fn average(&mut self, mean: &mut [Dual<G::Vector, P>], gamma: Scalar<G>) {
-        let (kept, new) = (G::Vector::splat(gamma), G::Vector::splat(Scalar::<G>::ONE - gamma));
-        for (mean, number) in mean.iter_mut().zip(self.storage().0) {
-            *mean = mean.scaled(kept) + number.scaled(new);
-        }
-    }
-
-    /// The parameters in blocks as they are stored.
-    pub fn blocks(&mut self) -> &mut [Dual<G::Vector, P>] {
-        self.storage().0
-    }
-}
-
 /// Adds the squares of the first tangents of all `slots` of `elements`, in serial order.
 #[inline(always)]
 fn add_squares<V: Vector, B, const P: usize, const S: usize>(
