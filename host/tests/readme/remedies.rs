@@ -74,9 +74,10 @@ fn assert_compared(name: &str, steps: f64) {
     for of in report["remedies"].as_array().unwrap() {
         let cost = of["cost"].as_f64().unwrap() / steps;
         let line = format!(
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             of["remedy"].as_str().unwrap(),
             of["setting"].as_f64().map_or(String::new(), |setting| setting.to_string()),
+            of["seeds"],
             number(cost, 1),
             ends(&of["training_loss"], 1.0, 6).unwrap_or("diverged".to_owned()),
             ends(&of["test_error"], 100.0, 2).unwrap_or_default(),
