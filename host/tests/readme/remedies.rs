@@ -94,3 +94,8 @@ fn assert_compared(name: &str, steps: f64) {
 fn what_it_says_of_remedies_on_glyphs_is_published() {
     assert_compared("remedies-glyphs", 2000.0);
 }
+
+#[test]
+fn what_it_says_of_remedies_on_mnist_is_published() {
+    assert_compared("remedies", 20_000.0);
+}
