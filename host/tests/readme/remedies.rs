@@ -99,3 +99,54 @@ fn what_it_says_of_remedies_on_glyphs_is_published() {
 fn what_it_says_of_remedies_on_mnist_is_published() {
     assert_compared("remedies", 20_000.0);
 }
+
+/// Constant rates between those of the grid, and what lies below the best of them with every seed.
+#[test]
+fn what_it_says_of_constant_rates_on_mnist_is_published() {
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let file = read("results/remedies-constants/compare.json");
+    let report: Value = serde_json::from_str(&file).unwrap();
+    let ends = |name: &str| {
+        let all = report["summary"].as_array().unwrap();
+        let of = all.iter().find(|of| of["schedule"] == name).unwrap();
+        [0, 1, 2].map(|which| of["training_loss"][which].as_f64().unwrap())
+    };
+    let [least, median, greatest] = ends("decay:0.06,1,0");
+    let sentence = format!("0.06 ends at {median:.6} ({least:.6} to {greatest:.6})");
+    assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    let [of_some, median, most] = ends("decay:0.07,1,0");
+    let sentence = format!("0.07 at {median:.4} ({of_some:.6} to {most:.4})");
+    assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    let remedies: Value = serde_json::from_str(&read("results/remedies/remedies.json")).unwrap();
+    let below = remedies["remedies"].as_array().unwrap().iter().filter(|of| {
+        let most = of["training_loss"].as_array().map(|ends| ends[2].as_f64().unwrap());
+        of["seeds"] == 5 && most.is_some_and(|most| most < least)
+    });
+    let names: Vec<_> = below.map(|of| of["remedy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["truncated:10"]);
+}
+
+#[test]
+fn what_the_first_page_says_of_remedies_is_published() {
+    let said = read("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let remedies: Value = serde_json::from_str(&read("results/remedies/remedies.json")).unwrap();
+    let of = |name: &str| {
+        let all = remedies["remedies"].as_array().unwrap();
+        let of = all.iter().find(|of| of["remedy"] == name).unwrap();
+        [0, 1, 2].map(|which| of["training_loss"][which].as_f64().unwrap())
+    };
+    let judged = |name: &str, ahead: u32| of(&format!("{name} judge, {ahead} ahead"));
+    let (plain, annealed) = (judged("plain", 1000), judged("cool-down", 1000));
+    let (short, cooled) = (judged("plain", 100), judged("cool-down", 100));
+    assert!(annealed[2] < plain[0] && cooled[2] > short[0]);
+    for sentence in [
+        format!("lead to a training loss of {:.3}, judged after a", plain[1]),
+        format!(
+            "then discarded to {:.6}; of 100 steps, to {:.3} and {:.4}",
+            annealed[1], short[1], cooled[1]
+        ),
+        format!("a measured spectrum ends at {:.6}, a constant", of("planned")[1]),
+    ] {
+        assert!(said.contains(&sentence), "README.md lacks {sentence}");
+    }
+}
