@@ -95,7 +95,7 @@ fn what_has_no_sense_is_refused_in_a_sentence() {
         ("remedies --rates 0", "--rates 0"),
         ("remedies --meta-lr 11", "--meta-lr has 11"),
         ("remedies --cool 3000", "--cool is 3000"),
-        ("remedies --rates 0.1,0.1", "asked for twice"),
+        ("remedies --rates 0.1,0.1", "constant at 0.1 is asked for twice"),
         ("remedies --from 0.1,1e9,1 --optimizer adam", "plain sgd"),
         ("remedies --from 20,50,1", "--from, as alpha0,"),
         ("remedies --carry sideways", "give hd, rtho"),

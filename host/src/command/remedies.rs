@@ -299,7 +299,11 @@ impl Options {
         ways.extend(carried);
         for (number, way) in ways.iter().enumerate() {
             if ways[..number].contains(way) {
-                return Err(Failure::usage(format!("{way:?} is asked for twice; ask once")));
+                let (name, setting) = way.named();
+                let at = setting.map_or(String::new(), |setting| format!(" at {setting}"));
+                return Err(Failure::usage(format!(
+                    "{name}{at} is asked for twice; name each setting once"
+                )));
             }
         }
         Ok(ways)

@@ -57,7 +57,7 @@ pub enum Finish {
 
 impl Way {
     /// Its name with others that differ in a setting only, and that setting.
-    fn named(&self) -> (String, Option<f64>) {
+    pub fn named(&self) -> (String, Option<f64>) {
         match *self {
             Self::Constant(rate) => ("constant".into(), Some(rate)),
             Self::Linear(rate) => ("linear".into(), Some(rate)),
