@@ -334,3 +334,52 @@ fn a_batch_of_stored_pairs_is_that_of_their_numbers() {
     });
     assert_eq!(by_numbers, by_pairs);
 }
+
+#[test]
+fn layers_step_by_their_own_coefficients() {
+    let data = Clusters::new(9, 21, 27, 21, Some(3));
+    let sizes = data.sizes(&[9, 5]);
+    let stepped = |rate: &dyn Fn(usize) -> f32, by_layer: bool| {
+        let mut storage = HeapNetwork::<F32x8, 0, 1>::new(&sizes, 7).unwrap();
+        let mut examples = HeapBatch::new(&sizes, 7);
+        let (mut network, mut batch) =
+            (storage.network(Portable::<F32x8>::new()), examples.batch());
+        network.initialise(&mut Pcg32::new(6, 0));
+        batch.fill(&data, &[0, 1, 2, 3, 4, 5, 6]);
+        let update = |layer| Sgd { learning_rate: Dual::constant(rate(layer)), momentum: 0.9 };
+        let loss = match by_layer {
+            true => network.step_by_layer(&batch, update),
+            false => network.step(&batch, update(0)),
+        };
+        (loss.unwrap().value.to_bits(), network.parameters().map(|x| x.value).collect::<Vec<_>>())
+    };
+    let all = stepped(&|_| 0.1, false);
+    assert_eq!(stepped(&|_| 0.1, true), all);
+    let first = 28 * 9;
+    for moved in 0..3 {
+        let (loss, parameters) = stepped(&|layer| if layer == moved { 0.2 } else { 0.1 }, true);
+        assert_eq!(loss, all.0);
+        let differ = |range: std::ops::Range<usize>| parameters[range.clone()] != all.1[range];
+        let layers = [0..first, first..first + 10 * 5, first + 10 * 5..parameters.len()];
+        assert_eq!(layers.map(differ), [0, 1, 2].map(|layer| layer == moved), "layer {moved}");
+    }
+}
+
+/// x̄ ← γx̄ + (1 − γ)w, from zero twice with γ = 3/4: (1/4 + 3/16) w.
+#[test]
+fn a_mean_of_the_parameters_moves_by_its_share() {
+    let sizes = [5, 21, 3];
+    let mut heap = HeapNetwork::<F32x8, 0, 1>::new(&sizes, 1).unwrap();
+    let mut network = heap.network(Portable::<F32x8>::new());
+    network.initialise(&mut Pcg32::new(6, 0));
+    let weights: Vec<_> = network.parameters().map(|x| x.value).collect();
+    let mut mean = vec![Dual::default(); network.blocks().len()];
+    for _ in 0..2 {
+        network.average(&mut mean, 0.75);
+    }
+    network.blocks().copy_from_slice(&mean);
+    for (mean, w) in network.parameters().zip(&weights) {
+        assert_eq!(mean.value, 0.75 * (0.25 * w) + 0.25 * w);
+    }
+    assert!(weights.iter().any(|w| *w != 0.0));
+}
