@@ -5,7 +5,7 @@ use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::glyphs::{Glyphs, PIXELS};
-use myopia_core::mlp::{HeapBatch, HeapNetwork, Shape, he_normal};
+use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork, Shape, he_normal};
 use myopia_core::optimizer::Sgd;
 use myopia_core::rng::Pcg32;
 use myopia_core::vector::F32x8;
@@ -154,5 +154,41 @@ proptest! {
         seed: u64,
     ) {
         assert_same_bits(&[&[PIXELS], &hidden[..], &[10]].concat(), batch, seed, rate, 4);
+    }
+}
+
+/// Inputs that are all zero, with this label.
+struct Nothing(u16);
+
+impl Dataset<f32> for Nothing {
+    fn append(&self, _: u32, batch: &mut Batch<'_, f32>) {
+        batch.push(self.0, std::iter::empty());
+    }
+}
+
+/// More classes than lanes and no multiple of them, and logits below those of the lanes past the
+/// last class: the class with the largest logit is found, of several the first.
+#[test]
+fn the_first_class_with_the_largest_logit_is_the_one_predicted() {
+    let sizes = [2, 21];
+    let shape = Shape::new(&sizes).unwrap();
+    assert_eq!((shape.inputs(), shape.classes(), shape.parameters()), (2, 21, 3 * 21));
+    let mut storage = HeapNetwork::<F32x8, 0>::new(&sizes, 4).unwrap();
+    let mut examples = HeapBatch::new(&sizes, 4);
+    let (mut network, mut batch) = (storage.network(Portable::<F32x8>::new()), examples.batch());
+    for largest in [&[18][..], &[20], &[0], &[5, 18]] {
+        let logit = |class: usize| if largest.contains(&class) { -1.0 } else { -3.0 };
+        let weights = (0..2 * 21).map(|_| 0.0);
+        let parameters = weights.chain((0..21).map(logit));
+        network.load(parameters.map(Dual::constant), []);
+        let total = (0..21).fold(0.0, |sum, class| sum + Libm::exp(f64::from(logit(class))));
+        for label in 0..21_u16 {
+            batch.fill(&Nothing(label), &[0, 1, 2]);
+            let found = network.evaluate(&batch);
+            let is_first = usize::from(label) == largest[0];
+            assert_eq!(found.correct, if is_first { 3 } else { 0 }, "{largest:?}, {label}");
+            let expected = 3.0 * (Libm::ln(total) - f64::from(logit(label.into())));
+            assert!((f64::from(found.loss.value) - expected).abs() < 1e-5, "{largest:?}, {label}");
+        }
     }
 }
