@@ -27,9 +27,9 @@ const COUNT: usize = 9;
 /// Gradient and product with `direction`, as one step leaves them.
 fn product<U>(data: &Examples, parameters: &[f64], direction: &[f64], update: U) -> [Vec<f64>; 2]
 where
-    U: Update<F64x4, 1, 0, Libm>,
+    U: Update<F64x4, 1, 1, Libm>,
 {
-    let mut storage = HeapNetwork::<F64x4, 1, 0>::new(&SIZES, COUNT).unwrap();
+    let mut storage = HeapNetwork::<F64x4, 1, 1>::new(&SIZES, COUNT).unwrap();
     let mut network = storage.network(Portable::<F64x4>::new());
     let numbers = parameters.iter().zip(direction);
     network.load(numbers.map(|(&value, &w)| Dual { value, tangents: [w] }), []);
@@ -37,7 +37,7 @@ where
     let mut batch = examples.batch();
     batch.fill(data, &(0..COUNT as u32).collect::<Vec<_>>());
     network.step(&batch, update).unwrap();
-    let found: Vec<_> = network.parameters().collect();
+    let found: Vec<_> = network.state().collect();
     [found.iter().map(|x| x.value).collect(), found.iter().map(|x| x.tangents[0]).collect()]
 }
 

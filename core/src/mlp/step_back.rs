@@ -33,31 +33,39 @@ use crate::real::Real;
 use crate::sum::Sum;
 use crate::vector::Vector;
 
-/// The rule that puts its gradient in the place of each parameter.
+/// The rule that keeps the gradient and moves nothing along it: in the slot of each parameter, or
+/// in the parameter's own place where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepGradient;
 
-impl<V: Vector, E, const P: usize> Update<V, P, 0, E> for KeepGradient {
-    type Rule = Self;
-    fn in_lanes(self) -> Self {
-        self
-    }
+macro_rules! keep_gradient {
+    ($slots:literal, $theta:pat, $slot:pat => $place:ident) => {
+        impl<V: Vector, E, const P: usize> Update<V, P, $slots, E> for KeepGradient {
+            type Rule = Self;
+            fn in_lanes(self) -> Self {
+                self
+            }
+        }
+
+        impl<V: Vector, const P: usize> UpdateRule<V, P, $slots> for KeepGradient {
+            const FLOPS: u64 = 0;
+
+            #[inline(always)]
+            fn apply(
+                &self,
+                $theta: &mut Dual<V, P>,
+                gradient: Dual<V, P>,
+                $slot: &mut [Dual<V, P>; $slots],
+            ) -> Dual<V, P> {
+                *$place = gradient;
+                gradient
+            }
+        }
+    };
 }
 
-impl<V: Vector, const P: usize> UpdateRule<V, P, 0> for KeepGradient {
-    const FLOPS: u64 = 0;
-
-    #[inline(always)]
-    fn apply(
-        &self,
-        theta: &mut Dual<V, P>,
-        gradient: Dual<V, P>,
-        _: &mut [Dual<V, P>; 0],
-    ) -> Dual<V, P> {
-        *theta = gradient;
-        gradient
-    }
-}
+keep_gradient!(0, theta, _ => theta);
+keep_gradient!(1, _, [slot] => slot);
 
 /// [`KeepGradient`] of the network as it is linear in its parameters around θ: parameters θ with
 /// tangent w have the gradient g with tangent G w, G being the Gauss-Newton matrix.
@@ -70,7 +78,7 @@ impl<V: Vector, const P: usize> UpdateRule<V, P, 0> for KeepGradient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLinearised;
 
-impl<V: Vector, E, const P: usize> Update<V, P, 0, E> for KeepLinearised {
+impl<V: Vector, E, const P: usize> Update<V, P, 1, E> for KeepLinearised {
     type Rule = KeepGradient;
     const LINEARISED: bool = true;
     fn in_lanes(self) -> KeepGradient {

@@ -247,10 +247,9 @@ pub struct Models<T: Real> {
     pub any_reverse: MakeReversible<T, Step<Dual<T, 0>>, Step<Dual<T, BACK>>>,
     /// With one tangent, for any optimiser.
     pub any_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
-    /// With one tangent: a step puts the gradient and the product with the Hessian in the place of
-    /// the parameters.
+    /// With one tangent, whose state is the gradient and the product with the Hessian.
     pub curvature: MakeModel<T, 1, KeepGradient>,
-    /// The same with the product with the Gauss-Newton matrix.
+    /// With one tangent, whose state is the gradient and the product with the Gauss-Newton matrix.
     pub gauss_newton: MakeModel<T, 1, KeepLinearised>,
 }
 
@@ -270,8 +269,8 @@ impl<T: Real> Models<T> {
             reverse: |sizes, batch| Ok(Reversible::<G, 1, 2>::new(sizes, batch)?),
             any_reverse: |sizes, batch| Ok(Reversible::<G, 2, DERIVATIVES>::new(sizes, batch)?),
             any_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2>::new(sizes, batch)?),
-            curvature: |sizes, batch| Ok(OnHeap::<G, 1, 0>::new(sizes, batch)?),
-            gauss_newton: |sizes, batch| Ok(OnHeap::<G, 1, 0>::new(sizes, batch)?),
+            curvature: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
+            gauss_newton: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
         }
     }
 }

@@ -111,6 +111,7 @@ impl<'a, T: Float, U: Copy> At<'a, T, U> {
         let numbers = self.parameters.iter().zip(direction);
         let numbers: Vec<Dual<T, 1>> =
             numbers.map(|(&value, &w)| Dual { value, tangents: [T::from_f64(w)] }).collect();
+        self.model.load(&numbers, &[]);
         let mut batch = self.batch.batch();
         let mut total = vec![0.0; direction.len()];
         for chunk in examples.chunks(self.most) {
@@ -118,14 +119,12 @@ impl<'a, T: Float, U: Copy> At<'a, T, U> {
                 return Err(Ended::Stopped);
             }
             batch.fill(&self.sets.training, chunk);
-            // The step puts the gradient in the parameters' place.
-            self.model.load(&numbers, &[]);
             self.model
                 .step(&batch, self.update)
                 .map_err(|NonFinite(quantity)| Diverged { step: None, quantity })?;
             let weight = chunk.len() as f64 / examples.len() as f64;
-            let gradient = self.model.parameters();
-            total.iter_mut().zip(&gradient).for_each(|(t, x)| *t += weight * read(x).to_f64());
+            let state = self.model.state();
+            total.iter_mut().zip(&state).for_each(|(t, x)| *t += weight * read(x).to_f64());
         }
         Ok(total)
     }
