@@ -12,15 +12,12 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use myopia::bench::{digests, initialised, step};
+use myopia::bench::{digests, initialised, step, update, weights};
 use myopia::precision::Float;
 use myopia::problem::ExampleSet;
 use myopia_backend::{HeapBatch, Isa, MakeModel, Models, StepOfLayers, awake};
 use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
-use myopia_core::dual::Dual;
-use myopia_core::elementary::Libm;
-use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::optimizer::{DERIVATIVES, Sgd};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -75,8 +72,7 @@ fn taken_back(
     segment: usize,
 ) -> (f64, String) {
     let mut model = (models.reverse)(PAPER, BATCH).expect("the paper's network is one");
-    let shape = Shape::new(PAPER).expect("the paper's network is one");
-    let weights: Vec<_> = he_normal(shape, &mut Pcg32::new(1, 0)).map(Dual::constant).collect();
+    let weights = weights(PAPER);
     let numbers: Vec<u32> = (0..examples.len() as u32).collect();
     let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
     let mut batches: Vec<_> = room.iter_mut().map(HeapBatch::batch).collect();
@@ -84,10 +80,6 @@ fn taken_back(
         batch.fill(examples, sampler.next_batch(BATCH));
     }
     let schedule = schedule::<f32>().with_tangents([]);
-    let step = |k: usize| {
-        let learning_rate = schedule.learning_rate::<Libm>(k as u32);
-        Sgd { learning_rate, momentum: 0.9 }
-    };
     let finite = "the schedule keeps training finite";
     let points = STEPS.div_ceil(segment);
     let mut by = [[0.0; DERIVATIVES]];
@@ -101,7 +93,7 @@ fn taken_back(
             if k % segment == 0 {
                 model.save(k / segment, segment > 1);
             }
-            model.model().step(batch, step(k)).expect(finite);
+            step(model.model(), batch, &schedule, k as u32);
         }
         model.begin_back();
         model.add_gradient(&batches[0], 1.0).expect(finite);
@@ -117,14 +109,14 @@ fn taken_back(
                 for k in steps.clone() {
                     model.save(point + k - first, false);
                     if k + 1 < steps.end {
-                        model.model().step(&batches[k], step(k)).expect(finite);
+                        step(model.model(), &batches[k], &schedule, k as u32);
                     }
                 }
             }
             for k in steps.rev() {
                 let at = point + k - first;
                 let [this, next] = [k, k.saturating_sub(1)].map(|k| {
-                    let Sgd { learning_rate, momentum } = step(k);
+                    let Sgd { learning_rate, momentum } = update(&schedule, k as u32);
                     move |_| Sgd { learning_rate: learning_rate.value, momentum }
                 });
                 let has_next = if segment > 1 { k > first } else { k > 0 };

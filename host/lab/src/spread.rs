@@ -34,6 +34,12 @@ impl Spread {
         [self.least, self.median, self.greatest]
     }
 
+    /// The cells of [`header`]: the median, the least and the greatest, or nothing.
+    pub fn cells(spread: Option<Self>) -> [Option<f64>; 3] {
+        let numbers = spread.map(|Self { median, least, greatest }| [median, least, greatest]);
+        numbers.map_or([None; 3], |numbers| numbers.map(Some))
+    }
+
     /// Writes those three as a list.
     ///
     /// # Errors
@@ -66,11 +72,7 @@ pub fn cells<'a>(
     spreads: &BTreeMap<&'static str, Spread>,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Vec<Option<f64>> {
-    let cells = |name: &str| match spreads.get(name) {
-        Some(spread) => [spread.median, spread.least, spread.greatest].map(Some),
-        None => [None; 3],
-    };
-    names.into_iter().flat_map(cells).collect()
+    names.into_iter().flat_map(|name| Spread::cells(spreads.get(name).copied())).collect()
 }
 
 /// `panel` with a number of the curves that several seeds gave under this name: the median, and the

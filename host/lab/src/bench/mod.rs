@@ -154,15 +154,29 @@ pub fn initialised<const P: usize>(
     layers: &[usize],
     batch: usize,
 ) -> Box<dyn StoredModel<f32, P>> {
-    let shape = Shape::new(layers).expect("a case is a network");
-    let mut rng = Pcg32::new(1, 0);
-    let weights: Vec<_> = he_normal(shape, &mut rng).map(Dual::constant).collect();
     let mut model = make(layers, batch).expect("a case is a network");
-    model.load(&weights, &[]);
+    model.load(&weights(layers), &[]);
     model
 }
 
-/// Step number `k` of a case, with momentum 0.9.
+/// He's initial weights from seed 1.
+///
+/// # Panics
+/// When there can be no such network.
+pub fn weights<const P: usize>(layers: &[usize]) -> Vec<Dual<f32, P>> {
+    let shape = Shape::new(layers).expect("a case is a network");
+    he_normal(shape, &mut Pcg32::new(1, 0)).map(Dual::constant).collect()
+}
+
+/// The coefficients of step number `k` of a case, with momentum 0.9.
+pub fn update<const P: usize>(
+    schedule: &InverseTime<Dual<f32, P>>,
+    k: u32,
+) -> Sgd<Dual<f32, P>, f32> {
+    Sgd { learning_rate: schedule.learning_rate::<Libm>(k), momentum: 0.9 }
+}
+
+/// Step number `k` of a case.
 ///
 /// # Panics
 /// When it leaves the finite range.
@@ -172,9 +186,7 @@ pub fn step<const P: usize>(
     schedule: &InverseTime<Dual<f32, P>>,
     k: u32,
 ) {
-    let rate = schedule.learning_rate::<Libm>(k);
-    let update = Sgd { learning_rate: rate, momentum: 0.9 };
-    model.step(batch, update).expect("a case's schedule keeps training finite");
+    model.step(batch, update(schedule, k)).expect("a case's schedule keeps training finite");
 }
 
 /// The digests of values and tangents, as text.

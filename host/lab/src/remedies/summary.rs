@@ -176,15 +176,8 @@ impl Family {
         let first = ["remedy", "setting", "tried", "seeds", "cost"].map(str::to_owned);
         let spreads = crate::spread::header(["training_loss", "test_error"]);
         let header: Vec<String> = first.into_iter().chain(spreads).collect();
-        let cells = |spread: Option<Spread>| {
-            [
-                spread.map(|spread| spread.median),
-                spread.map(|spread| spread.least),
-                spread.map(|spread| spread.greatest),
-            ]
-        };
         let rows = families.iter().map(|of| {
-            let numbers = [cells(of.training_loss), cells(of.test_error)].concat();
+            let numbers = [of.training_loss, of.test_error].map(Spread::cells).concat();
             (&of.remedy, of.setting, of.tried, of.seeds, of.cost, numbers)
         });
         csv::write(to, &header, rows)
