@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inner = InnerLoop { schedule, optimizer: Momentum(0.9), batch: 10 };
     for epoch in 0..5 {
         let steps = epoch * 20..(epoch + 1) * 20;
-        inner.run::<Libm, _>(
+        inner.run::<Libm, _, _, _>(
             &mut network,
             &mut batch,
             &mut sampler,

@@ -25,7 +25,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let schedule = InverseTime::new(0.1, 50.0, 0.5)?.with_tangents(PARAMETERS);
     let inner = InnerLoop { schedule, optimizer: Momentum(0.9), batch: batch_size };
     let steps = 0..100;
-    inner.run::<Libm, _>(&mut network, &mut batch, &mut sampler, &examples, steps, |_, _, _| ())?;
+    inner.run::<Libm, _, _, _>(
+        &mut network,
+        &mut batch,
+        &mut sampler,
+        &examples,
+        steps,
+        |_, _, _| (),
+    )?;
 
     let all: Vec<u32> = (0..200).collect();
     let loss = objective(&mut network, &mut batch, &examples, &all)?.loss;

@@ -165,6 +165,17 @@ impl<T: Real, const P: usize> Dual<T, P> {
         }
     }
 
+    /// aⁿ and its tangents n aⁿ⁻¹ a', for a ≥ 0, zero included; a⁰ is 1.
+    pub fn power<E: Elementary<T>>(self, n: u32) -> Self {
+        let value = E::pow(self.value, T::from_u32(n));
+        let slope = if P == 0 {
+            T::ZERO
+        } else {
+            T::from_u32(n) * E::pow(self.value, T::from_u32(n.saturating_sub(1)))
+        };
+        Self { value, tangents: self.tangents.map(|t| slope * t) }
+    }
+
     /// Whether the value and every tangent are finite.
     pub fn finite(self) -> bool {
         self.value.finite() && self.tangents.iter().all(|t| t.finite())

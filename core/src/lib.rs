@@ -8,6 +8,7 @@
 //!   tangents ([`dual`]);
 //! - [`schedule`], [`unroll`], [`meta`]: α_k = α₀/(1 + k/K)^β, its hypergradient after T steps, and
 //!   the meta-step;
+//! - [`family`]: other learning-rate schedules, and a warm-up;
 //! - [`exponent`]: how fast neighbouring runs part;
 //! - [`online`]: learning rate and momentum adapted while training runs;
 //! - [`sampler`], [`glyphs`], [`rng`]: what training is fed with;
@@ -94,6 +95,7 @@ pub mod elementary;
 #[cfg(feature = "experiments")]
 pub mod experiments;
 pub mod exponent;
+pub mod family;
 pub mod glyphs;
 pub mod meta;
 pub mod mlp;

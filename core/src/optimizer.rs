@@ -342,12 +342,12 @@ impl<T: Real, const P: usize> Hyperparameters<Dual<T, P>> {
             Method::Adam { beta1, beta2, epsilon, epsilon_root } => {
                 let steps = k.saturating_add(1);
                 Rule::Adam {
-                    learning_rate: learning_rate / (one - power::<T, E, P>(beta1, steps)),
+                    learning_rate: learning_rate / (one - beta1.power::<E>(steps)),
                     beta1,
                     rest1: one - beta1,
                     beta2,
                     rest2: one - beta2,
-                    correction: one / (one - power::<T, E, P>(beta2, steps)),
+                    correction: one / (one - beta2.power::<E>(steps)),
                     epsilon,
                     epsilon_root,
                 }
@@ -366,15 +366,4 @@ impl<T: Real, const P: usize> Optimizer<T, P> for Hyperparameters<Dual<T, P>> {
     fn update<E: Elementary<T>>(&self, k: u32, learning_rate: Dual<T, P>) -> Self::Update {
         self.step::<E>(k, learning_rate)
     }
-}
-
-/// βⁿ and its tangents n βⁿ⁻¹ β', for β ≥ 0 (zero included) and n > 0.
-fn power<T: Real, E: Elementary<T>, const P: usize>(base: Dual<T, P>, n: u32) -> Dual<T, P> {
-    let value = E::pow(base.value, T::from_u32(n));
-    let slope = if P == 0 {
-        T::ZERO
-    } else {
-        T::from_u32(n) * E::pow(base.value, T::from_u32(n.saturating_sub(1)))
-    };
-    Dual { value, tangents: base.tangents.map(|tangent| slope * tangent) }
 }

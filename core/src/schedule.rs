@@ -38,11 +38,15 @@ pub enum Parameter {
     Beta2,
     /// ξ.
     WeightDecay,
+    /// γ of a schedule in steps ([`crate::family`]).
+    Factor,
+    /// r, the share of α₀ that is left at a schedule's end ([`crate::family`]).
+    FinalShare,
 }
 
 impl Parameter {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Alpha0,
         Self::TimeConstant,
         Self::Beta,
@@ -52,6 +56,8 @@ impl Parameter {
         Self::Beta1,
         Self::Beta2,
         Self::WeightDecay,
+        Self::Factor,
+        Self::FinalShare,
     ];
 
     /// Its name in a table.
@@ -66,6 +72,8 @@ impl Parameter {
             Self::Beta1 => "beta1",
             Self::Beta2 => "beta2",
             Self::WeightDecay => "weight_decay",
+            Self::Factor => "factor",
+            Self::FinalShare => "final_share",
         }
     }
 }
@@ -73,6 +81,18 @@ impl Parameter {
 /// The three parameters of the schedule, in order.
 pub const PARAMETERS: [Parameter; 3] =
     [Parameter::Alpha0, Parameter::TimeConstant, Parameter::Beta];
+
+/// A learning rate for each step, with P tangents.
+pub trait LearningRate<T: Real, const P: usize> {
+    /// The learning rate of step `k` with its tangents.
+    fn learning_rate<E: Elementary<T>>(&self, k: u32) -> Dual<T, P>;
+}
+
+impl<T: Real, const P: usize> LearningRate<T, P> for InverseTime<Dual<T, P>> {
+    fn learning_rate<E: Elementary<T>>(&self, k: u32) -> Dual<T, P> {
+        InverseTime::learning_rate::<E>(self, k)
+    }
+}
 
 /// What is wrong with a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use core::ops::Range;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::mlp::{Batch, Dataset, Evaluate, Model, NonFinite, Quantity, finite};
-use crate::optimizer::{Momentum, Optimizer};
+use crate::optimizer::Optimizer;
 use crate::real::Real;
 use crate::sampler::Sampler;
-use crate::schedule::InverseTime;
+use crate::schedule::LearningRate;
 use crate::sum::Sum;
 
 /// Where a look-ahead left the finite range.
@@ -39,22 +39,22 @@ impl core::error::Error for Diverged {}
 
 /// How training runs.
 #[derive(Clone, Copy, Debug)]
-pub struct InnerLoop<T, const P: usize, O = Momentum<T>> {
+pub struct InnerLoop<R, O> {
     /// The learning rate of each step, with its tangents.
-    pub schedule: InverseTime<Dual<T, P>>,
+    pub schedule: R,
     /// What makes a step of a gradient.
     pub optimizer: O,
     /// Examples in a batch.
     pub batch: usize,
 }
 
-impl<T: Real, const P: usize, O: Optimizer<T, P>> InnerLoop<T, P, O> {
+impl<R, O> InnerLoop<R, O> {
     /// Runs the steps numbered `steps`: batch after batch from `sampler`, `batch` being room for
     /// one.
     ///
     /// After each step `observe` is given its number, its learning rate and the mean loss of its
     /// batch before the update. A run may be cut anywhere: `0..50` and then `50..100` is `0..100`.
-    pub fn run<E: Elementary<T>, N: Model<T, P, O::Update> + ?Sized>(
+    pub fn run<E: Elementary<T>, N, T: Real, const P: usize>(
         &self,
         network: &mut N,
         batch: &mut Batch<'_, T>,
@@ -62,22 +62,32 @@ impl<T: Real, const P: usize, O: Optimizer<T, P>> InnerLoop<T, P, O> {
         examples: &impl Dataset<T>,
         steps: Range<u32>,
         mut observe: impl FnMut(u32, T, T),
-    ) -> Result<(), Diverged> {
+    ) -> Result<(), Diverged>
+    where
+        R: LearningRate<T, P>,
+        O: Optimizer<T, P>,
+        N: Model<T, P, O::Update> + ?Sized,
+    {
         for k in steps {
             batch.fill(examples, sampler.next_batch(self.batch));
-            self.step::<E, N>(network, batch, k, &mut observe)?;
+            self.step::<E, N, T, P>(network, batch, k, &mut observe)?;
         }
         Ok(())
     }
 
     /// Step number `k`, on `batch`.
-    pub fn step<E: Elementary<T>, N: Model<T, P, O::Update> + ?Sized>(
+    pub fn step<E: Elementary<T>, N, T: Real, const P: usize>(
         &self,
         network: &mut N,
         batch: &Batch<'_, T>,
         k: u32,
         mut observe: impl FnMut(u32, T, T),
-    ) -> Result<(), Diverged> {
+    ) -> Result<(), Diverged>
+    where
+        R: LearningRate<T, P>,
+        O: Optimizer<T, P>,
+        N: Model<T, P, O::Update> + ?Sized,
+    {
         let rate = self.schedule.learning_rate::<E>(k);
         let loss = network
             .step(batch, self.optimizer.update::<E>(k, rate))

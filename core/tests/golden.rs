@@ -40,7 +40,7 @@ where
     let training = InnerLoop { schedule, optimizer: Momentum(0.9), batch: 10 };
     let glyphs = Glyphs { seed: 1 };
     training
-        .run::<Libm, _>(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {})
+        .run::<Libm, _, _, _>(&mut network, &mut batch, &mut sampler, &glyphs, 0..50, |_, _, _| {})
         .unwrap();
     let judged: Vec<u32> = (200..300).collect();
     let loss = objective(&mut network, &mut batch, &glyphs, &judged).unwrap().loss;

@@ -77,7 +77,7 @@ where
         let state = if with_state { values.state.to_vec() } else { Vec::new() };
         tape.push((indices.clone(), values.parameters.to_vec(), state));
         batch.fill(&data, &indices);
-        inner.step::<Libm, _>(&mut network, &batch, k, |_, _, _| {}).unwrap();
+        inner.step::<Libm, _, _, _>(&mut network, &batch, k, |_, _, _| {}).unwrap();
     }
     let end = network.values();
     let mut parameters = vec![Dual::default(); end.parameters.len()];
@@ -142,7 +142,9 @@ where
         let inner = InnerLoop { schedule, optimizer: optimizer(*direction), batch: BATCH };
         let mut sampler = Sampler::new(vec![0; data.len()], Pcg32::new(1, 2));
         let (network, batch) = (&mut network, &mut batch);
-        inner.run::<Libm, _>(network, batch, &mut sampler, &data, 0..STEPS, |_, _, _| {}).unwrap();
+        inner
+            .run::<Libm, _, _, _>(network, batch, &mut sampler, &data, 0..STEPS, |_, _, _| {})
+            .unwrap();
         objective(network, batch, &data, &all).unwrap().loss.tangents[0]
     };
     directions.iter().map(along).collect()
@@ -270,7 +272,7 @@ fn adjoints_at_the_start_are_the_derivatives_by_it() {
     let inner = InnerLoop { schedule, optimizer, batch: BATCH };
     let mut sampler = Sampler::new(vec![0; data.len()], Pcg32::new(1, 2));
     let (net, room) = (&mut network, &mut batch);
-    inner.run::<Libm, _>(net, room, &mut sampler, &data, 0..STEPS, |_, _, _| {}).unwrap();
+    inner.run::<Libm, _, _, _>(net, room, &mut sampler, &data, 0..STEPS, |_, _, _| {}).unwrap();
     let all: Vec<u32> = (0..data.len() as u32).collect();
     let [forward] = objective(net, room, &data, &all).unwrap().loss.tangents;
     let start = parameters.iter().chain(&velocity);

@@ -166,7 +166,7 @@ impl<D: Dataset<f32>> LookAhead<'_, D> {
         for k in 0..settings.horizon {
             let mut found = 0.0;
             let see = |_, _, loss| found = loss;
-            training.run::<E, _>(network, batch, &mut sampler, examples, k..k + 1, see)?;
+            training.run::<E, _, _, _>(network, batch, &mut sampler, examples, k..k + 1, see)?;
             observe(network, k, found)?;
         }
         Ok(objective(network, batch, examples, &JUDGED)?.loss)

@@ -190,7 +190,14 @@ impl<T: Real> Task<'_, T> {
             let observe = |_, _, loss: T| losses.push(loss.bits());
             let steps = cut[0]..cut[1];
             inner
-                .run::<Libm, _>(&mut network, &mut batch, &mut sampler, self.data, steps, observe)
+                .run::<Libm, _, _, _>(
+                    &mut network,
+                    &mut batch,
+                    &mut sampler,
+                    self.data,
+                    steps,
+                    observe,
+                )
                 .unwrap();
             last = Some(objective(&mut network, &mut batch, self.data, &all).unwrap());
         }

@@ -135,7 +135,7 @@ impl<'a, const P: usize> Trainer<'a, P> {
         let inner = InnerLoop { schedule, optimizer: Momentum(momentum), batch };
         let mut network = self.network.network(Portable::new());
         let mut batch = self.batch.batch();
-        inner.run::<Libm, _>(
+        inner.run::<Libm, _, _, _>(
             &mut network,
             &mut batch,
             &mut self.sampler,
