@@ -70,6 +70,41 @@ fn what_a_schedule_has_is_tuned_and_has_columns() {
     }
 }
 
+/// A descent of `horizons` is that of `meta` from the same place, and so is what it chooses.
+#[test]
+fn horizons_tune_what_meta_tunes() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let training = "--optimizer rmsprop --epsilon 1e-3 --rho 0.95";
+    let horizons = json(&format!(
+        "horizons {SMALL} {training} --tune epsilon,rho --from 0.02,30,1 --horizon 5,12 --meta-steps 4 --steps 20 --out {}",
+        out.display()
+    ));
+    for chosen in horizons["chosen"].as_array().unwrap() {
+        let meta = json(&format!(
+            "meta {SMALL} {training} --tune epsilon,rho --alpha0 0.02 --time-constant 30 --horizon {} --meta-steps 4",
+            chosen["horizon"]
+        ));
+        let best = &meta["best"];
+        for name in ["alpha0", "time_constant", "beta", "epsilon", "rho", "meta_step"] {
+            assert_eq!(chosen[name], best[name], "{name}");
+        }
+        assert_ne!(chosen["epsilon"], 1e-3);
+        assert_eq!(chosen["loss_at_horizon"], best["loss"]);
+        let trained = json(&format!(
+            "train {SMALL} --optimizer rmsprop --epsilon {} --rho {} --alpha0 0.02 --time-constant 30 --steps 20",
+            chosen["epsilon"], chosen["rho"]
+        ));
+        assert_eq!(chosen["digest"], trained["digest"]);
+    }
+    let table = std::fs::read_to_string(out.join("horizons.csv")).unwrap();
+    let header = "horizon,start,meta_step,alpha0,time_constant,beta,epsilon,rho,loss_at_horizon,";
+    assert!(table.starts_with(header), "{table}");
+    let trajectories = std::fs::read_to_string(out.join("trajectories.csv")).unwrap();
+    assert!(trajectories.lines().next().unwrap().ends_with("epsilon,rho,loss,d_epsilon,d_rho"));
+    assert!(out.join("trajectories.svg").exists() && !out.join("plane.svg").exists());
+}
+
 #[test]
 fn options_without_sense_are_refused_by_name() {
     for (words, said) in [

@@ -152,7 +152,15 @@ impl Record {
         self.derivatives[parameter as usize]
     }
 
-    /// The schedule.
+    /// `problem` with its values of what was tuned.
+    pub fn of<'a>(&self, problem: &Problem<'a>, tuned: &[Parameter]) -> Problem<'a> {
+        let with = |problem: Problem<'a>, parameter: &Parameter| {
+            problem.with_value(*parameter, self.value(*parameter))
+        };
+        tuned.iter().fold(problem.clone(), with)
+    }
+
+    /// α₀, K and β.
     pub fn schedule(&self) -> InverseTime<f64> {
         let [alpha0, time_constant, beta] = PARAMETERS.map(|parameter| self.value(parameter));
         InverseTime { alpha0, time_constant, beta }
@@ -371,9 +379,7 @@ impl MetaDescent {
                 let with = columns.values().map(|p| (name(p), at.value(p))).collect();
                 Ended::Diverged(DivergedAt { meta_step: at.meta_step, with, diverged })
             };
-            let there = columns.values().fold(problem.clone(), |problem, parameter| {
-                problem.with_value(parameter, here.value(parameter))
-            });
+            let there = here.of(problem, &self.tuned);
             for tangents in passes.iter().skip(found.len()) {
                 let restored = match unroll.take() {
                     Some(snapshot) => there.restore(*tangents, &snapshot),

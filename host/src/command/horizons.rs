@@ -7,19 +7,21 @@ use std::str::FromStr;
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, Parameter};
 use serde::{Serialize, Serializer};
 
 use super::edge::remark_exponent;
-use super::optimizer::schedule_alone;
+use super::family::FamilyOptions;
+use super::optimizer::Tuned;
 use super::options::{Common, LongRun, Parts, ProblemOptions, afford_record, comma};
 use super::outer::RuleOptions;
 use super::overlay::Drawn;
 use super::progress;
 use super::seeds::Seeds;
-use crate::command::values::whole;
+use crate::command::values::{named, whole};
 use myopia::checkpoint::{Experiment, Ledger};
 use myopia::curve::Point;
+use myopia::descent::Columns;
 use myopia::failure::Failure;
 use myopia::horizons::{self, Choice, Horizons, Path, Summary, Training};
 use myopia::output::{OutputFolder, json, standard};
@@ -33,6 +35,9 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     problem: ProblemOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    family: FamilyOptions,
     /// Steps of the look-aheads, ascending
     #[arg(
         long,
@@ -60,10 +65,11 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     rule: RuleOptions,
-    /// Refused: what varies is the schedule.
-    #[arg(long, hide = true, value_name = "NAME,…")]
-    #[serde(skip)]
-    tune: Option<String>,
+    /// What to tune, as in `myopia meta` [default: what the schedule has, but for what --fix
+    /// names]; the optimiser's hyperparameters start with the values of its options
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Tuned>())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tune: Option<Vec<Tuned>>,
     /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
     #[arg(long, value_name = "SEEDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,7 +191,7 @@ impl Options {
     }
 
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        schedule_alone("horizons", self.tune.as_deref())?;
+        self.family.refuse_file("horizons")?;
         let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
         let common = &common;
         let horizons = self.horizons()?;
@@ -198,7 +204,17 @@ impl Options {
         let precision = self.problem.precision();
         let starts: Vec<InverseTime<f64>> =
             self.from.iter().map(|origin| rounded(precision, origin)).collect::<Result<_, _>>()?;
-        let outer = self.rule.optimizer(precision, &starts, ORIGIN)?;
+        let fixed = match self.tune {
+            None if self.family.is_inverse_time() => {
+                Some(self.rule.optimizer(precision, &starts, ORIGIN)?)
+            }
+            _ => None,
+        };
+        if self.surface.is_some() && fixed.is_none() {
+            return Err(Failure::usage(
+                "--surface shows alpha0, time-constant and beta, which --tune and --schedule change; leave it out",
+            ));
+        }
         let objective = ObjectiveSet::from(self.problem.objective);
         let loss = format!("{} loss", objective.name().replace("train", "training"));
         let count = u128::from(seeds.end() - seeds.start()) + 1;
@@ -211,7 +227,13 @@ impl Options {
         self.parts.check(common)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let problem = self.family.of(self.problem.problem(common, &data)?, steps)?;
+        let tuned = Tuned::named(self.tune.as_deref(), &problem)?;
+        let outer = match fixed {
+            Some(outer) => outer,
+            None => self.rule.optimizer_from(precision, &tuned, &starts, &problem)?,
+        };
+        let tuned = tuned.iter().map(|tuned| tuned.parameter()).collect();
         let surface = self.surface.as_deref().map(|surface| {
             let part = common.experiment("surface", &self.problem, &problem);
             // Medians are of the seeds that they were taken over, losses of one seed of it alone.
@@ -244,7 +266,8 @@ impl Options {
         let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
         let start = |problem: &Problem<'_>| self.problem.start(problem);
         let seeds = ledger.resumable(awake(|| Seeded::all(&problem, seeds, start)))?;
-        let study = Horizons { seeds, horizons, starts, outer, steps, every };
+        let study = Horizons { seeds, horizons, starts, tuned, outer, steps, every };
+        let columns = &study.columns();
 
         study.extend(&ledger)?;
         ledger.recall_shard()?;
@@ -281,7 +304,9 @@ impl Options {
             })
         };
         let chosen: Vec<Choice> = runs()
-            .map(|(seed, horizon, training)| Choice::new(&paths, seed, horizon, training))
+            .map(|(seed, horizon, training)| {
+                Choice::new((&paths, columns), seed, horizon, training)
+            })
             .collect();
         let summary = Summary::all(&chosen, &paths);
         let report = Report {
@@ -305,7 +330,7 @@ impl Options {
                 .filter_map(|(seed, horizon, training)| Some((seed, horizon, training?)))
                 .collect();
             ledger.save()?;
-            self.write(folder, partial, &paths, &finished, &report)?;
+            self.write(folder, partial, (&paths, columns), &finished, &report)?;
             if let Some(overlays) = &surface {
                 let figure = horizons::surface(&paths, overlays, &loss, partial);
                 figure.write(folder, partial, "surface-trajectories")?;
@@ -331,7 +356,7 @@ impl Options {
             let Some((_, record)) = horizons::chosen(paths, problem.seed, horizon) else {
                 continue;
             };
-            let schedule = record.schedule();
+            let (problem, schedule) = (record.of(problem, &study.tuned), record.schedule());
             let exponent = awake(|| problem.exponent(weights, Rates::Schedule(&schedule), horizon));
             let seed = self.seeds.map_or(String::new(), |_| format!(", seed {}", problem.seed));
             let of = format!("training with the schedule of T = {horizon}{seed}");
@@ -343,17 +368,21 @@ impl Options {
         &self,
         folder: &OutputFolder,
         partial: bool,
-        paths: &[Path],
+        (paths, columns): (&[Path], &Columns<'_>),
         trainings: &[(u64, u32, &Training)],
         report: &Report<'_>,
     ) -> Result<(), Failure> {
-        folder.write_as(partial, "trajectories.csv", |w| horizons::write_trajectories(w, paths))?;
+        folder.write_as(partial, "trajectories.csv", |w| {
+            horizons::write_trajectories(w, paths, columns)
+        })?;
         horizons::trajectories(paths, self.rule.clip, partial).write(
             folder,
             partial,
             "trajectories",
         )?;
-        horizons::plane(paths, partial).write(folder, partial, "plane")?;
+        if self.tune.is_none() && self.family.is_inverse_time() {
+            horizons::plane(paths, partial).write(folder, partial, "plane")?;
+        }
         if !partial {
             folder.write("horizons.csv", |w| horizons::write_choices(w, report.chosen))?;
             folder.write("training.csv", |w| {
@@ -365,7 +394,9 @@ impl Options {
                 Point::write(w, &["seed", "horizon"][first..], curves)
             })?;
             if !report.summary.is_empty() {
-                folder.write("summary.csv", |w| horizons::write_summaries(w, report.summary))?;
+                folder.write("summary.csv", |w| {
+                    horizons::write_summaries(w, report.summary, columns)
+                })?;
             }
             let curves: Vec<(u32, &Training)> =
                 trainings.iter().map(|&(_, horizon, training)| (horizon, training)).collect();
@@ -409,18 +440,19 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
     if several {
         write!(out, "{:>6}  ", "seed")?;
     }
+    write!(out, "{:>8}", "horizon")?;
+    let parameters = report.chosen.iter().take(1).flat_map(|choice| choice.values.parameters());
+    for parameter in parameters {
+        let name = match parameter {
+            Parameter::TimeConstant => "K",
+            other => other.name(),
+        };
+        write!(out, "  {name:>9}")?;
+    }
     writeln!(
         out,
-        "{:>8}  {:>9}  {:>9}  {:>8}  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
-        "horizon",
-        "alpha0",
-        "K",
-        "beta",
-        "loss there",
-        "last rate",
-        "train loss",
-        "val. loss",
-        "test error"
+        "  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
+        "loss there", "last rate", "train loss", "val. loss", "test error"
     )?;
     for choice in report.chosen {
         if let Some(seed) = choice.seed {
@@ -431,13 +463,18 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
         };
         let rate = choice.last_learning_rate.map_or("-".to_owned(), |rate| format!("{rate:.3e}"));
         let percent = choice.test_error.map_or("-".to_owned(), |e| format!("{:.2} %", 100.0 * e));
+        write!(out, "{:>8}", choice.horizon)?;
+        for parameter in choice.values.parameters() {
+            let digits = match parameter {
+                Parameter::TimeConstant => 1,
+                Parameter::Beta => 3,
+                _ => 4,
+            };
+            write!(out, "  {:>9}", number(choice.values.get(parameter), digits))?;
+        }
         writeln!(
             out,
-            "{:>8}  {:>9}  {:>9}  {:>8}  {:>10}  {rate:>10}  {:>10}  {:>10}  {percent:>10}",
-            choice.horizon,
-            number(choice.alpha0, 4),
-            number(choice.time_constant, 1),
-            number(choice.beta, 3),
+            "  {:>10}  {rate:>10}  {:>10}  {:>10}  {percent:>10}",
             number(choice.loss_at_horizon, 5),
             number(choice.training_loss, 6),
             number(choice.validation_loss, 5),

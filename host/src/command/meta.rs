@@ -2,7 +2,7 @@
 
 use clap::Args;
 use myopia_backend::awake;
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::schedule::{InverseTime, Parameter};
 use serde::Serialize;
 
 use super::edge::remark_exponent;
@@ -216,10 +216,7 @@ fn best_exponent(
 ) -> Result<Option<f64>, Failure> {
     // Pretraining is with the momentum of the command line.
     let start = options.start(problem)?;
-    let there = descent.tuned.iter().fold(problem.clone(), |problem, &parameter| {
-        problem.with_value(parameter, record.value(parameter))
-    });
-    let schedule = record.schedule();
+    let (there, schedule) = (record.of(problem, &descent.tuned), record.schedule());
     Ok(there.exponent(&start, Rates::Schedule(&schedule), descent.horizon).ok())
 }
 
@@ -267,13 +264,12 @@ impl Options {
         problem: &Problem<'_>,
     ) -> Result<MetaDescent, Failure> {
         let tuned = Tuned::named(self.tune.as_deref(), problem)?;
-        let start = |parameter| match PARAMETERS.iter().position(|p| *p == parameter) {
-            Some(which) => schedule.parameters()[which],
-            None => problem.value(parameter).unwrap_or_default(),
-        };
         let outer = match fixed {
             Some(outer) => outer,
-            None => self.outer.rule.optimizer_of(self.problem.precision(), &tuned, start)?,
+            None => {
+                let precision = self.problem.precision();
+                self.outer.rule.optimizer_from(precision, &tuned, &[schedule], problem)?
+            }
         };
         Ok(MetaDescent {
             schedule,

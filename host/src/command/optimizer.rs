@@ -293,17 +293,6 @@ impl Tuned {
     }
 }
 
-/// Refuses `--tune` of a command that knows the schedule's three alone.
-pub fn schedule_alone(command: &str, tune: Option<&str>) -> Result<(), Failure> {
-    match tune {
-        None => Ok(()),
-        Some(names) => Err(Failure::usage(format!(
-            "{command} --tune {names}: {command} varies the schedule alone, alpha0, time-constant and beta; tune other \
-             hyperparameters with `myopia meta --tune`, at one horizon after the other"
-        ))),
-    }
-}
-
 /// Most hyperparameters by which one command differentiates.
 const MOST_TUNED: usize = 8;
 

@@ -11,6 +11,7 @@ use crate::command::values::{named, whole};
 use myopia::failure::Failure;
 use myopia::outer::{self, OuterOptimizer, OuterRule};
 use myopia::precision::Precision;
+use myopia::problem::Problem;
 
 /// The outer optimizer's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -126,8 +127,30 @@ impl RuleOptions {
         Ok([checked_rate(precision, self.meta_lr)?, positive(precision, "clip", self.clip)?])
     }
 
+    /// The optimizer of what `--tune` names, for descents on `problem` from these α₀, K and β.
+    pub fn optimizer_from(
+        &self,
+        precision: Precision,
+        tuned: &[Tuned],
+        starts: &[InverseTime<f64>],
+        problem: &Problem<'_>,
+    ) -> Result<OuterOptimizer, Failure> {
+        let optimizer = |start: &InverseTime<f64>| {
+            let value = |parameter| match PARAMETERS.iter().position(|p| *p == parameter) {
+                Some(which) => start.parameters()[which],
+                None => problem.value(parameter).unwrap_or_default(),
+            };
+            self.optimizer_of(precision, tuned, value)
+        };
+        let all: Vec<OuterOptimizer> = starts.iter().map(optimizer).collect::<Result<_, _>>()?;
+        // They differ in nothing: where a descent starts is no part of its optimizer.
+        all.into_iter()
+            .next()
+            .ok_or_else(|| Failure::usage("--from names no schedule to start from"))
+    }
+
     /// The optimizer of what `--tune` names, which starts at `value`.
-    pub fn optimizer_of(
+    fn optimizer_of(
         &self,
         precision: Precision,
         tuned: &[Tuned],

@@ -6,6 +6,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use myopia_core::schedule::Parameter;
 
 use super::options::comma;
 use super::outer::ParameterName;
@@ -55,11 +56,16 @@ struct Made {
 /// One parameter of a row.
 type Read = fn(&Row) -> f64;
 
-const PARAMETERS: [(&str, ParameterName, Read); 3] = [
-    ("alpha0", ParameterName::Alpha0, |row| row.alpha0),
-    ("time-constant", ParameterName::TimeConstant, |row| row.time_constant),
-    ("beta", ParameterName::Beta, |row| row.beta),
+const PARAMETERS: [(Parameter, ParameterName, Read); 3] = [
+    (Parameter::Alpha0, ParameterName::Alpha0, |row| row.alpha0),
+    (Parameter::TimeConstant, ParameterName::TimeConstant, |row| row.time_constant),
+    (Parameter::Beta, ParameterName::Beta, |row| row.beta),
 ];
+
+/// Its name on the command line.
+fn option(parameter: Parameter) -> String {
+    parameter.name().replace('_', "-")
+}
 
 impl Drawn {
     /// The surface in `folder`.
@@ -140,16 +146,17 @@ impl Drawn {
     /// Refuses descents that stay in another plane: from these starts, with the parameters `fixed`
     /// kept.
     pub fn holds(&self, fixed: &[ParameterName], starts: &[[f64; 3]]) -> Result<(), Failure> {
-        for (place, (option, parameter, read)) in PARAMETERS.into_iter().enumerate() {
+        for (place, (named, parameter, read)) in PARAMETERS.into_iter().enumerate() {
             let Some(there) = self.rows.first().map(read) else { continue };
             if self.varies(read) || !fixed.contains(&parameter) {
                 continue;
             }
             if let Some(start) = starts.iter().find(|start| start[place] != there) {
                 return Err(Failure::usage(format!(
-                    "--surface {} has --{option} {there:?} everywhere, and --fix keeps it at {:?}; make a surface with \
+                    "--surface {} has --{} {there:?} everywhere, and --fix keeps it at {:?}; make a surface with \
                      that value",
                     self.folder.display(),
+                    option(named),
                     start[place]
                 )));
             }
@@ -164,8 +171,8 @@ impl Drawn {
     /// Its panels, those of each horizon: over the two parameters that vary in it.
     pub fn overlays(&self, loss: &str) -> Result<Vec<Overlay>, Failure> {
         let varying = PARAMETERS.into_iter().filter(|(.., read)| self.varies(*read));
-        let axes: Vec<String> = varying.map(|(name, ..)| name.to_owned()).collect();
-        let axes = <[String; 2]>::try_from(axes).map_err(|axes| {
+        let axes: Vec<Parameter> = varying.map(|(parameter, ..)| parameter).collect();
+        let axes = <[Parameter; 2]>::try_from(axes).map_err(|axes| {
             let why = format!("{} parameters vary in it, not two", axes.len());
             damaged(&self.folder.join(TABLE), &why)
         })?;
@@ -173,8 +180,8 @@ impl Drawn {
         horizons.sort_unstable();
         horizons.dedup();
         let overlay = |horizon| {
-            let panel = panel(&self.rows, &axes, horizon, loss);
-            Overlay { horizon, axes: axes.clone(), panel }
+            let panel = panel(&self.rows, &axes.map(option), horizon, loss);
+            Overlay { horizon, axes, panel }
         };
         Ok(horizons.into_iter().map(overlay).collect())
     }

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::optimizer::schedule_alone;
 use super::options::{Common, LongRun, Parts, ProblemOptions};
 use super::outer::ParameterName;
 use super::progress;
@@ -105,7 +104,12 @@ impl Options {
     }
 
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        schedule_alone("surface", self.tune.as_deref())?;
+        if let Some(names) = &self.tune {
+            return Err(Failure::usage(format!(
+                "surface --tune {names}: surface varies the schedule alone, alpha0, time-constant and beta; tune other \
+                 hyperparameters with `myopia horizons --tune` or `myopia meta --tune`"
+            )));
+        }
         let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
         let common = &common;
         if self.random.is_none() {

@@ -1,31 +1,39 @@
 //! The figures of a study of horizons.
 
+use myopia_core::schedule::Parameter;
+
 use super::{Path, Training};
 use crate::curve::Point;
 use crate::descent::Record;
 use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series, Surface};
 use crate::spread;
 
-/// A surface to draw paths on: that of one horizon, over two parameters named as on the command
-/// line.
+/// A surface to draw paths on: that of one horizon, over two parameters.
 pub struct Overlay {
     /// T.
     pub horizon: u32,
     /// The parameters along its axes.
-    pub axes: [String; 2],
+    pub axes: [Parameter; 2],
     /// The surface without paths.
     pub panel: Surface,
 }
 
-/// One number of a record.
-type Read = fn(&Record) -> f64;
-
-/// Its name on the command line, its label, and where it is found.
-const PARAMETERS: [(&str, &str, Read); 3] = [
-    ("alpha0", "α₀, first learning rate", |r| r.schedule().alpha0),
-    ("time-constant", "K, time constant (steps)", |r| r.schedule().time_constant),
-    ("beta", "β, decay exponent", |r| r.schedule().beta),
-];
+/// The label of a hyperparameter's axis.
+fn label(parameter: Parameter) -> &'static str {
+    match parameter {
+        Parameter::Alpha0 => "α₀, first learning rate",
+        Parameter::TimeConstant => "K, time constant (steps)",
+        Parameter::Beta => "β, decay exponent",
+        Parameter::Momentum => "μ, momentum",
+        Parameter::Epsilon => "ε",
+        Parameter::Rho => "ρ, decay of the mean square",
+        Parameter::Beta1 => "β₁, decay of the mean",
+        Parameter::Beta2 => "β₂, decay of the mean square",
+        Parameter::WeightDecay => "ξ, weight decay",
+        Parameter::Factor => "γ, factor of each fall",
+        Parameter::FinalShare => "r, share left at the end",
+    }
+}
 
 fn name(horizon: u32) -> String {
     format!("T = {horizon}")
@@ -45,16 +53,15 @@ pub fn trajectories(paths: &[Path], clip: f64, partial: bool) -> Figure {
             panel.series(Series::new(name(path.horizon), points).markers(Markers::Ends))
         })
     };
-    let moved = |read: Read| {
-        paths
-            .iter()
-            .any(|path| path.records.windows(2).any(|pair| read(&pair[0]) != read(&pair[1])))
+    let moved = |parameter| {
+        let differ = |pair: &[Record]| pair[0].value(parameter) != pair[1].value(parameter);
+        paths.iter().any(|path| path.records.windows(2).any(differ))
     };
     let figure = Figure::new(title("Hyperparameter trajectories by horizon T", partial));
-    let figure = PARAMETERS
-        .iter()
-        .filter(|(.., read)| moved(*read))
-        .fold(figure, |figure, (_, label, read)| figure.panel(panel(Axis::log(*label), read)));
+    let all = Parameter::ALL.into_iter().filter(|parameter| moved(*parameter));
+    let figure = all.fold(figure, |figure, parameter| {
+        figure.panel(panel(Axis::log(label(parameter)), &|r| r.value(parameter)))
+    });
     let clipped = Reference::Horizontal(clip, "clipped above".to_owned());
     figure
         .panel(panel(Axis::log("objective at the horizon (nats)"), &|r| r.loss))
@@ -73,7 +80,8 @@ pub fn steepness(record: &Record) -> f64 {
 
 /// The paths in the plane of α₀ and β.
 pub fn plane(paths: &[Path], partial: bool) -> Figure {
-    let panel = Lines::new("", Axis::log(PARAMETERS[0].1), Axis::log(PARAMETERS[2].1));
+    let panel =
+        Lines::new("", Axis::log(label(Parameter::Alpha0)), Axis::log(label(Parameter::Beta)));
     let panel = paths.iter().fold(panel, |panel, path| {
         let points = path.records.iter().map(|r| (r.schedule().alpha0, r.schedule().beta));
         panel.series(Series::new(name(path.horizon), points).markers(Markers::Ends))
@@ -87,15 +95,11 @@ pub fn plane(paths: &[Path], partial: bool) -> Figure {
 /// The paths of each horizon on its surface.
 pub fn surface(paths: &[Path], overlays: &[Overlay], loss: &str, partial: bool) -> Figure {
     let text = format!("Meta-descent on the {loss} after T steps");
-    let read = |axis: &str| {
-        let found = PARAMETERS.iter().find(|(name, ..)| *name == axis);
-        found.map_or(PARAMETERS[2].2, |&(.., read)| read)
-    };
     overlays.iter().fold(Figure::new(title(&text, partial)).columns(2), |figure, overlay| {
-        let [x, y] = overlay.axes.each_ref().map(|axis| read(axis));
+        let [x, y] = overlay.axes;
         let own = paths.iter().filter(|path| path.horizon == overlay.horizon);
         figure.panel(own.fold(overlay.panel.clone(), |panel, path| {
-            let points = path.records.iter().map(|r| (x(r), y(r)));
+            let points = path.records.iter().map(|r| (r.value(x), r.value(y)));
             panel.trajectory(format!("start {}", path.start), points)
         }))
     })

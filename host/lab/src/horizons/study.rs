@@ -1,7 +1,7 @@
 //! The work: descents and training runs, spread over the threads, each leaving its state in a
 //! ledger.
 
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::Diverged;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use super::tables::read_trajectories;
 use super::{Path, Training, chosen};
 use crate::checkpoint::{Keeper, Ledger, Unit};
 use crate::curve::{Evaluator, Point};
-use crate::descent::{Ended, MetaDescent, Progress, Record};
+use crate::descent::{Columns, Ended, MetaDescent, Progress, Record};
 use crate::failure::Failure;
 use crate::nqm::judge::Judge;
 use crate::outer::OuterOptimizer;
@@ -25,7 +25,9 @@ pub struct Horizons<'a> {
     pub horizons: Vec<(u32, u32)>,
     /// The schedules that the descents start from.
     pub starts: Vec<InverseTime<f64>>,
-    /// The outer optimizer, fresh.
+    /// What is tuned, each once. The optimiser's hyperparameters start with the problem's.
+    pub tuned: Vec<Parameter>,
+    /// The outer optimizer, fresh, which learns no more than that.
     pub outer: OuterOptimizer,
     /// The steps of training with each horizon's schedule.
     pub steps: u32,
@@ -58,6 +60,12 @@ impl Horizons<'_> {
     /// horizon a descent from each start, and a training run.
     pub fn count(seeds: usize, horizons: usize, starts: usize) -> usize {
         seeds * horizons * (starts + 1)
+    }
+
+    /// The columns of its trajectories.
+    pub fn columns(&self) -> Columns<'_> {
+        let family = self.seeds.first().map(|seeded| seeded.problem.family).unwrap_or_default();
+        Columns { schedule: family.parameters(), tuned: &self.tuned }
     }
 
     /// How many units there are.
@@ -106,7 +114,8 @@ impl Horizons<'_> {
             return Ok(());
         }
         let table = ledger.results("trajectories.csv")?;
-        let mut paths = table.map(|table| read_trajectories(&table)).transpose()?;
+        let columns = self.columns();
+        let mut paths = table.map(|table| read_trajectories(&table, &columns)).transpose()?;
         for number in 0..self.units() {
             match (self.descent(number), &mut paths) {
                 (None, _) => ledger.unit(number).set(None),
@@ -135,7 +144,7 @@ impl Horizons<'_> {
         let (schedule, outer) = (self.starts[start], self.outer);
         MetaDescent {
             schedule,
-            tuned: PARAMETERS.to_vec(),
+            tuned: self.tuned.clone(),
             outer,
             horizon,
             judge: Judge::Plain,
@@ -246,7 +255,7 @@ impl Horizons<'_> {
         unit: Unit<'_, State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<Training, Failure> {
-        let schedule = record.schedule();
+        let (problem, schedule) = (&record.of(problem, &self.tuned), record.schedule());
         let evaluator = Evaluator::new(problem);
         let (mut curve, restored) = match unit.state() {
             Some(State::Trained(curve, digest, diverged)) => {

@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use myopia_core::schedule::Parameter;
 use serde::Serialize;
 
 use super::{Choice, Path};
-use crate::descent::Record;
+use crate::descent::{Columns, Record};
 use crate::output::csv;
 use crate::spread::{self, Spread};
 
 /// A number of a choice, where it has it.
 type Read = fn(&Choice) -> Option<f64>;
 
-/// What is summarised, by the name of its column.
-const NUMBERS: [(&str, Read); 8] = [
-    ("alpha0", |choice| choice.alpha0),
-    ("time_constant", |choice| choice.time_constant),
-    ("beta", |choice| choice.beta),
+/// What is summarised besides hyperparameters, by the name of its column.
+const NUMBERS: [(&str, Read); 5] = [
     ("loss_at_horizon", |choice| choice.loss_at_horizon),
     ("training_loss", |choice| choice.training_loss),
     ("validation_loss", |choice| choice.validation_loss),
@@ -40,9 +38,10 @@ pub struct Summary {
     pub seeds: usize,
     /// How many steps were trained.
     pub steps: Option<u32>,
-    /// By name: α₀, K, β, the objective at the horizon and what came of training, over the seeds;
-    /// `moved`, the largest relative change of α₀, K or β over the last tenth of a descent's
-    /// meta-steps, and `loss_moved`, that of the objective, over seeds and starts.
+    /// By name: the hyperparameters that have a column, the objective at the horizon and what came
+    /// of training, over the seeds; `moved`, the largest relative change of a hyperparameter over
+    /// the last tenth of a descent's meta-steps, and `loss_moved`, that of the objective, over
+    /// seeds and starts.
     #[serde(flatten)]
     pub numbers: BTreeMap<&'static str, Spread>,
 }
@@ -62,11 +61,16 @@ impl Summary {
     fn of(choices: &[Choice], paths: &[Path], horizon: u32) -> Self {
         let own = || choices.iter().filter(move |choice| choice.horizon == horizon);
         let paths = || paths.iter().filter(move |path| path.horizon == horizon);
+        let parameters = own().take(1).flat_map(|choice| choice.values.parameters());
+        let values = parameters.map(|parameter| {
+            let found = own().filter_map(|choice| choice.values.get(parameter));
+            (parameter.name(), Spread::of(found))
+        });
         let chosen = NUMBERS.map(|(name, read)| (name, Spread::of(own().filter_map(read))));
         let moves = MOVES.map(|(name, change)| {
             (name, Spread::of(paths().filter_map(|path| path.last_tenth(change))))
         });
-        let numbers = chosen.into_iter().chain(moves);
+        let numbers = values.chain(chosen).chain(moves);
         Self {
             horizon,
             seeds: own().filter(|choice| choice.start.is_some()).count(),
@@ -86,8 +90,7 @@ impl Path {
 }
 
 fn moved(from: &Record, to: &Record) -> f64 {
-    let (from, to) = (from.schedule().parameters(), to.schedule().parameters());
-    let changes = from.into_iter().zip(to).map(|(from, to)| relative(from, to));
+    let changes = from.values.iter().zip(to.values).map(|(&from, to)| relative(from, to));
     changes.fold(0.0, |most, change| if change > most { change } else { most })
 }
 
@@ -103,8 +106,16 @@ fn relative(from: f64, to: f64) -> f64 {
 ///
 /// # Errors
 /// When the writer fails.
-pub fn write_summaries(to: &mut dyn Write, summaries: &[Summary]) -> io::Result<()> {
-    let names = || NUMBERS.iter().map(|&(name, _)| name).chain(MOVES.iter().map(|&(name, _)| name));
+pub fn write_summaries(
+    to: &mut dyn Write,
+    summaries: &[Summary],
+    columns: &Columns<'_>,
+) -> io::Result<()> {
+    let names = || {
+        let values = columns.values().map(Parameter::name);
+        let numbers = NUMBERS.iter().map(|&(name, _)| name);
+        values.chain(numbers).chain(MOVES.iter().map(|&(name, _)| name))
+    };
     let first = ["horizon", "seeds", "steps"].map(str::to_owned);
     let header: Vec<String> = first.into_iter().chain(spread::header(names())).collect();
     let rows = summaries.iter().map(|summary| {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::Serialize;
+use myopia_core::schedule::Parameter;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::{Path, Training, chosen};
 use crate::curve::Point;
@@ -24,12 +26,9 @@ pub struct Choice {
     pub start: Option<usize>,
     /// After how many meta-steps.
     pub meta_step: Option<u32>,
-    /// α₀.
-    pub alpha0: Option<f64>,
-    /// K, in steps.
-    pub time_constant: Option<f64>,
-    /// β.
-    pub beta: Option<f64>,
+    /// The hyperparameters that have a column, by name; K is in steps.
+    #[serde(flatten)]
+    pub values: Values,
     /// The objective at the horizon, which the descents lowered.
     pub loss_at_horizon: Option<f64>,
     /// How many steps were trained with it.
@@ -53,15 +52,10 @@ pub struct Choice {
     pub digest: Option<String>,
 }
 
-impl Choice {
-    const HEADER: [&str; 17] = [
-        "seed",
-        "horizon",
-        "start",
-        "meta_step",
-        "alpha0",
-        "time_constant",
-        "beta",
+/// The columns of `horizons.csv` before those of the hyperparameters, and after them.
+const HEADER: [&[&str]; 2] = [
+    &["seed", "horizon", "start", "meta_step"],
+    &[
         "loss_at_horizon",
         "steps",
         "last_learning_rate",
@@ -72,10 +66,39 @@ impl Choice {
         "test_loss",
         "test_error",
         "digest",
-    ];
+    ],
+];
 
+/// Hyperparameters in the order of their columns, `None` where nothing was chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values(Vec<(Parameter, Option<f64>)>);
+
+impl Values {
+    /// A hyperparameter that has a column and was chosen.
+    pub fn get(&self, parameter: Parameter) -> Option<f64> {
+        self.0.iter().find(|(name, _)| *name == parameter).and_then(|(_, value)| *value)
+    }
+
+    /// Those that have a column.
+    pub fn parameters(&self) -> impl Iterator<Item = Parameter> + Clone {
+        self.0.iter().map(|(name, _)| *name)
+    }
+}
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name.name(), value)))
+    }
+}
+
+impl Choice {
     /// What `horizon` chose among the paths of `seed`, and what `training` made of it.
-    pub fn new(paths: &[Path], seed: u64, horizon: u32, training: Option<&Training>) -> Self {
+    pub fn new(
+        (paths, columns): (&[Path], &Columns<'_>),
+        seed: u64,
+        horizon: u32,
+        training: Option<&Training>,
+    ) -> Self {
         let found = chosen(paths, seed, horizon);
         let record = found.map(|(_, record)| record);
         let end: Option<&Point> = training.and_then(|training| training.curve.last());
@@ -85,9 +108,7 @@ impl Choice {
             horizon,
             start: found.map(|(start, _)| start),
             meta_step: record.map(|r| r.meta_step),
-            alpha0: record.map(|r| r.schedule().alpha0),
-            time_constant: record.map(|r| r.schedule().time_constant),
-            beta: record.map(|r| r.schedule().beta),
+            values: Values(columns.values().map(|p| (p, record.map(|r| r.value(p)))).collect()),
             loss_at_horizon: record.map(|r| r.loss),
             steps: end.map(|p| p.step),
             last_learning_rate: end.map(|p| p.learning_rate),
@@ -113,15 +134,30 @@ fn several_seeds(paths: &[Path]) -> bool {
 /// When the writer fails.
 pub fn write_choices(to: &mut dyn Write, choices: &[Choice]) -> io::Result<()> {
     let several = choices.iter().any(|choice| choice.seed.is_some());
-    csv::write(to, &Choice::HEADER[usize::from(!several)..], choices)
+    let [before, after] = HEADER;
+    let values = choices.iter().take(1).flat_map(|choice| choice.values.parameters());
+    let header: Vec<&str> = before[usize::from(!several)..]
+        .iter()
+        .copied()
+        .chain(values.map(Parameter::name))
+        .chain(after.iter().copied())
+        .collect();
+    let rows = choices.iter().map(|choice| -> io::Result<Vec<Value>> {
+        let fields = serde_json::to_value(choice)?;
+        Ok(header.iter().map(|name| fields.get(name).cloned().unwrap_or_default()).collect())
+    });
+    csv::write(to, &header, rows.collect::<io::Result<Vec<_>>>()?)
 }
 
 /// Writes `trajectories.csv`, a line for each meta-step of each path.
 ///
 /// # Errors
 /// When the writer fails.
-pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> {
-    let columns = &Columns::default();
+pub fn write_trajectories(
+    to: &mut dyn Write,
+    paths: &[Path],
+    columns: &Columns<'_>,
+) -> io::Result<()> {
     let several = several_seeds(paths);
     let key = &["seed", "horizon", "start"][usize::from(!several)..];
     let header: Vec<String> =
@@ -138,9 +174,11 @@ pub fn write_trajectories(to: &mut dyn Write, paths: &[Path]) -> io::Result<()> 
 type Key = (Option<u64>, u32, usize);
 
 /// The records in a `trajectories.csv`, by seed where there are several, horizon and start.
-pub(super) fn read_trajectories(table: &[u8]) -> Result<BTreeMap<Key, Vec<Record>>, Failure> {
+pub(super) fn read_trajectories(
+    table: &[u8],
+    columns: &Columns<'_>,
+) -> Result<BTreeMap<Key, Vec<Record>>, Failure> {
     const FILE: &str = "trajectories.csv";
-    let columns = Columns::default();
     let mut paths: BTreeMap<_, Vec<Record>> = BTreeMap::new();
     for row in earlier::<Row>(FILE, table)? {
         let number = |name: &str| row.get(name).copied().and_then(count);
