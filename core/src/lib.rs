@@ -95,6 +95,7 @@ pub mod elementary;
 pub mod experiments;
 pub mod exponent;
 pub mod glyphs;
+pub mod kfac;
 pub mod meta;
 pub mod mlp;
 pub mod nqm;

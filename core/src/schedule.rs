@@ -17,7 +17,7 @@ pub struct InverseTime<N> {
 }
 
 /// A hyperparameter by which training can be differentiated: one of the schedule's three, or one of
-/// the optimiser's ([`crate::optimizer`]).
+/// the optimiser's ([`crate::optimizer`], [`crate::kfac`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parameter {
     /// α₀.
@@ -38,11 +38,13 @@ pub enum Parameter {
     Beta2,
     /// ξ.
     WeightDecay,
+    /// λ of K-FAC.
+    Damping,
 }
 
 impl Parameter {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Alpha0,
         Self::TimeConstant,
         Self::Beta,
@@ -52,6 +54,7 @@ impl Parameter {
         Self::Beta1,
         Self::Beta2,
         Self::WeightDecay,
+        Self::Damping,
     ];
 
     /// Its name in a table.
@@ -66,6 +69,7 @@ impl Parameter {
             Self::Beta1 => "beta1",
             Self::Beta2 => "beta2",
             Self::WeightDecay => "weight_decay",
+            Self::Damping => "damping",
         }
     }
 }
