@@ -33,6 +33,7 @@ pub fn limits(tuned: &[Parameter]) -> [Limits<f64>; TUNABLE] {
         Parameter::Beta => beta,
         Parameter::Epsilon => logarithm(1e-12, 1e3),
         Parameter::WeightDecay => logarithm(1e-8, 10.0),
+        Parameter::Damping => logarithm(1e-10, 1e3),
         Parameter::Momentum | Parameter::Rho | Parameter::Beta1 => logit(0.9999),
         Parameter::Beta2 => logit(0.99999),
     };

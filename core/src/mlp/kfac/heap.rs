@@ -8,16 +8,15 @@ use crate::backend::Backend;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::mlp::error::InvalidNetwork;
-use crate::mlp::heap::HeapNetwork;
+use crate::mlp::network::Network;
 use crate::mlp::shape::Shape;
 use crate::vector::Vector;
 
-/// Storage of a network of P tangents that is trained by K-FAC, allocated once.
+/// Storage of K-FAC with P tangents, beside that of the network, allocated once.
 ///
-/// Beside the network's own it takes about 2 (P + 1) n² numbers for each factor of n rows; of A of
-/// the first layer, which has no tangents, (P + 2) n².
+/// It takes about 2 (P + 1) n² numbers for each factor of n rows; for A of the first layer, which
+/// has no tangents, (P + 2) n².
 pub struct HeapKfac<V: Vector, const P: usize> {
-    network: HeapNetwork<V, P, 2>,
     first_inputs: Vec<Dual<V, 0>>,
     inputs: Vec<Dual<V, P>>,
     errors: Vec<Dual<V, P>>,
@@ -33,12 +32,10 @@ impl<V: Vector, const P: usize> HeapKfac<V, P> {
     /// Storage for layers of `sizes` units and batches of at most `batch` examples.
     ///
     /// # Errors
-    /// Sizes that are none of a network, or a batch of more than 65,535 examples.
+    /// Sizes that are none of a network.
     pub fn new(sizes: &[usize], batch: usize) -> Result<Self, InvalidNetwork> {
-        let network = HeapNetwork::new(sizes, batch)?;
         let lengths = KfacLengths::new(Shape::new(sizes)?, batch, V::LANES);
         Ok(Self {
-            network,
             first_inputs: vec![Dual::default(); lengths.first_inputs],
             inputs: vec![Dual::default(); lengths.inputs],
             errors: vec![Dual::default(); lengths.errors],
@@ -51,24 +48,25 @@ impl<V: Vector, const P: usize> HeapKfac<V, P> {
         })
     }
 
-    /// The network over this storage, with the elementary functions of `E`.
-    pub fn network_with<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
-        &mut self,
-        backend: G,
-    ) -> KfacNetwork<'_, G, P, E> {
-        KfacNetwork {
-            network: self.network.network_with(backend),
-            buffers: KfacBuffers {
-                first_inputs: &mut self.first_inputs,
-                inputs: &mut self.inputs,
-                errors: &mut self.errors,
-                roots: &mut self.roots,
-                examples: &mut self.examples,
-                activations: &mut self.activations,
-                gradient: &mut self.gradient,
-                transposed: &mut self.transposed,
-                labels: &mut self.labels,
-            },
-        }
+    /// The network that is trained in this storage.
+    ///
+    /// # Errors
+    /// A network of other sizes or another batch.
+    pub fn with<'a, G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
+        &'a mut self,
+        network: Network<'a, G, P, E, 2>,
+    ) -> Result<KfacNetwork<'a, G, P, E>, InvalidNetwork> {
+        let buffers = KfacBuffers {
+            first_inputs: &mut self.first_inputs,
+            inputs: &mut self.inputs,
+            errors: &mut self.errors,
+            roots: &mut self.roots,
+            examples: &mut self.examples,
+            activations: &mut self.activations,
+            gradient: &mut self.gradient,
+            transposed: &mut self.transposed,
+            labels: &mut self.labels,
+        };
+        KfacNetwork::new(network, buffers)
     }
 }

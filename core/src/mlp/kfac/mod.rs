@@ -33,6 +33,7 @@ use super::batch::Batch;
 use super::error::{InvalidNetwork, KroneckerFactor, NonFinite, Quantity, finite};
 use super::gemm::run_panels;
 use super::matrix::Matrix;
+use super::model::{Evaluate, Model};
 use super::network::{Network, total};
 use super::softmax::Evaluation;
 use super::step_back::KeepGradient;
@@ -83,11 +84,6 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
         &mut self.network
     }
 
-    /// See [`Network::evaluate`].
-    pub fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
-        self.network.evaluate(batch)
-    }
-
     /// Gives `f` the statistics and Cholesky factors one after the other, to be read or replaced:
     /// for each layer A, S, and the factors of A_λ and S_λ, of each row the numbers up to the
     /// diagonal.
@@ -115,7 +111,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
     /// # Errors
     /// When the loss, a parameter or a tangent of them is no longer finite, or a damped factor is
     /// singular as far as its rounding tells; parameters and state are then of no further use.
-    pub fn step(
+    pub fn step_by_layer(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         update: impl Fn(usize) -> Coefficients<G, P>,
@@ -362,6 +358,30 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
             number += 1;
         }
         probe
+    }
+}
+
+impl<G, E, const P: usize> Evaluate<Scalar<G>, P> for KfacNetwork<'_, G, P, E>
+where
+    G: Backend,
+    E: Elementary<Scalar<G>>,
+{
+    fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
+        self.network.evaluate(batch)
+    }
+}
+
+impl<G, E, const P: usize> Model<Scalar<G>, P, Coefficients<G, P>> for KfacNetwork<'_, G, P, E>
+where
+    G: Backend,
+    E: Elementary<Scalar<G>>,
+{
+    fn step(
+        &mut self,
+        batch: &Batch<'_, Scalar<G>>,
+        update: Coefficients<G, P>,
+    ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
+        self.step_by_layer(batch, |_| update)
     }
 }
 
