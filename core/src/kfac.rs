@@ -57,11 +57,7 @@ impl<N: Copy, T: Copy> Kfac<N, T> {
         self.map_named(|_, number| f(number), g)
     }
 
-    fn map_named<M, C>(
-        self,
-        f: impl Fn(Parameter, N) -> M,
-        g: impl Fn(T) -> C,
-    ) -> Kfac<M, C> {
+    fn map_named<M, C>(self, f: impl Fn(Parameter, N) -> M, g: impl Fn(T) -> C) -> Kfac<M, C> {
         Kfac {
             momentum: f(Parameter::Momentum, self.momentum),
             damping: f(Parameter::Damping, self.damping),
@@ -93,10 +89,7 @@ impl<N: Copy, T: Copy> Kfac<N, T> {
 
 impl<T: Real> Kfac<T> {
     /// The same, tangent p being the derivative with respect to `directions[p]`.
-    pub fn with_tangents<const P: usize>(
-        self,
-        directions: [Parameter; P],
-    ) -> Kfac<Dual<T, P>, T> {
+    pub fn with_tangents<const P: usize>(self, directions: [Parameter; P]) -> Kfac<Dual<T, P>, T> {
         let varied = |parameter, value| Dual {
             value,
             tangents: directions.map(|d| if d == parameter { T::ONE } else { T::ZERO }),

@@ -114,7 +114,8 @@ fn said(found: &ReverseHypergradient) -> String {
 #[test]
 fn memory_changes_how_many_steps_are_taken_and_no_bit() {
     let data = glyphs(F32);
-    for optimizer in [None, Some(Hyperparameters { method: METHODS[3], decay: Decay::None }.into())] {
+    for optimizer in [None, Some(Hyperparameters { method: METHODS[3], decay: Decay::None }.into())]
+    {
         let problem = Problem { optimizer, ..problem(&data, &[16], 10, 2) };
         let start = problem.start(0, 0.0).unwrap();
         let run = problem.reverse(&start);
@@ -168,7 +169,8 @@ fn threads_and_instruction_sets_change_no_bit() {
     // Wide enough for steps that are divided among threads.
     let data = glyphs(F32);
     let sgd = problem(&data, &[260, 200], 100, 1);
-    let optimizer = Some(Hyperparameters { method: METHODS[3], decay: Decay::Coupled(1e-3) }.into());
+    let optimizer =
+        Some(Hyperparameters { method: METHODS[3], decay: Decay::Coupled(1e-3) }.into());
     for base in [sgd.clone(), Problem { optimizer, ..sgd }] {
         let mut all = Vec::new();
         for isa in Isa::ALL.iter().copied().filter(|isa| isa.available()) {

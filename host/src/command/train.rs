@@ -9,6 +9,7 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
 
+use super::hypergrad::told_diverged;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
 use super::schedule_file::{self, GivenSchedule, cosine, falling};
@@ -111,9 +112,7 @@ impl Options {
             Ended::Diverged(diverged) => {
                 ledger.finish().err().unwrap_or_else(|| match self.given {
                     None => ended.into(),
-                    Some(_) => Failure::run(format!(
-                        "training diverged: {diverged}; lower the rates of --schedule"
-                    )),
+                    Some(_) => told_diverged(&diverged, "lower the rates of --schedule"),
                 })
             }
             Ended::Failed(failure) => ledger.told(failure),
@@ -225,9 +224,7 @@ impl From<Failure> for Ended {
 impl From<Ended> for Failure {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Diverged(diverged) => {
-                Self::run(format!("training diverged: {diverged}; lower --alpha0"))
-            }
+            Ended::Diverged(diverged) => told_diverged(&diverged, "lower --alpha0"),
             Ended::Failed(failure) => failure,
         }
     }

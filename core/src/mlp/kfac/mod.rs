@@ -215,8 +215,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
             let units = view.layer.outputs;
             let average = storage.next(LayerSizes::new(view.layer, G::Vector::LANES)).errors;
             let x = view.values();
-            probe =
-                probe + total(average_of(backend, threads, examples, x, units, average, rule));
+            probe = probe + total(average_of(backend, threads, examples, x, units, average, rule));
         }
         probe
     }

@@ -89,7 +89,9 @@ fn substitute<V: Vector, const P: usize, const NR: usize, const BACK: bool>(
                 let factors = row.get(first..until).unwrap_or_default().iter().enumerate();
                 subtract(&mut sums, &shared, factors.map(|(k, l)| (first + k, *l)));
             }
-            if n < end && let Some(pivot) = row.get(i) {
+            if n < end
+                && let Some(pivot) = row.get(i)
+            {
                 let pivot = Dual::splat(*pivot);
                 sums = sums.map(|sum| sum / pivot);
             }

@@ -20,8 +20,8 @@ use myopia_core::unroll::{Diverged, Objective};
 use super::curvature::{Curvature, CurvatureMatrix, at, sharpness};
 use super::lockstep::Lockstep;
 use super::online::Unroll;
-use super::reverse::Back;
 use super::optimizer::InnerOptimizer;
+use super::reverse::Back;
 use super::run::{Run, RunOptimizer};
 use super::tangent::{RENORMALISED_EVERY, TangentRun, unless_stopped};
 use super::{
@@ -256,6 +256,11 @@ impl Problem<'_> {
             None => {}
         }
         self
+    }
+
+    /// Whether its optimiser is one whose steps can be taken back.
+    pub fn is_reversible(&self) -> bool {
+        !matches!(self.optimizer, Some(InnerOptimizer::Kfac { .. }))
     }
 
     /// K-FAC with the stream of this problem's labels, where they are drawn.
