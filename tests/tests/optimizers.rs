@@ -36,7 +36,7 @@ fn every_hyperparameter_has_the_derivative_that_differences_find() {
     let mut checked = 0;
     for (method, decay) in METHODS.iter().flat_map(|m| DECAYS.map(|decay| (*m, decay))) {
         let all = Hyperparameters { method, decay };
-        let trained = |all, schedule| {
+        let trained = |all: Hyperparameters<f64>, schedule| {
             let problem = Problem { optimizer: Some(all.into()), ..base.clone() };
             loss(&problem, &start, schedule, horizon)
         };
