@@ -305,7 +305,7 @@ impl Kfac {
                 *m = 0.0;
             }
         }
-        if k as u64 % export.meta["refactor_every"].as_u64().unwrap() == 0 {
+        if (k as u64).is_multiple_of(export.meta["refactor_every"].as_u64().unwrap()) {
             let mean = |m: &Dense| {
                 (0..m.len()).map(|i| m[i][i]).fold(0.0, |sum, x| sum + x) / m.len() as f64
             };

@@ -1,5 +1,5 @@
-//! What is done with one layer's parameters around the solutions: its gradient is taken out of their
-//! state, U put into its place, and the parameters moved.
+//! What is done with one layer's parameters around the solutions: its gradient is taken out of
+//! their state, U put into its place, and the parameters moved.
 
 use crate::backend::Kernel;
 use crate::dual::Dual;

@@ -1,13 +1,13 @@
 //! A network trained by K-FAC; the equations are those of [`crate::kfac`].
 //!
 //! A step is the network's own pass forward and back, which leaves the gradient in the second slot
-//! of each parameter ([`KeepGradient`]); beside it come the statistics ([`statistic`]), now and then
-//! their Cholesky factors, and the solutions with them ([`triangular`]). In the first slot is the
-//! velocity, moved by the rule of SGD.
+//! of each parameter ([`KeepGradient`]); beside it come the statistics ([`statistic`]), now and
+//! then their Cholesky factors, and the solutions with them ([`triangular`]). In the first slot is
+//! the velocity, moved by the rule of SGD.
 //!
 //! The order of sums: second moments over examples, ascending, from +0; the traces in
-//! ascending order through [`Sum`]; ⟨U, G⟩ of each unit over its inputs, ascending, and the bias,
-//! those of a layer's units through [`Sum`], the layers ascending. S_λ is divided by first.
+//! ascending order through [`Sum`](crate::sum::Sum); ⟨U, G⟩ of each unit over its inputs, ascending, and the bias,
+//! those of a layer's units through `Sum`, the layers ascending. S_λ is divided by first.
 
 mod apply;
 mod buffers;
