@@ -97,6 +97,7 @@ pub mod experiments;
 pub mod exponent;
 pub mod family;
 pub mod glyphs;
+pub mod kfac;
 pub mod meta;
 pub mod mlp;
 pub mod nqm;

@@ -153,7 +153,7 @@ pub enum Decay<N> {
 
 impl<N> Decay<N> {
     /// `f` of the number.
-    fn map<M>(self, f: impl Fn(N) -> M) -> Decay<M> {
+    pub fn map<M>(self, f: impl Fn(N) -> M) -> Decay<M> {
         match self {
             Self::None => Decay::None,
             Self::Coupled(decay) => Decay::Coupled(f(decay)),

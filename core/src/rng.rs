@@ -33,6 +33,20 @@ impl Pcg32 {
         Self { state, increment: increment | 1 }
     }
 
+    /// Leaves out the next `numbers` numbers of 32 bits (Brown 1994: the map of one number,
+    /// x → a x + c, is squared for each bit of `numbers`).
+    pub fn skip(&mut self, mut numbers: u64) {
+        let (mut factor, mut term) = (MULTIPLIER, self.increment);
+        while numbers > 0 {
+            if numbers & 1 == 1 {
+                self.state = self.state.wrapping_mul(factor).wrapping_add(term);
+            }
+            term = factor.wrapping_add(1).wrapping_mul(term);
+            factor = factor.wrapping_mul(factor);
+            numbers >>= 1;
+        }
+    }
+
     /// 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         let old = self.state;
@@ -102,6 +116,19 @@ mod tests {
         let published =
             [0xa15c_02b7, 0x7b47_f409, 0xba1d_3330, 0x83d2_f293, 0xbfa4_784b, 0xcbed_606e];
         assert_eq!(drawn, published);
+    }
+
+    #[test]
+    fn skipping_is_drawing_and_forgetting() {
+        let mut drawn = Pcg32::new(42, 54);
+        for numbers in [0, 1, 2, 7, 100, 1_025] {
+            let mut skipped = drawn;
+            skipped.skip(numbers);
+            (0..numbers).for_each(|_| {
+                drawn.next_u32();
+            });
+            assert_eq!(skipped, drawn, "{numbers}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct InverseTime<N> {
 }
 
 /// A hyperparameter by which training can be differentiated: one of the schedule's three, or one of
-/// the optimiser's ([`crate::optimizer`]).
+/// the optimiser's ([`crate::optimizer`], [`crate::kfac`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parameter {
     /// α₀.
@@ -42,11 +42,13 @@ pub enum Parameter {
     Factor,
     /// r, the share of α₀ that is left at a schedule's end ([`crate::family`]).
     FinalShare,
+    /// λ of K-FAC.
+    Damping,
 }
 
 impl Parameter {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Alpha0,
         Self::TimeConstant,
         Self::Beta,
@@ -58,6 +60,7 @@ impl Parameter {
         Self::WeightDecay,
         Self::Factor,
         Self::FinalShare,
+        Self::Damping,
     ];
 
     /// Its name in a table.
@@ -74,6 +77,7 @@ impl Parameter {
             Self::WeightDecay => "weight_decay",
             Self::Factor => "factor",
             Self::FinalShare => "final_share",
+            Self::Damping => "damping",
         }
     }
 }

@@ -119,7 +119,8 @@ fn step(
         / (1.0 + k as f64 / number("time_constant")).powf(number("beta"));
     let decay = if decays { number("weight_decay") } else { 0.0 };
     let before = *theta;
-    if !is("decoupled") {
+    // K-FAC has added it before it divides.
+    if !is("decoupled") && name != "kfac" {
         g += decay * before;
     }
     match name.as_str() {
@@ -156,6 +157,195 @@ fn step(
 /// The name of a factor of each step's learning rate, one unless a test moves it.
 const FACTOR: &str = "factor";
 
+/// A matrix, row after row.
+type Dense = Vec<Vec<f64>>;
+
+/// What K-FAC knows of each layer; nothing if the export is of another optimiser.
+struct Kfac {
+    /// A and S.
+    average: Vec<[Dense; 2]>,
+    /// The batch's own, so far.
+    moment: Vec<[Dense; 2]>,
+    /// The inverses of A_λ and S_λ.
+    inverse: Vec<[Dense; 2]>,
+}
+
+/// The inverse by elimination with the largest pivots.
+fn inverse(mut m: Dense) -> Dense {
+    let n = m.len();
+    let one = |i: usize| (0..n).map(move |j| if i == j { 1.0 } else { 0.0 });
+    m.iter_mut().enumerate().for_each(|(i, row)| row.extend(one(i)));
+    for i in 0..n {
+        let largest = (i..n).max_by(|&a, &b| m[a][i].abs().total_cmp(&m[b][i].abs())).unwrap();
+        m.swap(i, largest);
+        let pivot = m[i].clone();
+        for (r, row) in m.iter_mut().enumerate() {
+            if r == i {
+                row.iter_mut().for_each(|x| *x /= pivot[i]);
+            } else {
+                let factor = row[i] / pivot[i];
+                row.iter_mut().zip(&pivot).for_each(|(x, p)| *x -= factor * p);
+            }
+        }
+    }
+    m.into_iter().map(|row| row[n..].to_vec()).collect()
+}
+
+fn product(a: &Dense, b: &Dense) -> Dense {
+    let row = |row: &Vec<f64>| {
+        let mut sums = vec![0.0; b[0].len()];
+        for (x, other) in row.iter().zip(b) {
+            sums.iter_mut().zip(other).for_each(|(sum, y)| *sum += x * y);
+        }
+        sums
+    };
+    a.iter().map(row).collect()
+}
+
+/// The errors of every layer of an example's own loss.
+fn errors(layers: &Layers, z: &[Vec<f64>], label: usize) -> Vec<Vec<f64>> {
+    let mut error = softmax(z.last().unwrap());
+    error[label] -= 1.0;
+    let mut all = vec![error];
+    for l in (1..layers.len()).rev() {
+        let above = &all[0];
+        let sum = |row: &Vec<f64>| row.iter().zip(above).fold(0.0, |s, (w, e)| s + w * e);
+        let gate = |(row, &z): (_, &f64)| if z > 0.0 { sum(row) } else { 0.0 };
+        let error = layers[l].0.iter().zip(&z[l - 1]).map(gate).collect();
+        all.insert(0, error);
+    }
+    all
+}
+
+impl Kfac {
+    fn new(export: &Export, layers: &Layers) -> Self {
+        let square = |n: usize| vec![vec![0.0; n]; n];
+        let nothing = |(w, b): &(Dense, Vec<f64>)| [square(w.len() + 1), square(b.len())];
+        let is_used = export.meta["optimizer"] == "kfac";
+        let average: Vec<_> = layers.iter().filter(|_| is_used).map(nothing).collect();
+        Self { moment: average.clone(), inverse: average.clone(), average }
+    }
+
+    /// The labels that S is of, in step `k`.
+    fn drawn(
+        &self,
+        export: &Export,
+        layers: &Layers,
+        k: usize,
+        batch: &Vec<Example>,
+    ) -> Vec<usize> {
+        if export.meta["kfac_sampled"] != true {
+            return batch.iter().map(|(_, label)| *label).collect();
+        }
+        // Stream 7 of the seed, from its start: a number for each example of each step.
+        let seed = export.meta["seed"].as_u64().unwrap();
+        let (increment, next) = (7_u64 << 1 | 1, |state: u64, increment: u64| {
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(increment)
+        });
+        let mut state = next(increment.wrapping_add(seed), increment);
+        for _ in 0..k * batch.len() {
+            state = next(state, increment);
+        }
+        let mut labels = Vec::new();
+        for (pixels, _) in batch {
+            let bits = (((state >> 18) ^ state) >> 27) as u32;
+            let bits = bits.rotate_right((state >> 59) as u32);
+            state = next(state, increment);
+            let u = f64::from(bits >> 8) / f64::from(1 << 24);
+            let p = softmax(forward(layers, pixels).last().unwrap());
+            let mut sum = 0.0;
+            let above = p.iter().position(|p| {
+                sum += p;
+                sum > u
+            });
+            labels.push(above.unwrap_or(p.len() - 1));
+        }
+        labels
+    }
+
+    /// Adds an example to the moments of the batch.
+    fn see(&mut self, layers: &Layers, pixels: &[f64], label: usize, examples: usize) {
+        if self.moment.is_empty() {
+            return;
+        }
+        let z = forward(layers, pixels);
+        let errors = errors(layers, &z, label);
+        for (l, [a, s]) in self.moment.iter_mut().enumerate() {
+            let mut below: Vec<f64> = match l {
+                0 => pixels.to_vec(),
+                _ => z[l - 1].iter().map(|&z| if z > 0.0 { z } else { 0.0 }).collect(),
+            };
+            below.push(1.0);
+            for (moment, x) in [(a, &below), (s, &errors[l])] {
+                for (row, x_i) in moment.iter_mut().zip(x) {
+                    row.iter_mut().zip(x).for_each(|(m, x_j)| *m += x_i * x_j / examples as f64);
+                }
+            }
+        }
+    }
+
+    /// Replaces the gradients by U, scaled where steps are clipped.
+    fn precondition(
+        &mut self,
+        export: &Export,
+        number: &dyn Fn(&str) -> f64,
+        k: usize,
+        layers: &Layers,
+        gradient: &mut [(Dense, Vec<f64>)],
+    ) {
+        if self.moment.is_empty() {
+            return;
+        }
+        let kept = if k == 0 { 0.0 } else { number("kfac_decay") };
+        for (average, moment) in
+            self.average.iter_mut().flatten().zip(self.moment.iter_mut().flatten())
+        {
+            for (a, m) in average.iter_mut().flatten().zip(moment.iter_mut().flatten()) {
+                *a = kept * *a + (1.0 - kept) * *m;
+                *m = 0.0;
+            }
+        }
+        if (k as u64).is_multiple_of(export.meta["refactor_every"].as_u64().unwrap()) {
+            let mean = |m: &Dense| {
+                (0..m.len()).map(|i| m[i][i]).fold(0.0, |sum, x| sum + x) / m.len() as f64
+            };
+            for (inverses, [a, s]) in self.inverse.iter_mut().zip(&self.average) {
+                let pi = if mean(s) > 0.0 { (mean(a) / mean(s)).sqrt() } else { 1.0 };
+                let root = number("damping").sqrt();
+                for (to, (m, damping)) in inverses.iter_mut().zip([(a, pi * root), (s, root / pi)])
+                {
+                    let mut m = m.clone();
+                    m.iter_mut().enumerate().for_each(|(i, row)| row[i] += damping);
+                    *to = inverse(m);
+                }
+            }
+        }
+        let rate = number(FACTOR) * number("alpha0")
+            / (1.0 + k as f64 / number("time_constant")).powf(number("beta"));
+        let decay = if export.meta["decoupled"] == true { 0.0 } else { number("weight_decay") };
+        let mut along = 0.0;
+        for (((dw, db), [a, s]), (w, _)) in gradient.iter_mut().zip(&self.inverse).zip(layers) {
+            for (g, w) in dw.iter_mut().flatten().zip(w.iter().flatten()) {
+                *g += decay * w;
+            }
+            let mut g = dw.clone();
+            g.push(db.clone());
+            let mut u = product(a, &product(&g, s));
+            let terms = g.iter().flatten().zip(u.iter().flatten()).map(|(g, u)| g * u);
+            along += rate * rate * terms.fold(0.0, |sum, x| sum + x);
+            *db = u.pop().unwrap();
+            *dw = u;
+        }
+        if let Some(clip) = export.meta["kfac_clip"].as_f64()
+            && along > clip
+        {
+            let share = (clip / along).sqrt();
+            let all = gradient.iter_mut().flat_map(|(dw, db)| dw.iter_mut().flatten().chain(db));
+            all.for_each(|u| *u *= share);
+        }
+    }
+}
+
 /// Trains on the exported batches and returns the objective and the final layers; `number` gives
 /// the hyperparameters.
 fn train(
@@ -171,8 +361,14 @@ fn train(
         (vec![vec![[0.0; 2]; b.len()]; w.len()], vec![[0.0; 2]; b.len()])
     };
     let mut state: Vec<_> = layers.iter().map(nothing).collect();
+    let mut kfac = Kfac::new(export, &layers);
     for (k, batch) in export.batches.iter().enumerate() {
         let mut gradient: Vec<_> = layers.iter().map(zeros).collect();
+        let drawn = kfac.drawn(export, &layers, k, &batch.iter().map(|&i| examples(i)).collect());
+        for (b, &index) in batch.iter().enumerate() {
+            let (pixels, _) = examples(index);
+            kfac.see(&layers, &pixels, drawn[b], batch.len());
+        }
         for &index in batch {
             let (pixels, label) = examples(index);
             let z = forward(&layers, &pixels);
@@ -194,6 +390,7 @@ fn train(
                 error = layers[l].0.iter().zip(&below).map(gate).collect();
             }
         }
+        kfac.precondition(export, &|name| number(name, k), k, &layers, &mut gradient);
         for ((layer, state), gradient) in layers.iter_mut().zip(&mut state).zip(&gradient) {
             let rows = layer.0.iter_mut().zip(&mut state.0).zip(&gradient.0);
             let rows = rows.map(|row| (row, true));
@@ -343,6 +540,26 @@ fn the_export_of_every_optimiser_can_be_recomputed_elsewhere() {
         assert_eq!(check(&flags, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
         let flags = format!("{flags} --mode reverse");
         assert_eq!(check(&flags, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
+    }
+}
+
+#[test]
+fn the_export_of_kfac_can_be_recomputed_elsewhere() {
+    for (optimizer, tuned) in [
+        ("--damping 0.02 --refactor-every 1 --kfac-decay 0", "damping,momentum"),
+        ("--damping 0.003 --refactor-every 3 --kfac-decay 0.9 --momentum 0.5", "momentum,damping"),
+        ("--damping 0.05 --refactor-every 3 --kfac-decay 0.9 --kfac-sampled", "damping"),
+        ("--damping 0.05 --refactor-every 2 --kfac-clip 1e-3", "damping,momentum"),
+        ("--damping 0.05 --weight-decay 0.05 --momentum 0", "damping,weight-decay"),
+        ("--damping 0.05 --weight-decay 0.5 --decoupled --kfac-clip 2e-3", "weight-decay,damping"),
+    ] {
+        let flags = format!(
+            "--layers 64,9,10 --batch 20 --horizon 8 --alpha0 0.02 --time-constant 7 --beta 1.3 --objective-size 150 \
+             --optimizer kfac {optimizer} --tune alpha0,time-constant,beta,{tuned}"
+        );
+        let double = format!("{flags} --precision f64");
+        assert_eq!(check(&double, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
+        check(&format!("{flags} --seed 5"), &glyph, 1e-4, 1e-2);
     }
 }
 

@@ -274,6 +274,12 @@ fn more_meta_steps_go_on_from_a_finished_or_an_unfinished_run_to_the_same_files(
             "5",
             "8",
         ),
+        (
+            "meta --horizon 20 --optimizer kfac --damping 0.1 --kfac-sampled --tune alpha0,damping",
+            "3",
+            "5",
+            "8",
+        ),
         (horizons, "2", "3,2", "5,2"),
         ("horizons --horizon 4,15 --from 0.05,50,1 --seeds 2", "2", "3,2", "5,2"),
         // A start that diverges stays as far as it came.

@@ -73,7 +73,7 @@ fn impossible_values_are_refused_by_name() {
         ("--threads 1000000", "for '--threads"),
         ("--seed -1", "invalid value '-1' for '--seed"),
         ("--colour red", "unexpected argument '--colour'"),
-        ("--optimizer lion", "possible values: sgd, rmsprop, adam"),
+        ("--optimizer lion", "possible values: sgd, rmsprop, adam, kfac"),
         ("--optimizer adam --epsilon -0.001", "--epsilon -0.001 must be a finite number from 0 on"),
         (
             "--optimizer adam --beta2 1",
@@ -83,6 +83,12 @@ fn impossible_values_are_refused_by_name() {
         ("--optimizer rmsprop --rho -0.1", "--rho -0.1 must be a finite number"),
         ("--optimizer rmsprop --nesterov", "--nesterov is an option of sgd"),
         ("--epsilon 1", "--epsilon is an option of rmsprop and adam"),
+        ("--damping 1", "--damping is an option of kfac"),
+        ("--optimizer adam --kfac-sampled", "--kfac-sampled is an option of kfac"),
+        ("--optimizer kfac --damping -1", "--damping -1.0 must be a finite number from 0 on"),
+        ("--optimizer kfac --kfac-decay 1", "--kfac-decay 1.0 must be a finite number from 0 up"),
+        ("--optimizer kfac --refactor-every 0", "--refactor-every 0 would never factorise"),
+        ("--optimizer kfac --kfac-clip 0", "--kfac-clip 0 would stop every step"),
         ("--weight-decay -1", "--weight-decay -1.0 must be a finite number from 0 on"),
         ("--decoupled", "--decoupled says how weights decay; give --weight-decay"),
     ] {
@@ -115,6 +121,14 @@ fn impossible_values_are_refused_by_name() {
         ("horizons --tune alpha0 --from 20,1,1", "--alpha0 is 20.0 where the descent starts"),
         ("surface --tune alpha0,rho", "surface varies the schedule alone"),
         ("online --optimizer adam", "online adapts the learning rate and momentum of plain sgd"),
+        ("online --optimizer kfac", "online adapts the learning rate and momentum of plain sgd"),
+        ("plan --optimizer kfac", "leave --optimizer, --nesterov and --weight-decay out"),
+        ("remedies --from 0.1,1e9,1 --optimizer kfac", "plain sgd"),
+        ("hypergrad --optimizer kfac --carry hd", "--carry is of plain sgd"),
+        ("hypergrad --optimizer kfac --mode reverse", "--mode reverse takes steps back"),
+        ("meta --every-entry --optimizer kfac", "--every-entry takes steps back"),
+        ("hypergrad --tune damping", "--tune damping: this training has no damping"),
+        ("hypergrad --optimizer kfac --damping 0 --tune damping", "its root has no derivative"),
         ("descend", "unrecognized subcommand 'descend'"),
         ("nqm --schedule replan:3 --judge jury", "a judge is plain, cooldown:STEPS,"),
         ("nqm --schedule replan:3 --judge average:1", "from 0 up to but not including 1"),
@@ -153,6 +167,18 @@ fn a_look_ahead_of_no_steps_judges_the_start() {
     for derivative in ["d_alpha0", "d_time_constant", "d_beta"] {
         assert_eq!(report[derivative], 0.0, "{derivative}");
     }
+}
+
+#[test]
+fn a_factor_of_kfac_without_an_inverse_is_reported_with_its_layer_and_step() {
+    let singular = "the damped factor of the inputs (A) of layer 1 is singular";
+    for command in ["hypergrad --horizon 5", "train --steps 5"] {
+        let words = ["K-FAC stopped: ", singular, " at step 0; give a larger --damping"];
+        let flags = format!("{command} --optimizer kfac --damping 0");
+        refuses(&mut program(&flags), 1, &words);
+    }
+    let words = ["meta-step 0", singular, "start from a larger damping"];
+    refuses(&mut program("meta --horizon 5 --optimizer kfac --damping 0"), 1, &words);
 }
 
 #[test]

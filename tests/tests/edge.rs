@@ -3,7 +3,7 @@
 
 use myopia::precision::Numbers;
 use myopia::precision::Precision::F64;
-use myopia::problem::{CurvatureMatrix, Tangents};
+use myopia::problem::{CurvatureMatrix, InnerOptimizer, Tangents};
 use myopia::problem::{Data, ExampleSet, Examples, InitialParams, Problem, Rates, Sets, Stream};
 use myopia_core::bilevel::eigen::symmetric;
 use myopia_core::elementary::{Elementary, Libm};
@@ -31,7 +31,9 @@ fn the_exponent_is_how_fast_two_runs_part() {
     let nesterov = Hyperparameters { method: nesterov, decay: Decay::Coupled(1e-2) };
     let adam = Method::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-2, epsilon_root: 1e-6 };
     let adam = Hyperparameters { method: adam, decay: Decay::None };
-    for (optimizer, alpha0) in [(None, 0.05), (Some(nesterov), 0.05), (Some(adam), 0.003)] {
+    let given = [(None, 0.05), (Some(nesterov), 0.05), (Some(adam), 0.003)];
+    for (optimizer, alpha0) in given {
+        let optimizer = optimizer.map(InnerOptimizer::from);
         let problem = Problem { optimizer, ..problem(&data, &[14], 20, 2) };
         let schedule = InverseTime { alpha0, ..schedule };
         let horizon = 23;

@@ -36,11 +36,11 @@ fn every_hyperparameter_has_the_derivative_that_differences_find() {
     let mut checked = 0;
     for (method, decay) in METHODS.iter().flat_map(|m| DECAYS.map(|decay| (*m, decay))) {
         let all = Hyperparameters { method, decay };
-        let trained = |all, schedule| {
-            let problem = Problem { optimizer: Some(all), ..base.clone() };
+        let trained = |all: Hyperparameters<f64>, schedule| {
+            let problem = Problem { optimizer: Some(all.into()), ..base.clone() };
             loss(&problem, &start, schedule, horizon)
         };
-        let problem = Problem { optimizer: Some(all), ..base.clone() };
+        let problem = Problem { optimizer: Some(all.into()), ..base.clone() };
         let exact = |parameter| {
             let found = problem.hypergradient(
                 Tangents::By([parameter, Parameter::Alpha0, parameter]),
@@ -89,7 +89,7 @@ fn values_are_the_same_with_and_without_tangents_on_every_instruction_set() {
         let mut digests = Vec::new();
         for isa in myopia_backend::Isa::ALL.iter().copied().filter(|isa| isa.available()) {
             let problem = Problem {
-                optimizer: Some(Hyperparameters { method, decay }),
+                optimizer: Some(Hyperparameters { method, decay }.into()),
                 isa,
                 ..problem(&data, &[33, 20], 10, 3)
             };
@@ -109,7 +109,7 @@ fn an_optimiser_without_extras_is_sgd_with_momentum() {
     let data = glyphs(F32);
     let plain = problem(&data, &[32], 100, 1);
     let method = Method::Sgd { momentum: plain.momentum, is_nesterov: false };
-    let optimizer = Some(Hyperparameters { method, decay: Decay::None });
+    let optimizer = Some(Hyperparameters { method, decay: Decay::None }.into());
     let start = plain.start(0, 0.0).unwrap();
     let same = Problem { optimizer, ..plain.clone() };
     let [found, expected] = [&same, &plain].map(|problem| {
@@ -123,7 +123,7 @@ fn an_optimiser_without_extras_is_sgd_with_momentum() {
 #[test]
 fn a_run_goes_on_from_a_snapshot_of_all_its_state() {
     let data = glyphs(F32);
-    let optimizer = Some(Hyperparameters { method: METHODS[4], decay: Decay::None });
+    let optimizer = Some(Hyperparameters { method: METHODS[4], decay: Decay::None }.into());
     let problem = Problem { optimizer, ..problem(&data, &[32], 100, 1) };
     let start = problem.start(0, 0.0).unwrap();
     let mut whole = problem.run(Tangents::Schedule, &start);
@@ -161,7 +161,7 @@ fn a_descent_on_five_hyperparameters_moves_each_by_its_derivative_and_goes_on_af
     use Parameter::{Alpha0, Beta1, Beta2, Epsilon, WeightDecay};
     let data = glyphs(F64);
     let method = Method::Adam { beta1: 0.8, beta2: 0.95, epsilon: 1e-2, epsilon_root: 0.0 };
-    let optimizer = Some(Hyperparameters { method, decay: Decay::Coupled(1e-3) });
+    let optimizer = Some(Hyperparameters { method, decay: Decay::Coupled(1e-3) }.into());
     let problem = Problem { optimizer, objective_size: Some(100), ..problem(&data, &[12], 20, 1) };
     let start = problem.start(0, 0.0).unwrap();
     let tuned = vec![Alpha0, Beta2, Epsilon, Beta1, WeightDecay];

@@ -2,7 +2,9 @@
 //! instruction set change.
 
 use myopia::precision::Precision::{self, F32, F64};
-use myopia::problem::{Entries, Problem, Rates, ReverseHypergradient, Tangents, TooLittle, Wanted};
+use myopia::problem::{
+    Entries, InnerOptimizer, Problem, Rates, ReverseHypergradient, Tangents, TooLittle, Wanted,
+};
 use myopia_backend::Isa;
 use myopia_core::elementary::Libm;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
@@ -49,10 +51,10 @@ const METHODS: [Method<f64>; 4] = [
 ];
 
 /// SGD with momentum, and each other method with decay of each kind.
-fn optimizers() -> Vec<Option<Hyperparameters<f64>>> {
+fn optimizers() -> Vec<Option<InnerOptimizer>> {
     let decays = [Decay::None, Decay::Coupled(1e-2), Decay::Decoupled(0.1)];
     let all = METHODS.iter().flat_map(|m| decays.map(|decay| (*m, decay)));
-    let all = all.map(|(method, decay)| Some(Hyperparameters { method, decay }));
+    let all = all.map(|(method, decay)| Some(Hyperparameters { method, decay }.into()));
     [None].into_iter().chain(all).collect()
 }
 
@@ -112,7 +114,8 @@ fn said(found: &ReverseHypergradient) -> String {
 #[test]
 fn memory_changes_how_many_steps_are_taken_and_no_bit() {
     let data = glyphs(F32);
-    for optimizer in [None, Some(Hyperparameters { method: METHODS[3], decay: Decay::None })] {
+    for optimizer in [None, Some(Hyperparameters { method: METHODS[3], decay: Decay::None }.into())]
+    {
         let problem = Problem { optimizer, ..problem(&data, &[16], 10, 2) };
         let start = problem.start(0, 0.0).unwrap();
         let run = problem.reverse(&start);
@@ -154,7 +157,7 @@ fn derivatives_by_the_rates_alone_take_half_the_memory_and_the_same_bits() {
         assert_eq!((found.by_rate, found.digests), (expected.by_rate.clone(), expected.digests));
         assert_eq!(found.by_others, []);
     }
-    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None });
+    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None }.into());
     let problem = Problem { optimizer: adam, ..problem.clone() };
     let run = problem.reverse(&start);
     let of = |wanted| run.plan(HORIZON, GIB, wanted).unwrap().bytes_of_points;
@@ -166,7 +169,8 @@ fn threads_and_instruction_sets_change_no_bit() {
     // Wide enough for steps that are divided among threads.
     let data = glyphs(F32);
     let sgd = problem(&data, &[260, 200], 100, 1);
-    let optimizer = Some(Hyperparameters { method: METHODS[3], decay: Decay::Coupled(1e-3) });
+    let optimizer =
+        Some(Hyperparameters { method: METHODS[3], decay: Decay::Coupled(1e-3) }.into());
     for base in [sgd.clone(), Problem { optimizer, ..sgd }] {
         let mut all = Vec::new();
         for isa in Isa::ALL.iter().copied().filter(|isa| isa.available()) {
@@ -299,7 +303,7 @@ fn layers_with_the_same_rate_are_one_rate() {
 #[test]
 fn rates_of_layers_are_differentiated_each_by_itself() {
     let data = glyphs(F64);
-    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None });
+    let adam = Some(Hyperparameters { method: METHODS[3], decay: Decay::None }.into());
     for (optimizer, scale) in [(None, 0.002), (adam, 0.0002)] {
         let problem = Problem { optimizer, ..problem(&data, &[14, 9], 20, 2) };
         let start = problem.start(0, 0.0).unwrap();

@@ -42,6 +42,18 @@ pub enum Quantity {
     Tangent(u8),
     /// An adjoint: the derivative of the objective by a parameter or its state.
     Adjoint,
+    /// The inverse of a damped Kronecker factor of K-FAC ([`crate::kfac`]): a pivot is not positive
+    /// as far as rounding tells.
+    Inverse(KroneckerFactor),
+}
+
+/// One of the two factors of a layer in K-FAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KroneckerFactor {
+    /// The layer, the lowest being number 0.
+    pub layer: u16,
+    /// True of A, of the layer's inputs; false of S, of its errors.
+    pub is_of_inputs: bool,
 }
 
 /// Error of a step that left the finite range (contract 7): the first plane of a loss or of a
@@ -55,6 +67,14 @@ impl core::fmt::Display for NonFinite {
             Quantity::Value => f.write_str("the loss or a weight left the finite range"),
             Quantity::Tangent(p) => write!(f, "a derivative (tangent {p}) left the finite range"),
             Quantity::Adjoint => f.write_str("a derivative on the way back left the finite range"),
+            Quantity::Inverse(KroneckerFactor { layer, is_of_inputs }) => {
+                let whose = if is_of_inputs { "inputs (A)" } else { "errors (S)" };
+                let layer = u32::from(layer) + 1;
+                write!(
+                    f,
+                    "the damped factor of the {whose} of layer {layer} is singular as far as its rounding tells"
+                )
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ mod gemm;
 mod heap;
 mod init;
 mod input_layer;
+mod kfac;
 mod lane_packing;
 mod layout;
 mod lhs;
@@ -57,11 +58,14 @@ mod view;
 
 pub use batch::{Batch, Dataset, Pair, paired};
 pub use csr::{Csr, Entry};
-pub use error::{InvalidNetwork, NonFinite, Quantity, finite};
+pub use error::{InvalidNetwork, KroneckerFactor, NonFinite, Quantity, finite};
 pub use factor::{Coefficient, Factor};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapBatch, HeapNetwork};
 pub use init::he_normal;
+#[cfg(feature = "alloc")]
+pub use kfac::HeapKfac;
+pub use kfac::{KfacBuffers, KfacLengths, KfacNetwork};
 #[doc(hidden)]
 pub use layout::Element;
 pub use layout::{Buffers, Lengths, Slots};

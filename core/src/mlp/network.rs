@@ -68,6 +68,11 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         self.shape
     }
 
+    /// Examples of the largest batch.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// The backend it runs on.
     pub fn backend(&self) -> G {
         self.backend
@@ -159,7 +164,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     ///
     /// With tangents in the parameters, the tangents of the loss are its hypergradient.
     pub fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
-        self.forward(batch, false)
+        self.forward(batch, batch.labels(), false)
     }
 
     /// Moves a mean of the parameters, x̄ ← γx̄ + (1 − γ)w, in blocks as they are stored; what the
@@ -177,7 +182,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     }
 
     /// Over how many threads a step on so many examples is worth spreading.
-    fn threads(&self, examples: usize) -> usize {
+    pub(super) fn threads(&self, examples: usize) -> usize {
         self.backend.threads(self.shape.parameters().saturating_mul(examples * (P + 1)))
     }
 
@@ -186,7 +191,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         (self.buffers.parameters, self.buffers.state)
     }
 
-    fn views(&mut self) -> Views<'_, G::Vector, P, S> {
+    pub(super) fn views(&mut self) -> Views<'_, G::Vector, P, S> {
         Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
     }
 
@@ -195,7 +200,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
-        let found = self.forward(batch, true);
+        let found = self.forward(batch, batch.labels(), true);
         if U::LINEARISED {
             self.linearise();
         }
@@ -204,11 +209,12 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         Ok(loss)
     }
 
-    /// Pre-activations of every layer, and what the last ones say; with `errors` they are turned
-    /// into errors.
-    fn forward(
+    /// Pre-activations of every layer, and what the last ones say about `labels`, those of `batch`
+    /// or others; before a way `backward` they are turned into errors.
+    pub(super) fn forward(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
+        labels: &[u16],
         backward: bool,
     ) -> Evaluation<Scalar<G>, P> {
         let backend = self.backend;
@@ -234,7 +240,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
             classes: top.layer.outputs,
             logits: top.activations,
             rows: top.batch,
-            labels: batch.labels().get(..examples).unwrap_or_default(),
+            labels: labels.get(..examples).unwrap_or_default(),
             errors: backward,
             elementary: PhantomData::<E>,
         })
@@ -253,7 +259,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     /// Gradients from the top down, each layer updated by its `rule` as soon as the layer below no
     /// longer needs its old weights. Returns 0·(sum of everything updated): zero when all of it is
     /// finite.
-    fn backward<R: UpdateRule<G::Vector, P, S>>(
+    pub(super) fn backward<R: UpdateRule<G::Vector, P, S>>(
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
         rule: impl Fn(usize) -> R,
@@ -286,6 +292,6 @@ type Storage<'a, V, const P: usize, const S: usize> =
     (&'a mut [Dual<V, P>], &'a mut [Slots<Dual<V, P>, S>]);
 
 /// The sum of the lanes.
-fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {
+pub fn total<V: Vector, const P: usize>(lanes: Dual<V, P>) -> Dual<V::Scalar, P> {
     (0..V::LANES).fold(Dual::default(), |sum, lane| sum + lanes.lane(lane))
 }

@@ -33,8 +33,8 @@ use crate::real::Real;
 use crate::sum::Sum;
 use crate::vector::Vector;
 
-/// The rule that keeps the gradient and moves nothing along it: in the slot of each parameter, or
-/// in the parameter's own place where it has none.
+/// The rule that keeps the gradient and moves nothing along it: in the last slot of each parameter,
+/// or in the parameter's own place where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepGradient;
 
@@ -66,6 +66,7 @@ macro_rules! keep_gradient {
 
 keep_gradient!(0, theta, _ => theta);
 keep_gradient!(1, _, [slot] => slot);
+keep_gradient!(2, _, [_, slot] => slot);
 
 /// [`KeepGradient`] of the network as it is linear in its parameters around θ: parameters θ with
 /// tangent w have the gradient g with tangent G w, G being the Gauss-Newton matrix.
@@ -241,6 +242,7 @@ impl<G: Backend, E: Elementary<Scalar<G>>> Network<'_, G, 1, E, 0> {
         let as_adjoint = |NonFinite(quantity)| match quantity {
             Quantity::Value => NonFinite(Quantity::Value),
             Quantity::Tangent(_) | Quantity::Adjoint => NonFinite(Quantity::Adjoint),
+            inverse @ Quantity::Inverse(_) => NonFinite(inverse),
         };
         self.step(batch, KeepGradient).map_err(as_adjoint)?;
         // A gradient that is needed beforehand is not there yet.

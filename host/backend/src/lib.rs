@@ -7,6 +7,7 @@
 mod control;
 mod diagnostics;
 mod isa;
+mod kfac;
 mod model;
 mod peak;
 pub mod profile;

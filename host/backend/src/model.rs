@@ -4,6 +4,7 @@ use myopia_core::backend::{Backend, Portable, Scalar};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::kfac::KfacStep;
 use myopia_core::mlp::{
     Batch, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, KeepGradient, KeepLinearised, Model,
     Network, NonFinite, Update,
@@ -13,6 +14,7 @@ use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
 use crate::isa::Isa;
+use crate::kfac::KfacOnHeap;
 use crate::reverse::{MakeReversible, Reversible};
 
 /// A model of P tangents that owns its parameters and their state; the coefficients of a step are a
@@ -251,6 +253,12 @@ pub struct Models<T: Real> {
     pub curvature: MakeModel<T, 1, KeepGradient>,
     /// With one tangent, whose state is the gradient and the product with the Gauss-Newton matrix.
     pub gauss_newton: MakeModel<T, 1, KeepLinearised>,
+    /// Without tangents, for K-FAC.
+    pub kfac: MakeModel<T, 0, KfacStep<Dual<T, 0>, T>>,
+    /// With three tangents, for K-FAC.
+    pub kfac_tangents: MakeModel<T, 3, KfacStep<Dual<T, 3>, T>>,
+    /// With one tangent, for K-FAC.
+    pub kfac_direction: MakeModel<T, 1, KfacStep<Dual<T, 1>, T>>,
 }
 
 impl<T: Real> Models<T> {
@@ -271,6 +279,9 @@ impl<T: Real> Models<T> {
             any_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2>::new(sizes, batch)?),
             curvature: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
             gauss_newton: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
+            kfac: |sizes, batch| Ok(KfacOnHeap::<G, 0>::new(sizes, batch)?),
+            kfac_tangents: |sizes, batch| Ok(KfacOnHeap::<G, 3>::new(sizes, batch)?),
+            kfac_direction: |sizes, batch| Ok(KfacOnHeap::<G, 1>::new(sizes, batch)?),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use myopia_core::mlp::Quantity;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::unroll::Diverged;
 use serde::de::DeserializeOwned;
@@ -218,11 +219,17 @@ impl std::fmt::Display for DivergedAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { meta_step, with, diverged } = self;
         let with: Vec<String> = with.iter().map(|(name, x)| format!("{name} = {x}")).collect();
+        let with = with.join(", ");
+        if let Quantity::Inverse(_) = diverged.quantity {
+            return write!(
+                f,
+                "meta-step {meta_step}: with {with} K-FAC stopped: {diverged}; start from a larger damping"
+            );
+        }
         write!(
             f,
-            "meta-step {meta_step}: with {} training diverged: {diverged}; start from a smaller alpha0 or take smaller \
-             meta-steps (--meta-lr)",
-            with.join(", ")
+            "meta-step {meta_step}: with {with} training diverged: {diverged}; start from a smaller alpha0 or take smaller \
+             meta-steps (--meta-lr)"
         )
     }
 }

@@ -38,6 +38,7 @@ pub fn limits(tuned: &[Parameter]) -> [Limits<f64>; TUNABLE] {
         | Parameter::Beta1
         | Parameter::Factor
         | Parameter::FinalShare => logit(0.9999),
+        Parameter::Damping => logarithm(1e-10, 1e3),
         Parameter::Beta2 => logit(0.99999),
     };
     Parameter::ALL

@@ -6,7 +6,7 @@ use myopia_core::schedule::Parameter;
 use serde::Serialize;
 
 use super::edge::remark_exponent;
-use super::hypergrad::{sentence, size, too_little};
+use super::hypergrad::{needs_steps_back, sentence, size, too_little};
 use super::meta;
 use super::options::{Common, afford_record};
 use super::outer::within;
@@ -111,6 +111,7 @@ impl meta::Options {
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem(common, &data)?;
+        needs_steps_back("--every-entry", &problem)?;
         let momentum = problem.value(Parameter::Momentum);
         if momentum.is_none() && descent.tunes_momenta {
             return Err(Failure::usage(

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use myopia_backend::awake;
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
+use myopia_core::mlp::Quantity;
 use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Serialize, Serializer};
@@ -277,6 +278,9 @@ impl Options {
         schedule: &InverseTime<f64>,
     ) -> Result<Found, Failure> {
         let tuned = Tuned::named(self.tune.as_deref(), problem)?;
+        if self.mode == Mode::Reverse {
+            needs_steps_back("--mode reverse", problem)?;
+        }
         let start = awake(|| self.problem.start(problem))?;
         awake(|| match self.mode {
             Mode::Forward => self.unroll(common, problem, start, schedule, &tuned),
@@ -387,7 +391,28 @@ impl Options {
 }
 
 fn diverged(diverged: Diverged) -> Failure {
-    Failure::run(format!("training diverged: {diverged}; lower --alpha0 or --horizon"))
+    told_diverged(&diverged, "lower --alpha0 or --horizon")
+}
+
+/// That training diverged, with what helps: `otherwise`, or more damping where a factor of K-FAC is
+/// singular.
+pub fn told_diverged(diverged: &Diverged, otherwise: &str) -> Failure {
+    match diverged.quantity {
+        Quantity::Inverse(_) => {
+            Failure::run(format!("K-FAC stopped: {diverged}; give a larger --damping"))
+        }
+        _ => Failure::run(format!("training diverged: {diverged}; {otherwise}")),
+    }
+}
+
+/// Refuses `what` with an optimiser whose steps cannot be taken back.
+pub fn needs_steps_back(what: &str, problem: &Problem<'_>) -> Result<(), Failure> {
+    match problem.is_reversible() {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "{what} takes steps back, which is not there for kfac; choose another --optimizer"
+        ))),
+    }
 }
 
 /// Refuses less than a run takes.

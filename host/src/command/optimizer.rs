@@ -1,6 +1,7 @@
 //! Options of the inner optimiser, and the names of what can be tuned.
 
 use clap::{Args, ValueEnum};
+use myopia_core::kfac::Kfac;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::schedule::Parameter;
 use serde::ser::SerializeMap;
@@ -8,7 +9,9 @@ use serde::{Serialize, Serializer};
 
 use myopia::failure::Failure;
 use myopia::precision::Precision;
-use myopia::problem::Problem;
+use myopia::problem::{InnerOptimizer, Problem};
+
+use super::values::whole;
 
 /// An optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -20,6 +23,8 @@ pub enum OptimizerName {
     Rmsprop,
     /// Adam
     Adam,
+    /// K-FAC with momentum
+    Kfac,
 }
 
 /// What makes a step of a gradient.
@@ -49,6 +54,21 @@ pub struct OptimizerOptions {
     /// Decay of the mean square, in 0..1 (adam) [default: 0.999]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     beta2: Option<f64>,
+    /// Damping of the Kronecker factors (kfac) [default: 1e-3]
+    #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
+    damping: Option<f64>,
+    /// Share of its statistics that a step keeps, in 0..1 (kfac) [default: 0.95]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    kfac_decay: Option<f64>,
+    /// Steps between two factorisations of its statistics (kfac) [default: 10]
+    #[arg(long, value_name = "STEPS", allow_negative_numbers = true, value_parser = whole::<u32>)]
+    refactor_every: Option<u32>,
+    /// Take errors of labels drawn from the predictions, not of the batch's (kfac)
+    #[arg(long)]
+    kfac_sampled: bool,
+    /// Bound on a step's squared norm in the damped Fisher matrix (kfac) [default: none]
+    #[arg(long, value_name = "BOUND", allow_negative_numbers = true)]
+    kfac_clip: Option<f64>,
     /// Weight decay, of weights and not of biases: added to the gradient [default: none]
     #[arg(long, value_name = "XI", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
@@ -73,13 +93,20 @@ impl Serialize for OptimizerOptions {
             ("epsilon_root", all.epsilon_root),
             ("beta1", all.beta1),
             ("beta2", all.beta2),
+            ("damping", all.damping),
+            ("kfac_decay", all.kfac_decay),
+            ("kfac_clip", all.kfac_clip),
             ("weight_decay", all.weight_decay),
         ] {
             if let Some(number) = number {
                 map.serialize_entry(option, &number)?;
             }
         }
+        if let Some(steps) = all.refactor_every {
+            map.serialize_entry("refactor_every", &steps)?;
+        }
         for (option, given) in [
+            ("kfac_sampled", all.kfac_sampled),
             ("nesterov", all.nesterov),
             ("epsilon_inside", all.epsilon_inside),
             ("decoupled", all.decoupled),
@@ -99,9 +126,9 @@ impl OptimizerOptions {
     /// # Errors
     /// An option of another optimiser.
     fn complete(mut self) -> Result<Self, Failure> {
-        use OptimizerName::{Adam, Rmsprop, Sgd};
+        use OptimizerName::{Adam, Kfac, Rmsprop, Sgd};
         let name = self.optimizer.unwrap_or(Sgd);
-        let of: [(&str, bool, &[OptimizerName]); 7] = [
+        let of: [(&str, bool, &[OptimizerName]); 12] = [
             ("nesterov", self.nesterov, &[Sgd]),
             ("rho", self.rho.is_some(), &[Rmsprop]),
             ("epsilon", self.epsilon.is_some(), &[Rmsprop, Adam]),
@@ -109,6 +136,11 @@ impl OptimizerOptions {
             ("epsilon-root", self.epsilon_root.is_some(), &[Adam]),
             ("beta1", self.beta1.is_some(), &[Adam]),
             ("beta2", self.beta2.is_some(), &[Adam]),
+            ("damping", self.damping.is_some(), &[Kfac]),
+            ("kfac-decay", self.kfac_decay.is_some(), &[Kfac]),
+            ("refactor-every", self.refactor_every.is_some(), &[Kfac]),
+            ("kfac-sampled", self.kfac_sampled, &[Kfac]),
+            ("kfac-clip", self.kfac_clip.is_some(), &[Kfac]),
         ];
         for (option, given, names) in of {
             if given && !names.contains(&name) {
@@ -137,6 +169,11 @@ impl OptimizerOptions {
                 self.epsilon.get_or_insert(1e-8);
                 self.epsilon_root.get_or_insert(0.0);
             }
+            Kfac => {
+                self.damping.get_or_insert(1e-3);
+                self.kfac_decay.get_or_insert(0.95);
+                self.refactor_every.get_or_insert(10);
+            }
         }
         let is_plain = name == Sgd && !self.nesterov && self.weight_decay.is_none();
         self.optimizer = (!is_plain).then_some(name);
@@ -151,12 +188,21 @@ impl OptimizerOptions {
         self,
         precision: Precision,
         momentum: f64,
-    ) -> Result<Option<Hyperparameters<f64>>, Failure> {
+    ) -> Result<Option<InnerOptimizer>, Failure> {
         let all = self.complete()?;
         let below_one = |option, x: Option<f64>| within(precision, option, x, Some(1.0));
         let at_least_zero = |option, x: Option<f64>| within(precision, option, x, None);
+        let decay = match (all.weight_decay, all.decoupled) {
+            (None, _) => Decay::None,
+            (decay, false) => Decay::Coupled(at_least_zero("weight-decay", decay)?),
+            (decay, true) => Decay::Decoupled(at_least_zero("weight-decay", decay)?),
+        };
         let method = match all.optimizer {
             None => return Ok(None),
+            Some(OptimizerName::Kfac) => {
+                let all = all.kfac(precision, momentum, decay)?;
+                return Ok(Some(InnerOptimizer::Kfac { all, is_sampled: self.kfac_sampled }));
+            }
             Some(OptimizerName::Sgd) => Method::Sgd { momentum, is_nesterov: all.nesterov },
             Some(OptimizerName::Rmsprop) => Method::Rmsprop {
                 rho: below_one("rho", all.rho)?,
@@ -171,12 +217,40 @@ impl OptimizerOptions {
                 epsilon_root: at_least_zero("epsilon-root", all.epsilon_root)?,
             },
         };
-        let decay = match (all.weight_decay, all.decoupled) {
-            (None, _) => Decay::None,
-            (decay, false) => Decay::Coupled(at_least_zero("weight-decay", decay)?),
-            (decay, true) => Decay::Decoupled(at_least_zero("weight-decay", decay)?),
+        Ok(Some(Hyperparameters { method, decay }.into()))
+    }
+
+    /// Those of K-FAC, rounded to the working precision.
+    fn kfac(
+        self,
+        precision: Precision,
+        momentum: f64,
+        decay: Decay<f64>,
+    ) -> Result<Kfac<f64>, Failure> {
+        let refactor_every = self.refactor_every.unwrap_or_default();
+        if refactor_every == 0 {
+            return Err(Failure::usage(
+                "--refactor-every 0 would never factorise; give 1 for every step, or more",
+            ));
+        }
+        let clip = match self.kfac_clip {
+            None => None,
+            given => Some(within(precision, "kfac-clip", given, None)?),
         };
-        Ok(Some(Hyperparameters { method, decay }))
+        if clip == Some(0.0) {
+            return Err(Failure::usage(
+                "--kfac-clip 0 would stop every step; give a positive bound or leave it out",
+            ));
+        }
+        Ok(Kfac {
+            momentum,
+            damping: within(precision, "damping", self.damping, None)?,
+            decay,
+            kept: within(precision, "kfac-decay", self.kfac_decay, Some(1.0))?,
+            clip,
+            refactor_every,
+            labels: None,
+        })
     }
 }
 
@@ -217,7 +291,7 @@ pub enum Tuned {
     TimeConstant,
     /// Decay exponent
     Beta,
-    /// Momentum (sgd, rmsprop)
+    /// Momentum (sgd, rmsprop, kfac)
     Momentum,
     /// Epsilon (rmsprop, adam)
     Epsilon,
@@ -233,6 +307,8 @@ pub enum Tuned {
     Factor,
     /// Share of alpha0 that is left at the end (cosine and linear schedules)
     FinalShare,
+    /// Damping (kfac)
+    Damping,
 }
 
 impl Tuned {
@@ -250,6 +326,7 @@ impl Tuned {
             Self::WeightDecay => Parameter::WeightDecay,
             Self::Factor => Parameter::Factor,
             Self::FinalShare => Parameter::FinalShare,
+            Self::Damping => Parameter::Damping,
         }
     }
 
@@ -288,6 +365,11 @@ impl Tuned {
                      schedule with --schedule, or give --{name}"
                 )));
             }
+            if *tuned == Self::Damping && problem.value(Parameter::Damping) == Some(0.0) {
+                return Err(Failure::usage(
+                    "--tune damping at --damping 0: its root has no derivative there; give a positive --damping",
+                ));
+            }
         }
         Ok(all.to_vec())
     }
@@ -306,7 +388,7 @@ mod tests {
         options
     }
 
-    fn found(options: OptimizerOptions) -> Result<Option<Hyperparameters<f64>>, String> {
+    fn found(options: OptimizerOptions) -> Result<Option<InnerOptimizer>, String> {
         options.hyperparameters(Precision::F32, 0.9).map_err(|failure| failure.to_string())
     }
 
@@ -328,7 +410,7 @@ mod tests {
             let momentum = f64::from(0.9_f32);
             let method = Method::Sgd { momentum, is_nesterov };
             let named = OptimizerOptions { optimizer: Some(OptimizerName::Sgd), ..options };
-            let all = Hyperparameters { method, decay };
+            let all = Hyperparameters { method, decay }.into();
             let found = |o: OptimizerOptions| o.hyperparameters(Precision::F32, momentum).ok();
             assert_eq!([found(options), found(named)], [Some(Some(all)); 2]);
             let saved = |o: OptimizerOptions| serde_json::to_value(o).unwrap();

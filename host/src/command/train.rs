@@ -10,6 +10,7 @@ use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
 
 use super::family::FamilyOptions;
+use super::hypergrad::told_diverged;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
 use super::schedule_file;
@@ -105,9 +106,7 @@ impl Options {
             Ended::Diverged(diverged) => {
                 ledger.finish().err().unwrap_or_else(|| match self.family.file() {
                     None => ended.into(),
-                    Some(_) => Failure::run(format!(
-                        "training diverged: {diverged}; lower the rates of --schedule"
-                    )),
+                    Some(_) => told_diverged(&diverged, "lower the rates of --schedule"),
                 })
             }
             Ended::Failed(failure) => ledger.told(failure),
@@ -219,9 +218,7 @@ impl From<Failure> for Ended {
 impl From<Ended> for Failure {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Diverged(diverged) => {
-                Self::run(format!("training diverged: {diverged}; lower --alpha0"))
-            }
+            Ended::Diverged(diverged) => told_diverged(&diverged, "lower --alpha0"),
             Ended::Failed(failure) => failure,
         }
     }

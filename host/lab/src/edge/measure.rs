@@ -1,7 +1,6 @@
 //! The measurements at one value of the hyperparameter.
 
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::optimizer::Method;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use myopia_core::sum::sum;
 
@@ -124,10 +123,9 @@ impl<'a> Study<'a> {
         tick(0)?;
         let rates = schedule.with_tangents([]);
         let rate = rates.learning_rate::<Libm>(horizon.saturating_sub(1)).value;
-        let momentum = match problem.optimizer.map(|optimizer| optimizer.method) {
+        let momentum = match problem.optimizer {
             None => Some(problem.momentum),
-            Some(Method::Sgd { momentum, is_nesterov: false }) => Some(momentum),
-            Some(_) => None,
+            Some(optimizer) => optimizer.of_sgd(),
         };
         let stability = |sharpness: f64| Some(sharpness * rate / (2.0 * (1.0 + momentum?)));
         let derivative = first.as_ref().map(|first| self.slope(first));

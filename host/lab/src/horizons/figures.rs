@@ -30,6 +30,7 @@ fn label(parameter: Parameter) -> &'static str {
         Parameter::Beta1 => "β₁, decay of the mean",
         Parameter::Beta2 => "β₂, decay of the mean square",
         Parameter::WeightDecay => "ξ, weight decay",
+        Parameter::Damping => "λ, damping",
         Parameter::Factor => "γ, factor of each fall",
         Parameter::FinalShare => "r, share left at the end",
     }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use myopia_backend::{Isa, MakeModel, StoredModel};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
-use myopia_core::elementary::Libm;
+use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::exponent::exponent;
 use myopia_core::family::{Family, Schedule};
+use myopia_core::kfac::Kfac;
 use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::online::ShortLookAhead;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum};
@@ -20,8 +21,9 @@ use myopia_core::unroll::{Diverged, Objective};
 use super::curvature::{Curvature, CurvatureMatrix, at, sharpness};
 use super::lockstep::Lockstep;
 use super::online::Unroll;
+use super::optimizer::InnerOptimizer;
 use super::reverse::Back;
-use super::run::Run;
+use super::run::{Run, RunOptimizer};
 use super::tangent::{RENORMALISED_EVERY, TangentRun, unless_stopped};
 use super::{
     Data, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
@@ -65,6 +67,8 @@ pub enum Stream {
     Tangents = 5,
     /// Batches of which the gradient's noise is measured.
     Noise = 6,
+    /// Labels that K-FAC draws.
+    Labels = 7,
 }
 
 /// Which derivatives a run carries.
@@ -93,6 +97,23 @@ impl Tangents {
         };
         parameters.chunks(3).map(pass).collect()
     }
+
+    /// The directions of the tangents.
+    fn directions(self) -> Directions {
+        match self {
+            Self::None => Directions::None,
+            Self::Rate => Directions::One([Parameter::Alpha0]),
+            Self::Schedule => Directions::Three(PARAMETERS),
+            Self::By(directions) => Directions::Three(directions),
+        }
+    }
+}
+
+/// As many directions as a model has tangents.
+enum Directions {
+    None,
+    One([Parameter; 1]),
+    Three([Parameter; 3]),
 }
 
 /// A training problem on `data`.
@@ -108,7 +129,7 @@ pub struct Problem<'a> {
     pub momentum: f64,
     /// What makes a step of a gradient; SGD with the momentum above where there is none.
     /// Pretraining is by SGD always.
-    pub optimizer: Option<Hyperparameters<f64>>,
+    pub optimizer: Option<InnerOptimizer>,
     /// How the learning rate decays.
     pub family: Family<f64>,
     /// The steps of its warm-up.
@@ -144,8 +165,7 @@ macro_rules! on_models {
         in_precision!(problem.precision(), $T => {
             let models = $T::models(problem.isa);
             let momentum = $T::from_f64(problem.momentum);
-            let hyperparameters = problem.optimizer.map(|all| all.map($T::from_f64));
-            match ($tangents, hyperparameters) {
+            match ($tangents, problem.optimizer) {
                 (Tangents::None, None) => {
                     let ($make, $optimizer, $directions) = (models.plain, Momentum(momentum), []);
                     $body
@@ -162,28 +182,54 @@ macro_rules! on_models {
                     let $make = models.momentum;
                     $body
                 }
-                (Tangents::Rate, given) => {
+                (Tangents::Rate, None) => {
                     let plain = Hyperparameters {
                         method: Method::Sgd { momentum, is_nesterov: false },
                         decay: Decay::None,
                     };
                     let ($make, $directions) = (models.any_direction, [Parameter::Alpha0]);
-                    let $optimizer = given.unwrap_or(plain).with_tangents($directions);
+                    let $optimizer = plain.with_tangents($directions);
                     $body
                 }
-                (Tangents::None, Some(hyperparameters)) => {
-                    let ($make, $directions) = (models.any, []);
-                    let $optimizer = hyperparameters.with_tangents($directions);
-                    $body
+                (tangents, Some(InnerOptimizer::Elementwise(all))) => {
+                    let all = all.map($T::from_f64);
+                    match tangents.directions() {
+                        Directions::None => {
+                            let ($make, $directions) = (models.any, []);
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                        Directions::One($directions) => {
+                            let $make = models.any_direction;
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                        Directions::Three($directions) => {
+                            let $make = models.any_tangents;
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                    }
                 }
-                (tangents, Some(hyperparameters)) => {
-                    let $directions = match tangents {
-                        Tangents::By(directions) => directions,
-                        Tangents::None | Tangents::Rate | Tangents::Schedule => PARAMETERS,
-                    };
-                    let $make = models.any_tangents;
-                    let $optimizer = hyperparameters.with_tangents($directions);
-                    $body
+                (tangents, Some(InnerOptimizer::Kfac { all, is_sampled })) => {
+                    let all = problem.kfac(all.map($T::from_f64, $T::from_f64), is_sampled);
+                    match tangents.directions() {
+                        Directions::None => {
+                            let ($make, $directions) = (models.kfac, []);
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                        Directions::One($directions) => {
+                            let $make = models.kfac_direction;
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                        Directions::Three($directions) => {
+                            let $make = models.kfac_tangents;
+                            let $optimizer = all.with_tangents($directions);
+                            $body
+                        }
+                    }
                 }
             }
         })
@@ -239,6 +285,16 @@ impl Problem<'_> {
         self
     }
 
+    /// Whether its optimiser is one whose steps can be taken back.
+    pub fn is_reversible(&self) -> bool {
+        !matches!(self.optimizer, Some(InnerOptimizer::Kfac { .. }))
+    }
+
+    /// K-FAC with the stream of this problem's labels, where they are drawn.
+    fn kfac<T: Real>(&self, all: Kfac<T>, is_sampled: bool) -> Kfac<T> {
+        Kfac { labels: is_sampled.then(|| self.rng(Stream::Labels)), ..all }
+    }
+
     fn shape(&self) -> Shape<'_> {
         Shape::new(&self.layers).expect(CHECKED)
     }
@@ -278,6 +334,10 @@ impl Problem<'_> {
         let number = self.precision().bytes();
         let dual = (PARAMETERS.len() as u64 + 1) * number;
         let slots = if self.optimizer.is_some() { 2 } else { 1 };
+        let of_kfac = match self.optimizer {
+            Some(InnerOptimizer::Kfac { .. }) => kfac_bytes(shape, self.batch as u64, number),
+            _ => 0,
+        };
         let batch = self.batch as u64;
         // Parameters, state, one layer's transpose; the start and the end of the run without
         // tangents.
@@ -288,6 +348,7 @@ impl Problem<'_> {
         ((1 + slots) * parameters + weights) * dual
             + 2 * parameters * number
             + batch * (units * (dual + 4) + 4 * inputs * number)
+            + of_kfac
     }
 
     fn rng(&self, stream: Stream) -> Pcg32 {
@@ -466,19 +527,43 @@ impl Problem<'_> {
         horizon: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<f64>, Diverged> {
-        // A direction that neither the schedule nor the constant optimiser has.
-        let directions = [Parameter::Momentum];
-        let rng = self.rng(Stream::Tangents);
         let momentum = Method::Sgd { momentum: self.momentum, is_nesterov: false };
         let plain = Hyperparameters { method: momentum, decay: Decay::None };
-        let all = self.optimizer.unwrap_or(plain);
         in_precision!(self.precision(), T => {
-            let model = self.model(T::models(self.isa).any_direction);
-            let all = all.map(|number| Dual::constant(T::from_f64(number)));
-            let run = Run::new(self, model, all, directions, start, Stream::Batches);
-            let mut run = TangentRun::new(run, rates, rng, go_on);
-            unless_stopped(exponent(&mut run, horizon, RENORMALISED_EVERY))
+            let models = T::models(self.isa);
+            let constant = |number| Dual::constant(T::from_f64(number));
+            match self.optimizer.unwrap_or(plain.into()) {
+                InnerOptimizer::Elementwise(all) => {
+                    let model = self.model(models.any_direction);
+                    self.exponent_of(model, all.map(constant), start, rates, horizon, go_on)
+                }
+                InnerOptimizer::Kfac { all, is_sampled } => {
+                    let model = self.model(models.kfac_direction);
+                    let all = self.kfac(all.map(T::from_f64, T::from_f64), is_sampled);
+                    let all = all.map(Dual::constant, |number| number);
+                    self.exponent_of(model, all, start, rates, horizon, go_on)
+                }
+            }
         })
+    }
+
+    fn exponent_of<T: Float, O: RunOptimizer<T, 1>>(
+        &self,
+        model: Box<dyn StoredModel<T, 1, O::Update>>,
+        optimizer: O,
+        start: &InitialParams,
+        rates: Rates<'_>,
+        horizon: u32,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<f64>, Diverged>
+    where
+        Libm: Elementary<T>,
+    {
+        // A direction that neither the schedule nor the constant optimiser has.
+        let directions = [Parameter::Momentum];
+        let run = Run::new(self, model, optimizer, directions, start, Stream::Batches);
+        let mut run = TangentRun::new(run, rates, self.rng(Stream::Tangents), go_on);
+        unless_stopped(exponent(&mut run, horizon, RENORMALISED_EVERY))
     }
 
     /// The sharpness at `parameters`: the largest eigenvalue of `matrix` of the mean loss over the
@@ -527,7 +612,7 @@ impl Problem<'_> {
         })
     }
 
-    /// A run from `start` on the batches of an unroll that is taken back.
+    /// A run from `start` on the batches of an unroll that is taken back; not by K-FAC.
     pub fn reverse(&self, start: &InitialParams) -> Box<dyn ReverseRun + '_> {
         in_precision!(self.precision(), T => {
             let (models, start) = (T::models(self.isa), start.clone());
@@ -537,7 +622,10 @@ impl Problem<'_> {
                     let optimizer = Momentum(T::from_f64(self.momentum));
                     Box::new(Back { problem: self, model, optimizer, start })
                 }
-                Some(all) => {
+                Some(InnerOptimizer::Kfac { .. }) => {
+                    unreachable!("whoever asks for steps back has refused K-FAC")
+                }
+                Some(InnerOptimizer::Elementwise(all)) => {
                     let model = (models.any_reverse)(&self.layers, self.batch).expect(CHECKED);
                     let optimizer = all.map(T::from_f64).with_tangents([]);
                     Box::new(Back { problem: self, model, optimizer, start })
@@ -577,4 +665,18 @@ impl Problem<'_> {
     pub fn short_unroll(&self, ahead: ShortLookAhead) -> Box<dyn ShortUnroll + '_> {
         in_precision!(self.precision(), T => Box::new(Unroll::<T>::new(self, ahead)))
     }
+}
+
+/// About how many bytes K-FAC takes besides the network, with three tangents: statistics, their
+/// factors and one layer's gradient and its transpose.
+fn kfac_bytes(shape: Shape<'_>, batch: u64, number: u64) -> u64 {
+    let dual = (PARAMETERS.len() as u64 + 1) * number;
+    let of_layer = |(place, layer): (usize, myopia_core::mlp::Layer)| {
+        let (rows, outputs) = (layer.inputs as u64 + 1, layer.outputs as u64);
+        let of_inputs = if place == 0 { number } else { dual };
+        rows * rows * (of_inputs + dual) + 2 * outputs * outputs * dual
+    };
+    let factors = shape.layers().enumerate().map(of_layer).fold(0, |sum, bytes| sum + bytes);
+    let largest = shape.layers().map(|layer| layer.parameters() as u64).max().unwrap_or(0);
+    factors + 2 * largest * dual + 2 * batch * (shape.inputs() as u64 + 1) * number
 }
