@@ -115,6 +115,30 @@ impl<N> From<InverseTime<N>> for Schedule<N> {
 }
 
 impl<T: Real> Schedule<T> {
+    /// Linear from `alpha0` to zero in so many steps.
+    pub fn linear(alpha0: T, steps: u32) -> Self {
+        Self::to_zero(alpha0, Family::Linear { final_share: T::ZERO, steps })
+    }
+
+    /// Along half a cosine from `alpha0` to zero in so many steps.
+    pub fn cosine(alpha0: T, steps: u32) -> Self {
+        Self::to_zero(alpha0, Family::Cosine { final_share: T::ZERO, steps })
+    }
+
+    fn to_zero(alpha0: T, family: Family<T>) -> Self {
+        let numbers = InverseTime { alpha0, time_constant: T::ONE, beta: T::ZERO };
+        Self { numbers, family, warmup: 0 }
+    }
+
+    /// The learning rates of steps 0, 1, …
+    pub fn rates(self) -> impl Iterator<Item = T>
+    where
+        Libm: Elementary<T>,
+    {
+        let constant = self.with_tangents([]);
+        (0..=u32::MAX).map(move |k| constant.learning_rate::<Libm>(k).value)
+    }
+
     /// The same schedule, tangent p being the derivative with respect to `directions[p]`.
     pub fn with_tangents<const P: usize>(self, directions: [Parameter; P]) -> Schedule<Dual<T, P>> {
         Schedule {

@@ -32,6 +32,9 @@ struct Layer {
 
 struct Reference(Vec<Layer>);
 
+/// A vector for each example.
+type Vectors = Vec<Vec<f64>>;
+
 /// v ← μ v − α g, θ ← θ + v.
 fn descend([theta, v]: &mut [f64; 2], gradient: f64, rate: f64, momentum: f64) {
     *v = *v * momentum - gradient * rate;
@@ -40,8 +43,8 @@ fn descend([theta, v]: &mut [f64; 2], gradient: f64, rate: f64, momentum: f64) {
 
 /// What a layer makes of a batch: its activations, and of a hidden one x and i of each unit.
 struct Pass {
-    outputs: Vec<Vec<f64>>,
-    normalised: Vec<Vec<f64>>,
+    outputs: Vectors,
+    normalised: Vectors,
     inverse: Vec<f64>,
 }
 
@@ -53,7 +56,7 @@ impl Layer {
             terms.fold(self.biases[unit][0], |sum, term| sum + term)
         };
         let units = self.biases.len();
-        let mut outputs: Vec<Vec<f64>> =
+        let mut outputs: Vectors =
             given.iter().map(|input| (0..units).map(|unit| z(input, unit)).collect()).collect();
         let mut normalised = outputs.clone();
         let mut inverse = vec![0.0; units];
@@ -110,7 +113,7 @@ impl Reference {
         &mut self,
         examples: &[(Vec<f64>, usize)],
         is_training: bool,
-    ) -> (Vec<Vec<Vec<f64>>>, Vec<Pass>, f64, Vec<Vec<f64>>) {
+    ) -> (Vec<Vectors>, Vec<Pass>, f64, Vectors) {
         let mut given = vec![examples.iter().map(|(x, _)| x.clone()).collect::<Vec<_>>()];
         let mut passes = Vec::new();
         for layer in &mut self.0 {
@@ -167,7 +170,7 @@ impl Reference {
                 };
                 layer.weights.iter().zip(given).map(gated).collect()
             });
-            let below: Vec<Vec<f64>> = below.collect();
+            let below: Vectors = below.collect();
             for unit in 0..units {
                 let sum = |f: &dyn Fn(usize) -> f64| (0..errors.len()).fold(0.0, |s, b| s + f(b));
                 for (input, row) in layer.weights.iter_mut().enumerate() {

@@ -322,7 +322,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     let diverged = ["training diverged", "lower the rates of --schedule"];
     refuses_in_a_sentence(&mut program(&format!("train {file} --quiet")), 1, &diverged);
     shared::refuses(
-        &mut program("train --schedule linear"),
+        &mut program("train --schedule linear:"),
         2,
         &["give a positive number after linear:"],
     );

@@ -5,8 +5,9 @@ mod shared;
 use serde_json::Value;
 use shared::{program, succeeds};
 
-const NETWORK: &str = "--objective train --layers 64,8,10 --batch 20";
-const SMALL: &str = "--objective train --layers 64,8,10 --batch 20 --objective-size 200";
+const NETWORK: &str = "--objective train --layers 64,8,10 --batch 20 --precision f64";
+const SMALL: &str =
+    "--objective train --layers 64,8,10 --batch 20 --objective-size 200 --precision f64";
 
 fn json(words: &str) -> Value {
     serde_json::from_str(&succeeds(&mut program(&format!("{words} --json --quiet")))).unwrap()
@@ -76,7 +77,7 @@ fn remedies_are_what_the_other_commands_make_of_them() {
 #[test]
 fn carried_tangents_see_the_last_steps_alone() {
     let hypergrad = |more: &str| {
-        let words = format!("hypergrad {SMALL} --horizon 12 --precision f64 --no-exponent {more}");
+        let words = format!("hypergrad {SMALL} --horizon 12 --no-exponent {more}");
         json(&words)["d_alpha0"].as_f64().unwrap()
     };
     let full = hypergrad("");

@@ -6,6 +6,7 @@ use myopia::problem::{
 };
 use myopia_backend::Isa;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::family::Family;
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
@@ -104,6 +105,8 @@ pub fn problem<'a>(data: &'a Data, hidden: &[usize], batch: usize, seed: u64) ->
         batch,
         momentum: 0.9,
         optimizer: None,
+        family: Family::InverseTime,
+        warmup: 0,
         objective: ObjectiveSet::Validation,
         objective_size: None,
         seed,

@@ -130,7 +130,7 @@ fn a_cool_down_is_judged_at_its_end_with_the_derivatives_of_reverse_mode() {
     let problem = Problem { objective_size: Some(130), ..problem(&data, &[14], 20, 3) };
     let start = problem.start(5, 0.05).unwrap();
     let found = record(&problem, &start, descent(Judge::Cooldown(5), SCHEDULE));
-    let alpha = |k: u32| myopia::outer::learning_rate(F64, &SCHEDULE, k);
+    let alpha = |k: u32| problem.learning_rate(&SCHEDULE, k);
     let shares = [1.0, 0.8, 0.6, 0.4, 0.2].map(|share| share * alpha(11));
     let rates: Vec<f64> = (0..12).map(alpha).chain(shares).collect();
     let mut run = problem.run(Tangents::None, &start);

@@ -71,7 +71,7 @@ fn assert_agree(precision: Precision, tolerance: f64) {
         let found = back(&problem, GIB);
         assert_eq!(found.digests[0].to_string(), digest, "{optimizer:?}");
         for (parameter, expected) in parameters.into_iter().zip(expected) {
-            let slope = found.derivative(&SCHEDULE, parameter);
+            let slope = found.derivative(&SCHEDULE.into(), parameter);
             let off = relative(slope, expected);
             assert!(
                 off < tolerance,
@@ -196,7 +196,7 @@ fn an_unroll_of_no_steps_depends_on_nothing() {
     let mut run = problem.reverse(&start);
     let plan = run.plan(0, GIB, Wanted::All).unwrap();
     let found = run.run(Rates::Schedule(&SCHEDULE), &plan, &mut || true).unwrap().unwrap();
-    assert_eq!(found.derivative(&SCHEDULE, Parameter::Alpha0), 0.0);
+    assert_eq!(found.derivative(&SCHEDULE.into(), Parameter::Alpha0), 0.0);
     assert_eq!((plan.forward_steps, found.by_rate.len()), (0, 0));
 }
 

@@ -34,21 +34,23 @@ pub struct Record {
 /// The columns of a trajectory: the schedule and whatever else is tuned, the objective, the
 /// derivatives by what is tuned.
 pub struct Columns<'a> {
+    /// What the schedule has.
+    pub schedule: &'static [Parameter],
     /// What is tuned.
     pub tuned: &'a [Parameter],
 }
 
 impl Default for Columns<'_> {
     fn default() -> Self {
-        Self { tuned: &PARAMETERS }
+        Self { schedule: &PARAMETERS, tuned: &PARAMETERS }
     }
 }
 
 impl Columns<'_> {
     /// The hyperparameters that have a column.
     pub fn values(&self) -> impl Iterator<Item = Parameter> {
-        let others = self.tuned.iter().filter(|tuned| !PARAMETERS.contains(tuned));
-        PARAMETERS.into_iter().chain(others.copied())
+        let others = self.tuned.iter().filter(|tuned| !self.schedule.contains(tuned));
+        self.schedule.iter().chain(others).copied()
     }
 
     /// Their names in a CSV file.
@@ -282,6 +284,11 @@ impl MetaDescent {
         self.horizon.saturating_add(self.judge.cooldown() as u32)
     }
 
+    /// The columns of its trajectory on `problem`.
+    pub fn columns(&self, problem: &Problem<'_>) -> Columns<'_> {
+        Columns { schedule: problem.family.parameters(), tuned: &self.tuned }
+    }
+
     /// Step `k` of an unroll: one of the schedule's or, after the horizon, of the cool-down, whose
     /// rates are shares of the schedule's last one.
     fn step(
@@ -342,7 +349,7 @@ impl MetaDescent {
         let mut outer = self.outer;
         let objective_set = problem.objective_indices();
         let passes = Tangents::passes(&self.tuned);
-        let columns = Columns { tuned: &self.tuned };
+        let columns = self.columns(problem);
         let Progress { records, passes: found, unroll } = progress;
         let mut here = Record::new(0, self.schedule, 0.0, [0.0; 3]);
         for parameter in columns.values() {

@@ -3,9 +3,9 @@
 use myopia_core::elementary::Libm;
 use myopia_core::meta::{Coordinate, Limits, MetaDescent, Rule};
 use myopia_core::real::Real;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::Parameter;
 
-use crate::precision::{Precision, in_precision};
+use crate::precision::Precision;
 
 /// How a gradient becomes a step, with its authors' constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,11 @@ pub fn limits(tuned: &[Parameter]) -> [Limits<f64>; TUNABLE] {
         Parameter::Beta => beta,
         Parameter::Epsilon => logarithm(1e-12, 1e3),
         Parameter::WeightDecay => logarithm(1e-8, 10.0),
-        Parameter::Momentum | Parameter::Rho | Parameter::Beta1 => logit(0.9999),
+        Parameter::Momentum
+        | Parameter::Rho
+        | Parameter::Beta1
+        | Parameter::Factor
+        | Parameter::FinalShare => logit(0.9999),
         Parameter::Beta2 => logit(0.99999),
     };
     Parameter::ALL
@@ -94,14 +98,4 @@ impl<const N: usize> OuterOptimizer<N> {
             Self::F64(outer) => outer.update::<Libm>(parameters, gradient),
         }
     }
-}
-
-/// The learning rate of step `k` under `schedule`, computed in `precision`.
-pub fn learning_rate(precision: Precision, schedule: &InverseTime<f64>, k: u32) -> f64 {
-    in_precision!(precision, T => {
-        let InverseTime { alpha0, time_constant, beta } = *schedule;
-        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
-        let schedule = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
-        schedule.learning_rate::<Libm>(k).value.to_f64()
-    })
 }

@@ -13,7 +13,7 @@ use super::options::{Common, ProblemOptions};
 use super::{hypergrad, meta, refusal, train};
 use myopia::checkpoint::Keeper;
 use myopia::data::labelled::Own;
-use myopia::descent::{Columns, MetaDescent, Progress};
+use myopia::descent::{MetaDescent, Progress};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::nqm::judge::Judge;
@@ -89,7 +89,7 @@ pub fn hypergrad(words: &[String], examples: &Own<'_>) -> Result<Hypergradient, 
     let Words { common, options } = parsed::<hypergrad::Options>(words)?;
     let schedule = options.schedule()?;
     let data = loaded(examples, &options.problem)?;
-    let problem = options.problem.problem(&common, &data)?;
+    let problem = options.problem(&common, &data)?;
     let found = options.look_ahead(&common, &problem, &schedule)?;
     Ok(Hypergradient {
         loss: found.objective.loss.value,
@@ -123,7 +123,7 @@ pub struct Exported {
 pub fn export(words: &[String], examples: &Own<'_>) -> Result<Exported, Failure> {
     let Words { common, options } = parsed::<hypergrad::Options>(words)?;
     let data = loaded(examples, &options.problem)?;
-    let problem = options.problem.problem(&common, &data)?;
+    let problem = options.problem(&common, &data)?;
     let InitialParams(start) = awake(|| options.problem.start(&problem))?;
     Ok(Exported {
         start,
@@ -157,7 +157,7 @@ pub fn train(words: &[String], examples: &Own<'_>) -> Result<Trained, Failure> {
     let Words { common, mut options } = parsed::<train::Options>(words)?;
     let schedule = options.schedule()?;
     let data = loaded(examples, &options.problem)?;
-    let problem = options.problem.problem(&common, &data)?;
+    let problem = options.problem(&common, &data)?;
     let trained = awake(|| options.train(&common, &problem, &schedule, None, &Hearing))?;
     if let Some(failure) = trained.interrupted {
         return Err(failure);
@@ -181,6 +181,7 @@ pub struct Descent {
     meta_steps: u32,
     start: InitialParams,
     progress: Progress,
+    columns: Vec<String>,
 }
 
 impl Descent {
@@ -193,17 +194,19 @@ impl Descent {
         options.refuse_entries("a descent in Python tunes hyperparameters")?;
         let beginning = options.beginning()?;
         let data = loaded(examples, &options.problem)?;
-        let problem = options.problem.problem(&common, &data)?;
+        let problem = options.problem(&common, &data)?;
         let descent = options.descent(beginning, &problem)?;
         let start = awake(|| options.problem.start(&problem))?;
         let meta_steps = descent.meta_steps;
         let progress = Progress::default();
-        Ok(Self { common, options, data, descent, meta_steps, start, progress })
+        let columns = descent.columns(&problem).header();
+        drop(problem);
+        Ok(Self { common, options, data, descent, meta_steps, start, progress, columns })
     }
 
     /// The names of a record's numbers: those of the columns of `trajectory.csv`.
     pub fn columns(&self) -> Vec<String> {
-        Columns { tuned: &self.descent.tuned }.header()
+        self.columns.clone()
     }
 
     /// The next record, `None` after the last. After an interruption it goes on from the record
@@ -213,16 +216,16 @@ impl Descent {
     /// When training diverges, and when it is interrupted.
     pub fn next_record(&mut self) -> Result<Option<(u32, Vec<f64>)>, Failure> {
         let _ = restore_float_control();
-        let Self { common, options, data, descent, meta_steps, start, progress } = self;
+        let Self { common, options, data, descent, meta_steps, start, progress, .. } = self;
         let done = progress.records.len();
         if done as u64 > u64::from(*meta_steps) {
             return Ok(None);
         }
-        let problem: Problem<'_> = options.problem.problem(common, data)?;
+        let problem: Problem<'_> = options.problem(common, data)?;
         descent.meta_steps = done as u32;
         let (mut tick, mut observe) = (|| (), |_: &_| ());
         awake(|| descent.go_on(&problem, start, progress, &Hearing, &mut tick, &mut observe))?;
-        let columns = Columns { tuned: &descent.tuned };
+        let columns = descent.columns(&problem);
         Ok(progress.records.last().map(|record| columns.row(record)))
     }
 }

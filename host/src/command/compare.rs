@@ -7,13 +7,14 @@ use std::str::FromStr;
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
+use myopia_core::family::Schedule as Falling;
 use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
 use super::options::{Common, LongRun, ProblemOptions};
 use super::progress;
-use super::schedule_file::{self, GivenSchedule, cosine, falling};
+use super::schedule_file::{self, GivenSchedule};
 use super::seeds::Seeds;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
@@ -21,7 +22,7 @@ use myopia::compare::{Candidate, Comparison, Course, Outcome, Row, State, Summar
 use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{json, standard};
-use myopia::problem::Problem;
+use myopia::problem::{Entries, Problem};
 use myopia::shown::number;
 
 /// Options of `myopia compare`.
@@ -234,9 +235,11 @@ impl Options {
                     let entries = match given {
                         GivenSchedule::File(path) => schedule_file::read_by_layer(path, None)?,
                         GivenSchedule::Linear(rate) => {
-                            falling(*rate, momentum, steps, |share| 1.0 - share)
+                            Entries::of(Falling::linear(*rate, self.steps), momentum, steps)
                         }
-                        GivenSchedule::Cosine(rate) => cosine(*rate, momentum, steps),
+                        GivenSchedule::Cosine(rate) => {
+                            Entries::of(Falling::cosine(*rate, self.steps), momentum, steps)
+                        }
                     };
                     let entries = match (self.stretch, entries.steps()) {
                         (true, _) => entries.stretched(steps),

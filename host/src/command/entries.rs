@@ -110,7 +110,7 @@ impl meta::Options {
         let descent = self.entry_descent(seeds as u32)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let problem = self.problem(common, &data)?;
         let momentum = problem.value(Parameter::Momentum);
         if momentum.is_none() && descent.tunes_momenta {
             return Err(Failure::usage(
@@ -118,7 +118,8 @@ impl meta::Options {
             ));
         }
         let layers = if self.entries.by_layer { problem.layers.len() - 1 } else { 1 };
-        let descent = EntryDescent { momentum: momentum.unwrap_or(0.0), layers, ..descent };
+        let from = problem.schedule(&descent.from.numbers);
+        let descent = EntryDescent { from, momentum: momentum.unwrap_or(0.0), layers, ..descent };
         self.affords_looks(&descent)?;
         self.check_start(&descent)?;
         let experiment = common.experiment("meta", &self, &problem);
@@ -258,7 +259,7 @@ impl meta::Options {
             horizon: self.horizon,
             window,
             layers: 1,
-            from: self.schedule.schedule(precision)?,
+            from: self.family.numbers(&self.schedule, precision)?.into(),
             momentum: 0.0,
             tunes_momenta: every_momentum,
             rule: match lbfgs {

@@ -6,12 +6,13 @@ use clap::{Args, ValueEnum};
 use myopia_backend::awake;
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::schedule::{InverseTime, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::edge::remark_exponent;
+use super::family::FamilyOptions;
 use super::optimizer::Tuned;
 use super::options::{Common, ProblemOptions, ScheduleOptions};
 use super::progress;
@@ -24,7 +25,7 @@ use myopia::output::npz::Npz;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Numbers;
 use myopia::problem::{
-    Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle, Wanted,
+    Data, Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle, Wanted,
 };
 use myopia::remedies::Carry;
 use myopia::shown::number;
@@ -38,13 +39,16 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
+    family: FamilyOptions,
     /// Steps to look ahead
     #[arg(
         long, default_value_t = 100, value_name = "STEPS", allow_negative_numbers = true,
         value_parser = whole::<u32>
     )]
     pub horizon: u32,
-    /// By which hyperparameters to differentiate [default: alpha0,time-constant,beta]
+    /// By which hyperparameters to differentiate [default: those of the schedule]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Tuned>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     tune: Option<Vec<Tuned>>,
@@ -173,6 +177,7 @@ impl Options {
                  --weight-decay",
             ));
         }
+        self.family.refuse_file("hypergrad")?;
         let schedule = self.schedule()?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {
@@ -186,7 +191,7 @@ impl Options {
             (None, None) => None,
         };
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let problem = self.problem(common, &data)?;
         let found = self.look_ahead(common, &problem, &schedule)?;
         let by = &found.by;
         let along = |name| by.iter().find(|(tuned, _)| *tuned == name).map(|(_, slope)| *slope);
@@ -254,9 +259,14 @@ impl Options {
         })
     }
 
-    /// The schedule, rounded to the working precision.
+    /// α₀, K and β, rounded to the working precision.
     pub fn schedule(&self) -> Result<InverseTime<f64>, Failure> {
-        self.schedule.schedule(self.problem.precision())
+        self.family.numbers(&self.schedule, self.problem.precision())
+    }
+
+    /// The problem on loaded data.
+    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
+        self.family.of(self.problem.problem(common, data)?, self.horizon)
     }
 
     /// The hypergradient of training on `problem` by what is tuned.
@@ -333,7 +343,8 @@ impl Options {
     ) -> Result<Found, Failure> {
         let mut run = problem.reverse(&start);
         let memory = self.memory.unwrap_or(1 << 30);
-        let of_rates = |tuned: &Tuned| PARAMETERS.contains(&tuned.parameter());
+        let of_schedule = problem.family.parameters();
+        let of_rates = |tuned: &Tuned| of_schedule.contains(&tuned.parameter());
         let is_exported = self.export.is_some() || common.out.is_some();
         let wanted = match !is_exported && tuned.iter().all(of_rates) {
             true => Wanted::Rates,
@@ -354,7 +365,8 @@ impl Options {
         bar.finish_and_clear();
         let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
         let found = found.ok_or_else(interrupted)?;
-        let slope = |tuned: &Tuned| (*tuned, found.derivative(schedule, tuned.parameter()));
+        let whole = problem.schedule(schedule);
+        let slope = |tuned: &Tuned| (*tuned, found.derivative(&whole, tuned.parameter()));
         let by = tuned.iter().map(slope).collect();
         let by_momentum = found.by_others.into_iter().find(|(by, _)| *by == Parameter::Momentum);
         let by_momentum = by_momentum.map(|(_, steps)| ("d_momentum.npy", steps));

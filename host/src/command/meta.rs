@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::edge::remark_exponent;
 use super::entries::EntryOptions;
+use super::family::FamilyOptions;
 use super::nqm::options::as_words;
 use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
@@ -19,7 +20,7 @@ use myopia::failure::Failure;
 use myopia::nqm::judge::Judge;
 use myopia::outer::OuterOptimizer;
 use myopia::output::{json, standard};
-use myopia::problem::{Problem, Rates};
+use myopia::problem::{Data, Problem, Rates};
 use myopia::shown::number;
 
 /// The options that say where the descent starts.
@@ -36,13 +37,16 @@ pub struct Options {
     pub schedule: ScheduleOptions,
     #[command(flatten)]
     #[serde(flatten)]
+    pub family: FamilyOptions,
+    #[command(flatten)]
+    #[serde(flatten)]
     pub outer: OuterOptions,
     #[command(flatten)]
     #[serde(flatten)]
     pub entries: EntryOptions,
-    /// What to tune [default: the schedule's three, but for what --fix names]. Beside their bounds,
-    /// epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho and beta1 0.0001
-    /// to 0.9999, beta2 0.0001 to 0.99999
+    /// What to tune [default: what the schedule has, but for what --fix names]. Beside their
+    /// bounds, epsilon stays within 1e-12 to 1000, weight-decay 1e-8 to 10, momentum, rho, beta1,
+    /// factor and final-share 0.0001 to 0.9999, beta2 0.0001 to 0.99999
     #[arg(long, value_delimiter = ',', value_name = "NAME,…", value_parser = named::<Tuned>())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<Vec<Tuned>>,
@@ -106,9 +110,9 @@ impl Options {
         let beginning = self.beginning()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let problem = self.problem(common, &data)?;
         let descent = self.descent(beginning, &problem)?;
-        let columns = Columns { tuned: &descent.tuned };
+        let columns = descent.columns(&problem);
         let experiment = common.experiment("meta", &self, &problem).growing(&["meta_steps"]);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let mut progress = match ledger.results("trajectory.csv")? {
@@ -227,10 +231,13 @@ impl Options {
     pub fn beginning(&self) -> Result<Beginning, Failure> {
         self.check_horizon()?;
         let precision = self.problem.precision();
-        let schedule = self.schedule.schedule(precision)?;
+        self.family.refuse_file("meta")?;
+        let schedule = self.family.numbers(&self.schedule, precision)?;
         let fixed = match self.tune {
-            None => Some(self.outer.rule.optimizer(precision, &[schedule], OPTIONS)?),
-            Some(_) => None,
+            None if self.family.is_inverse_time() => {
+                Some(self.outer.rule.optimizer(precision, &[schedule], OPTIONS)?)
+            }
+            _ => None,
         };
         let meta_steps = self.outer.meta_steps;
         let what = format!("--meta-steps {meta_steps}");
@@ -246,6 +253,11 @@ impl Options {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The problem on loaded data.
+    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
+        self.family.of(self.problem.problem(common, data)?, self.horizon)
     }
 
     /// The descent on `problem`.

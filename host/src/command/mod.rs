@@ -9,6 +9,7 @@ mod data;
 mod edge;
 mod entries;
 mod explore;
+mod family;
 mod horizons;
 mod hypergrad;
 mod manual;

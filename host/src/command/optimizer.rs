@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
-use myopia_core::schedule::{PARAMETERS, Parameter};
+use myopia_core::schedule::Parameter;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -229,6 +229,10 @@ pub enum Tuned {
     Beta2,
     /// Weight decay
     WeightDecay,
+    /// Factor of each fall (step schedule)
+    Factor,
+    /// Share of alpha0 that is left at the end (cosine and linear schedules)
+    FinalShare,
 }
 
 impl Tuned {
@@ -244,6 +248,8 @@ impl Tuned {
             Self::Beta1 => Parameter::Beta1,
             Self::Beta2 => Parameter::Beta2,
             Self::WeightDecay => Parameter::WeightDecay,
+            Self::Factor => Parameter::Factor,
+            Self::FinalShare => Parameter::FinalShare,
         }
     }
 
@@ -252,13 +258,21 @@ impl Tuned {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// What is tuned: what `names` says, in that order, or the schedule's three.
+    /// What is tuned: what `names` says, in that order, or all that the schedule has but a final
+    /// share of zero.
     ///
     /// # Errors
     /// When it names nothing, more than [`MOST_TUNED`], one twice, or one that `problem` does not
     /// have.
     pub fn named(names: Option<&[Self]>, problem: &Problem<'_>) -> Result<Vec<Self>, Failure> {
-        let all = names.unwrap_or(&[Self::Alpha0, Self::TimeConstant, Self::Beta]);
+        let of_schedule = problem.family.parameters();
+        let schedules: Vec<Self> = Self::value_variants()
+            .iter()
+            .copied()
+            .filter(|tuned| of_schedule.contains(&tuned.parameter()))
+            .filter(|tuned| problem.family.value(tuned.parameter()) != Some(0.0))
+            .collect();
+        let all = names.unwrap_or(&schedules);
         if all.is_empty() || all.len() > MOST_TUNED {
             return Err(Failure::usage(format!("--tune takes one to {MOST_TUNED} names")));
         }
@@ -267,11 +281,11 @@ impl Tuned {
             if all[..place].contains(tuned) {
                 return Err(Failure::usage(format!("--tune names {name} twice; name it once")));
             }
-            let in_schedule = PARAMETERS.contains(&tuned.parameter());
+            let in_schedule = of_schedule.contains(&tuned.parameter());
             if !in_schedule && problem.value(tuned.parameter()).is_none() {
                 return Err(Failure::usage(format!(
-                    "--tune {name}: this training has no {name}; choose an optimiser that has it with --optimizer, or \
-                     give --{name}"
+                    "--tune {name}: this training has no {name}; choose an optimiser that has it with --optimizer or a \
+                     schedule with --schedule, or give --{name}"
                 )));
             }
         }

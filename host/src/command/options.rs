@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use myopia_backend::Isa;
+use myopia_core::family::Family;
 use myopia_core::mlp::Shape;
 use myopia_core::schedule::InverseTime;
 use serde::Serialize;
@@ -333,6 +334,8 @@ impl ProblemOptions {
             batch: self.batch,
             momentum,
             optimizer: self.optimizer.hyperparameters(precision, momentum)?,
+            family: Family::InverseTime,
+            warmup: 0,
             objective: self.objective.into(),
             objective_size: self.objective_size,
             seed: common.seed,
@@ -408,14 +411,29 @@ pub fn comma<T: ToString>(numbers: &[T]) -> String {
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct ScheduleOptions {
     /// First learning rate
-    #[arg(long, default_value_t = 0.1, value_name = "RATE", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = Self::default().alpha0, value_name = "RATE",
+        allow_negative_numbers = true
+    )]
     pub alpha0: f64,
     /// Time constant K, in steps
-    #[arg(long, default_value_t = 5000.0, value_name = "STEPS", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = Self::default().time_constant, value_name = "STEPS",
+        allow_negative_numbers = true
+    )]
     pub time_constant: f64,
     /// Decay exponent
-    #[arg(long, default_value_t = 1.0, value_name = "BETA", allow_negative_numbers = true)]
+    #[arg(
+        long, default_value_t = Self::default().beta, value_name = "BETA",
+        allow_negative_numbers = true
+    )]
     pub beta: f64,
+}
+
+impl Default for ScheduleOptions {
+    fn default() -> Self {
+        Self { alpha0: 0.1, time_constant: 5000.0, beta: 1.0 }
+    }
 }
 
 impl ScheduleOptions {

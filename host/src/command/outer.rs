@@ -135,7 +135,8 @@ impl RuleOptions {
     ) -> Result<OuterOptimizer, Failure> {
         if !self.fix.is_empty() {
             return Err(Failure::usage(
-                "--fix and --tune both say what is learned; leave out --fix, and of --tune what is to keep its value",
+                "--fix and --tune both say what is learned, and of other schedules than inverse-time --tune alone; leave out \
+                 --fix, and of --tune what is to keep its value",
             ));
         }
         let learned: Vec<Parameter> = tuned.iter().map(|tuned| tuned.parameter()).collect();

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use myopia_backend::awake;
+use myopia_core::family::Schedule;
 use myopia_core::nqm::Step;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -10,7 +11,6 @@ use super::horizons::Origin;
 use super::nqm::options::at_most;
 use super::options::{Common, LongRun, ProblemOptions};
 use super::progress;
-use super::schedule_file::falling;
 use crate::command::values::whole;
 use myopia::checkpoint::Ledger;
 use myopia::failure::Failure;
@@ -317,7 +317,8 @@ impl Options {
     ) -> Result<Vec<Trained>, Failure> {
         let start = self.problem.start(problem)?;
         let steps: Entries = steps.iter().copied().collect();
-        let linear = falling(cap, problem.momentum, self.steps, |share| 1.0 - share);
+        let linear =
+            Entries::of(Schedule::linear(cap, self.steps as u32), problem.momentum, self.steps);
         let beside = self.beside.as_ref().map(|Origin([alpha0, time_constant, beta])| {
             let schedule = problem.precision().schedule(*alpha0, *time_constant, *beta);
             schedule.map_err(|e| Failure::usage(format!("--beside: {e}")))

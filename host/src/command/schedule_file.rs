@@ -1,5 +1,6 @@
 //! Schedules by name: from a file with a learning rate and a momentum for each step, or falling.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use myopia::data::table::{self, Columns, Row};
@@ -7,7 +8,6 @@ use myopia::failure::Failure;
 use myopia::problem::{Entries, Problem};
 use myopia_core::digest::Digest;
 use myopia_core::nqm::Step;
-use serde::{Serialize, Serializer};
 
 /// The columns of a schedule's file; nqm.csv and schedule.csv have them too.
 const SCHEDULE: Columns = Columns {
@@ -30,12 +30,12 @@ pub enum GivenSchedule {
     Cosine(f64),
 }
 
-impl Serialize for GivenSchedule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Display for GivenSchedule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => serializer.collect_str(&format_args!("file:{}", path.display())),
-            Self::Linear(rate) => serializer.collect_str(&format_args!("linear:{rate:?}")),
-            Self::Cosine(rate) => serializer.collect_str(&format_args!("cosine:{rate:?}")),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Linear(rate) => write!(f, "linear:{rate:?}"),
+            Self::Cosine(rate) => write!(f, "cosine:{rate:?}"),
         }
     }
 }
@@ -53,19 +53,6 @@ pub fn named(text: &str) -> Result<GivenSchedule, String> {
         "cosine" => rate().map(GivenSchedule::Cosine),
         _ => Err("give file:PATH, linear:RATE or cosine:RATE".to_owned()),
     }
-}
-
-/// A schedule of `steps` steps from `rate` down to zero, by `left`, the share that is left after a
-/// share of the steps.
-pub fn falling(rate: f64, momentum: f64, steps: usize, left: impl Fn(f64) -> f64) -> Entries {
-    let rate = |k| rate * left(k as f64 / steps as f64);
-    Entries::new((0..steps).map(rate).collect(), vec![momentum; steps])
-}
-
-/// The same, from `rate` along half a cosine.
-pub fn cosine(rate: f64, momentum: f64, steps: usize) -> Entries {
-    let left = |share| (1.0 + libm::cos(core::f64::consts::PI * share)) / 2.0;
-    falling(rate, momentum, steps, left)
 }
 
 /// The digest of all its numbers, in order.

@@ -9,15 +9,16 @@ use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::{Diverged, Objective};
 use serde::{Deserialize, Serialize};
 
+use super::family::FamilyOptions;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
-use super::schedule_file::{self, GivenSchedule, cosine, falling};
+use super::schedule_file;
 use crate::command::values::whole;
 use myopia::checkpoint::{Keeper, Ledger};
 use myopia::entries::columns;
 use myopia::failure::Failure;
 use myopia::output::{csv, json, standard};
-use myopia::problem::{Entries, ObjectiveSet, Problem, Set, Snapshot, Tangents};
+use myopia::problem::{Data, Entries, ObjectiveSet, Problem, Set, Snapshot, Tangents};
 use myopia::shown::number;
 
 /// Options of `myopia train`.
@@ -29,18 +30,11 @@ pub struct Options {
     #[command(flatten)]
     #[serde(flatten)]
     schedule: ScheduleOptions,
-    /// A schedule in place of that of alpha0, time-constant and beta: linear:RATE or cosine:RATE,
-    /// from RATE down to zero, or file:PATH with the columns learning_rate (or learning_rate_1,
-    /// learning_rate_2, … of each layer) and momentum, such as the schedule.csv of plan and of meta
-    /// --every-entry
-    #[arg(
-        long = "schedule", value_name = "NAME:…", value_parser = schedule_file::named,
-        conflicts_with_all = ["alpha0", "time_constant", "beta"]
-    )]
-    #[serde(rename = "schedule", skip_serializing_if = "Option::is_none")]
-    given: Option<GivenSchedule>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    family: FamilyOptions,
     /// Stretch the schedule's file to --steps: step k takes the entry that lies as far along it
-    #[arg(long, requires = "given", requires = "steps")]
+    #[arg(long, requires = "schedule", requires = "steps")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stretch: bool,
     /// Steps to train [default: 1000, or as many as the schedule's file has]
@@ -96,7 +90,7 @@ impl Options {
         let schedule = self.schedule()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let problem = self.problem(common, &data)?;
         let mut experiment = common.experiment("train", &self, &problem);
         if let Course::Entries(entries) = &schedule {
             schedule_file::fits(entries, &problem)?;
@@ -109,7 +103,7 @@ impl Options {
         let trained = trained.map_err(|ended| match ended {
             // It would diverge again.
             Ended::Diverged(diverged) => {
-                ledger.finish().err().unwrap_or_else(|| match self.given {
+                ledger.finish().err().unwrap_or_else(|| match self.family.file() {
                     None => ended.into(),
                     Some(_) => Failure::run(format!(
                         "training diverged: {diverged}; lower the rates of --schedule"
@@ -163,7 +157,7 @@ impl Options {
 
 /// What training takes its learning rates from.
 pub enum Course {
-    /// α₀, K and β.
+    /// A formula, by α₀, K and β.
     Schedule(InverseTime<f64>),
     /// A file.
     Entries(Entries),
@@ -240,30 +234,24 @@ impl Options {
         // A record of so many steps is refused before it is filled.
         let asked = self.steps.unwrap_or(1000);
         afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
-        let momentum = self.problem.momentum;
-        let entries = match &self.given {
-            Some(GivenSchedule::File(path)) => {
-                let steps = self.steps.map(|steps| steps as usize);
-                Some(match steps.filter(|_| self.stretch) {
-                    None => schedule_file::read_by_layer(path, steps)?,
-                    Some(steps) => schedule_file::read_by_layer(path, None)?.stretched(steps),
-                })
-            }
-            Some(_) if self.stretch => {
-                return Err(Failure::usage(
-                    "--stretch: this schedule has as many steps as --steps says; leave it out",
-                ));
-            }
-            Some(GivenSchedule::Linear(rate)) => {
-                Some(falling(*rate, momentum, asked as usize, |share| 1.0 - share))
-            }
-            Some(GivenSchedule::Cosine(rate)) => Some(cosine(*rate, momentum, asked as usize)),
-            None => None,
-        };
+        if self.stretch && self.family.file().is_none() {
+            return Err(Failure::usage(
+                "--stretch: this schedule has as many steps as --steps says; leave it out",
+            ));
+        }
+        let entries = self.family.file().map(|path| -> Result<Entries, Failure> {
+            let steps = self.steps.map(|steps| steps as usize);
+            Ok(match steps.filter(|_| self.stretch) {
+                None => schedule_file::read_by_layer(path, steps)?,
+                Some(steps) => schedule_file::read_by_layer(path, None)?.stretched(steps),
+            })
+        });
+        let entries = entries.transpose()?;
         let precision = self.problem.precision();
+        let numbers = self.family.numbers(&self.schedule, precision)?;
         let course = match entries {
             Some(entries) => Course::Entries(entries.map(|number| precision.round(number))),
-            None => Course::Schedule(self.schedule.schedule(precision)?),
+            None => Course::Schedule(numbers),
         };
         let steps = match &course {
             Course::Entries(entries) => entries.steps() as u32,
@@ -271,6 +259,12 @@ impl Options {
         };
         self.steps = Some(steps);
         Ok(course)
+    }
+
+    /// The problem on loaded data, once it is known how many steps there are.
+    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
+        let problem = self.problem.problem(common, data)?;
+        self.family.of(problem, self.steps.unwrap_or_default())
     }
 
     /// Trains on `problem`, from where `state` says if it is one of such a run; between two steps

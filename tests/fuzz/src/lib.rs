@@ -30,6 +30,7 @@ use myopia::report::{self, Contents, Table};
 use myopia::surface::{self, Piece, Row, ShardReport, merge};
 use myopia::verify::{Expected, Set};
 use myopia_backend::Isa;
+use myopia_core::family::Family;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 use sha2::{Digest, Sha256};
 
@@ -243,6 +244,8 @@ pub fn problem() -> Problem<'static> {
         batch: 2,
         momentum: 0.9,
         optimizer: None,
+        family: Family::InverseTime,
+        warmup: 0,
         objective: ObjectiveSet::Validation,
         objective_size: Some(2),
         seed: 1,

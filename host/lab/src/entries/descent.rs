@@ -4,8 +4,9 @@ use std::iter;
 use std::ops::Range;
 
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::family::Schedule;
 use myopia_core::meta::{Limits, MetaDescent};
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::Parameter;
 use myopia_core::sum::sum;
 use myopia_core::unroll::Diverged;
 use myopia_nqm::lbfgs::minimise;
@@ -40,7 +41,7 @@ pub struct EntryDescent {
     /// Rates of each entry: one for all layers, or one for each layer.
     pub layers: usize,
     /// The schedule it starts from: each window takes the rate of its middle step.
-    pub from: InverseTime<f64>,
+    pub from: Schedule<f64>,
     /// The momentum it starts from.
     pub momentum: f64,
     /// Whether momenta are tuned.
@@ -78,10 +79,10 @@ impl EntryDescent {
 
     /// The values it starts from.
     pub fn first(&self) -> Vec<f64> {
-        let rates = self.from.with_tangents([]);
+        let rates: Vec<f64> = self.from.rates().take(self.horizon as usize).collect();
         let rate = |place| {
             let Range { start, end } = self.window(place);
-            rates.learning_rate::<Libm>((start + (end - 1 - start) / 2) as u32).value
+            rates[start + (end - 1 - start) / 2]
         };
         let windows = self.windows();
         let momenta = if self.tunes_momenta { windows } else { 0 };
@@ -291,6 +292,8 @@ impl EntryDescent {
 
 #[cfg(test)]
 mod tests {
+    use myopia_core::schedule::InverseTime;
+
     use super::*;
 
     fn descent(horizon: u32, window: u32) -> EntryDescent {
@@ -298,7 +301,7 @@ mod tests {
             horizon,
             window,
             layers: 1,
-            from: InverseTime { alpha0: 0.5, time_constant: 4.0, beta: 1.0 },
+            from: InverseTime { alpha0: 0.5, time_constant: 4.0, beta: 1.0 }.into(),
             momentum: 0.9,
             tunes_momenta: true,
             rule: EntryRule::Lbfgs,

@@ -13,7 +13,7 @@ use crate::curve::{Evaluator, Point};
 use crate::descent::{Ended, MetaDescent, Progress, Record};
 use crate::failure::Failure;
 use crate::nqm::judge::Judge;
-use crate::outer::{OuterOptimizer, learning_rate};
+use crate::outer::OuterOptimizer;
 use crate::problem::{Seeded, Snapshot, Tangents};
 
 /// Meta-descents at several horizons from several starts, and training with what each horizon
@@ -264,7 +264,7 @@ impl Horizons<'_> {
                 let due = k.is_multiple_of(self.every) || k == self.steps;
                 // A run that is taken up again at a point has that point already.
                 if due && curve.last().is_none_or(|last: &Point| last.step < k) {
-                    let rate = learning_rate(problem.precision(), &schedule, k);
+                    let rate = problem.learning_rate(&schedule, k);
                     match evaluator.evaluate(&mut *run, rate, problem.momentum) {
                         Ok(point) => curve.push(point),
                         Err(diverged) => return Ok(Err(diverged)),

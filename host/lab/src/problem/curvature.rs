@@ -182,6 +182,8 @@ mod tests {
     use myopia_core::bilevel::linear::dot;
     use myopia_core::sum::sum;
 
+    use myopia_core::family::Family;
+
     use super::*;
     use crate::precision::Precision;
     use crate::problem::{InitialParams, ObjectiveSet, Source};
@@ -197,6 +199,8 @@ mod tests {
             batch: 20,
             momentum: 0.9,
             optimizer: None,
+            family: Family::InverseTime,
+            warmup: 0,
             objective: ObjectiveSet::Train,
             objective_size: None,
             seed: 3,

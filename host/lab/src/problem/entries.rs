@@ -1,5 +1,6 @@
 //! A schedule entry by entry: what each step of a run takes.
 
+use myopia_core::family::Schedule;
 use myopia_core::nqm::Step;
 
 /// Learning rates and a momentum for each step of a run: one rate for all layers, or one for each
@@ -23,6 +24,11 @@ impl Entries {
             "as many rates of each step"
         );
         Self { rates_of_a_step, rates, momenta }
+    }
+
+    /// The first `steps` of a schedule, all with this momentum.
+    pub fn of(schedule: Schedule<f64>, momentum: f64, steps: usize) -> Self {
+        Self::new(schedule.rates().take(steps).collect(), vec![momentum; steps])
     }
 
     /// How many steps there are.

@@ -5,14 +5,16 @@ use std::ops::Range;
 use myopia_backend::{Isa, MakeModel, StoredModel};
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
 use myopia_core::exponent::exponent;
+use myopia_core::family::{Family, Schedule};
 use myopia_core::mlp::{Shape, he_normal};
 use myopia_core::online::ShortLookAhead;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::schedule::{InverseTime, LearningRate, PARAMETERS, Parameter};
 use myopia_core::unroll::{Diverged, Objective};
 
 use super::curvature::{Curvature, CurvatureMatrix, at, sharpness};
@@ -107,6 +109,10 @@ pub struct Problem<'a> {
     /// What makes a step of a gradient; SGD with the momentum above where there is none.
     /// Pretraining is by SGD always.
     pub optimizer: Option<Hyperparameters<f64>>,
+    /// How the learning rate decays.
+    pub family: Family<f64>,
+    /// The steps of its warm-up.
+    pub warmup: u32,
     /// What the objective is.
     pub objective: ObjectiveSet,
     /// At most this many examples of the objective set, from its start.
@@ -192,15 +198,36 @@ impl Problem<'_> {
         self.data.precision()
     }
 
-    /// The value of a hyperparameter of its optimiser, if it has it.
+    /// The value of a hyperparameter of its optimiser or of its family of schedules, if it has it.
     pub fn value(&self, parameter: Parameter) -> Option<f64> {
-        match self.optimizer {
+        let of_optimizer = match self.optimizer {
             Some(optimizer) => optimizer.value(parameter),
             None => (parameter == Parameter::Momentum).then_some(self.momentum),
+        };
+        of_optimizer.or(self.family.value(parameter))
+    }
+
+    /// Its schedule by these α₀, K and β, in the float `T`.
+    pub fn schedule<T: Real>(&self, numbers: &InverseTime<f64>) -> Schedule<T> {
+        let InverseTime { alpha0, time_constant, beta } = *numbers;
+        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
+        Schedule {
+            numbers: InverseTime { alpha0, time_constant, beta },
+            family: self.family.map_named(|_, number| T::from_f64(number)),
+            warmup: self.warmup,
         }
     }
 
-    /// The same problem with `to` in place of the value of a hyperparameter of its optimiser.
+    /// The learning rate of step `k` by these α₀, K and β, computed in its float.
+    pub fn learning_rate(&self, numbers: &InverseTime<f64>, k: u32) -> f64 {
+        in_precision!(self.precision(), T => {
+            let rates = self.schedule::<T>(numbers).with_tangents([]);
+            rates.learning_rate::<Libm>(k).value.to_f64()
+        })
+    }
+
+    /// The same problem with `to` in place of the value of a hyperparameter of its optimiser or of
+    /// its family of schedules.
     /// Pretraining would have another momentum if the optimiser is plain SGD.
     pub fn with_value(mut self, parameter: Parameter, to: f64) -> Self {
         match &mut self.optimizer {
@@ -208,6 +235,7 @@ impl Problem<'_> {
             None if parameter == Parameter::Momentum => self.momentum = to,
             None => {}
         }
+        self.family = self.family.with(parameter, to);
         self
     }
 
@@ -323,10 +351,11 @@ impl Problem<'_> {
             return Ok(go_on().then_some(start));
         }
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
+        let problem = Problem { family: Family::InverseTime, warmup: 0, ..self.clone() };
         let mut run: Box<dyn TrainingRun + '_> = in_precision!(self.precision(), T => {
             let model = self.model(T::models(self.isa).plain);
             let momentum = Momentum(T::from_f64(self.momentum));
-            Box::new(Run::new(self, model, momentum, [], &start, Stream::Pretraining))
+            Box::new(Run::new(&problem, model, momentum, [], &start, Stream::Pretraining))
         });
         for first in (0..steps).step_by(STEPS_BETWEEN_LOOKS) {
             if !go_on() {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use myopia_backend::{HeapBatch, MakeModel, restore_float_control};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::family::Schedule;
 use myopia_core::mlp::Batch;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, Parameter};
@@ -42,7 +43,7 @@ pub(super) struct Lockstep<'a, T: Float, const P: usize, O: RunOptimizer<T, P>> 
     room: Vec<HeapBatch<T>>,
     runs: Vec<Run<'a, T, P, O>>,
     /// Of each run.
-    schedules: Vec<InverseTime<Dual<T, P>>>,
+    schedules: Vec<Schedule<Dual<T, P>>>,
     /// How each run's last step ended.
     ended: Vec<Result<(), Diverged>>,
 }

@@ -8,9 +8,10 @@ use myopia_backend::{HeapBatch, ReversibleModel, StepOfLayers, restore_float_con
 use myopia_core::digest::Digest;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::family::Schedule;
 use myopia_core::mlp::{Batch, NonFinite};
 use myopia_core::optimizer::{DERIVATIVES, Optimizer, Reverse};
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::schedule::{InverseTime, LearningRate, Parameter};
 use myopia_core::sum::sum;
 use myopia_core::unroll::{Diverged, Objective, objective};
 
@@ -78,10 +79,10 @@ pub struct ReverseHypergradient {
 }
 
 impl ReverseHypergradient {
-    /// The derivative by `parameter`, which was [`Wanted`]; zero where training does not depend on
-    /// it.
-    pub fn derivative(&self, schedule: &InverseTime<f64>, parameter: Parameter) -> f64 {
-        if PARAMETERS.contains(&parameter) {
+    /// The derivative by `parameter`, which was [`Wanted`], of training by `schedule`; zero where
+    /// training does not depend on it.
+    pub fn derivative(&self, schedule: &Schedule<f64>, parameter: Parameter) -> f64 {
+        if schedule.family.parameters().contains(&parameter) {
             let rates = schedule.with_tangents([parameter]);
             return sum((0..).zip(&self.by_rate).map(|(k, by)| {
                 let [tangent] = rates.learning_rate::<Libm>(k).tangents;
@@ -213,11 +214,8 @@ where
         let optimizer = self.optimizer;
         // Rates are rounded to the float once: of a schedule they are in it already.
         let coefficients = |k: u32| match rates {
-            Rates::Schedule(schedule) => {
-                let [alpha0, time_constant, beta] = schedule.parameters().map(T::from_f64);
-                let schedule = InverseTime { alpha0, time_constant, beta }.with_tangents([]);
-                let rate = schedule.learning_rate::<Libm>(k).value;
-                (Cow::Owned(vec![rate.to_f64()]), optimizer)
+            Rates::Schedule(numbers) => {
+                (Cow::Owned(vec![problem.learning_rate(numbers, k)]), optimizer)
             }
             Rates::Entries(entries) => {
                 let (rates, momentum) = entries.step(k as usize);

@@ -7,10 +7,11 @@ use myopia_backend::{HeapBatch, StoredModel, restore_float_control};
 use myopia_core::digest::{Digest, NotANumber};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
+use myopia_core::family::Schedule;
 use myopia_core::mlp::{Batch, NonFinite};
 use myopia_core::optimizer::{Hyperparameters, Method, Momentum, Optimizer};
 use myopia_core::sampler::Sampler;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::{InverseTime, LearningRate, Parameter};
 use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
 
 use super::{ExampleSet, InitialParams, Problem, Set, Sets, Snapshot, Stream};
@@ -225,7 +226,7 @@ where
     /// Takes the steps numbered `steps` on `batches`, in place of drawing its own.
     pub fn train_on(
         &mut self,
-        schedule: &InverseTime<Dual<T, P>>,
+        schedule: &Schedule<Dual<T, P>>,
         batches: &[Batch<'_, T>],
         steps: Range<u32>,
         observe: &mut dyn FnMut(u32, f64, f64),
@@ -234,19 +235,17 @@ where
         for (k, batch) in steps.zip(batches) {
             self.done = k + 1;
             let widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
-            inner.step::<Libm, _>(&mut *self.model, batch, k, widened)?;
+            inner.step::<Libm, _, _, _>(&mut *self.model, batch, k, widened)?;
         }
         Ok(())
     }
 
-    /// `schedule` in the run's float, with its tangents.
-    pub fn schedule(&self, schedule: &InverseTime<f64>) -> InverseTime<Dual<T, P>> {
-        let InverseTime { alpha0, time_constant, beta } = *schedule;
-        let [alpha0, time_constant, beta] = [alpha0, time_constant, beta].map(T::from_f64);
-        InverseTime { alpha0, time_constant, beta }.with_tangents(self.directions)
+    /// The problem's schedule by these numbers in the run's float, with its tangents.
+    pub fn schedule(&self, numbers: &InverseTime<f64>) -> Schedule<Dual<T, P>> {
+        self.problem.schedule(numbers).with_tangents(self.directions)
     }
 
-    fn inner_loop(&self, schedule: InverseTime<Dual<T, P>>) -> InnerLoop<T, P, O> {
+    fn inner_loop(&self, schedule: Schedule<Dual<T, P>>) -> InnerLoop<Schedule<Dual<T, P>>, O> {
         InnerLoop { schedule, optimizer: self.optimizer, batch: self.problem.batch }
     }
 
@@ -288,10 +287,10 @@ where
             let k = steps.start;
             steps.start += 1;
             batch.fill(&self.sets.training, &indices);
-            inner.step::<Libm, _>(&mut *self.model, &batch, k, &mut widened)?;
+            inner.step::<Libm, _, _, _>(&mut *self.model, &batch, k, &mut widened)?;
         }
         let (model, sampler) = (&mut *self.model, &mut self.sampler);
-        inner.run::<Libm, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
+        inner.run::<Libm, _, _, _>(model, &mut batch, sampler, &self.sets.training, steps, widened)
     }
 
     fn step_by_layer(&mut self, rates: &[f64], momentum: f64) -> Result<f64, Diverged> {

@@ -1,6 +1,7 @@
 //! The work: for each seed and each way the search for rates and the training by them, spread over
 //! the threads, each leaving its state in a ledger.
 
+use myopia_core::family::Schedule;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::checkpoint::{Keeper, Ledger, Unit};
 use crate::descent::{self, Ended, MetaDescent, best};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::outer::{OuterOptimizer, learning_rate};
+use crate::outer::OuterOptimizer;
 use crate::plan::{Failed, Planning};
 use crate::problem::{CurvatureMatrix, Problem, Seeded};
 
@@ -179,18 +180,13 @@ impl Remedies<'_> {
         state: Option<State>,
         tick: &(dyn Fn(u64) + Sync),
     ) -> Result<Found, Failure> {
-        let falling = |rate: f64, left: &dyn Fn(f64) -> f64| {
-            let share = |k| left(f64::from(k) / f64::from(self.steps));
-            (0..self.steps).map(|k| rate * share(k)).collect()
-        };
         let free = |rates: Vec<f64>| Found { rates, ..Found::default() };
-        let linear = |rate| falling(rate, &|share| 1.0 - share);
+        let all = |schedule: Schedule<f64>| schedule.rates().take(self.steps as usize).collect();
+        let linear = |rate| all(Schedule::linear(rate, self.steps));
         Ok(match way {
             Way::Constant(rate) => free(vec![rate; self.steps as usize]),
             Way::Linear(rate) => free(linear(rate)),
-            Way::Cosine(rate) => {
-                free(falling(rate, &|share| (1.0 + libm::cos(core::f64::consts::PI * share)) / 2.0))
-            }
+            Way::Cosine(rate) => free(all(Schedule::cosine(rate, self.steps))),
             Way::Given(schedule, _, cost) => {
                 Found { cost, ..free(self.by_formula(problem, &schedule)) }
             }
@@ -260,7 +256,7 @@ impl Remedies<'_> {
     }
 
     fn by_formula(&self, problem: &Problem<'_>, schedule: &InverseTime<f64>) -> Vec<f64> {
-        (0..self.steps).map(|k| learning_rate(problem.precision(), schedule, k)).collect()
+        (0..self.steps).map(|k| problem.learning_rate(schedule, k)).collect()
     }
 
     /// The descent by which a way is tuned.

@@ -1,6 +1,7 @@
 //! The bias on a network: synthetic digits, 64-32-10, batches of 10.
 
 use myopia_backend::Isa;
+use myopia_core::family::Family;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 use myopia_core::unroll::Diverged;
 
@@ -35,6 +36,8 @@ impl Digits {
             batch: 10,
             momentum: Precision::F32.round(0.9),
             optimizer: None,
+            family: Family::InverseTime,
+            warmup: 0,
             objective: ObjectiveSet::Validation,
             objective_size: None,
             seed: self.seed,

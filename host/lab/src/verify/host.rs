@@ -1,6 +1,7 @@
 //! The experiments on this machine: every instruction set, several numbers of threads.
 
 use myopia_backend::{Isa, awake, divide_all_work, pool_size};
+use myopia_core::family::Family;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::Diverged;
 use rayon::ThreadPoolBuilder;
@@ -31,6 +32,8 @@ pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, No
         batch: 20,
         momentum: 0.9,
         optimizer: None,
+        family: Family::InverseTime,
+        warmup: 0,
         objective: ObjectiveSet::Validation,
         objective_size: None,
         seed: 1,
