@@ -432,8 +432,8 @@ fn the_export_of_batch_normalisation_can_be_recomputed_elsewhere() {
         ("--nesterov --weight-decay 0.02 --objective train", "momentum,weight-decay"),
         ("--optimizer rmsprop --epsilon 0.01 --weight-decay 0.03", "epsilon,rho,weight-decay"),
         ("--optimizer adam --epsilon 1e-3 --beta2 0.99 --seed 3", "epsilon,beta1,beta2"),
-        // The gradient of a bias before a normalisation is nothing but rounding, of which Adam would
-        // make steps of 1e-10 with an epsilon of 1e-8.
+        // The gradient of a bias before a normalisation is nothing but rounding, of which Adam
+        // would make steps of 1e-10 with an epsilon of 1e-8.
         ("--optimizer adam --epsilon 5e-4 --weight-decay 0.1 --decoupled", "epsilon,weight-decay"),
     ] {
         let flags = format!("{network} {schedule} {optimizer} --tune alpha0,beta,{tuned}");

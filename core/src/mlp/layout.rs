@@ -21,8 +21,8 @@ macro_rules! network_buffers {
     ($then:path, $arguments:tt, $V:ty, $P:tt, $S:tt) => {
         $then! {
             $arguments
-            /// Weights; of a normalised layer its scale, shift, running mean and variance; as last row
-            /// biases.
+            /// Weights; of a normalised layer scale, shift, running mean and variance; as last
+            /// row biases.
             parameters: $crate::dual::Dual<$V, $P> = weights;
             /// State of each parameter: the slots of the optimiser, of SGD the velocity.
             state: $crate::mlp::Slots<$crate::dual::Dual<$V, $P>, $S> = weights;

@@ -44,8 +44,8 @@ where
     G: Backend,
     E: Elementary<Scalar<G>>,
 {
-    /// The network over these buffers, for batches of at most `batch` examples (at most 65,535; with
-    /// normalisation at least two).
+    /// The network over these buffers, for batches of at most `batch` examples (at most 65,535;
+    /// with normalisation at least two).
     pub fn new(
         backend: G,
         shape: Shape<'a>,
