@@ -127,33 +127,44 @@ fn optimizers() -> impl Iterator<Item = Hyperparameters<f32>> {
 
 #[test]
 fn lanes_threads_and_tangents_change_no_bit_of_any_optimiser() {
+    changes_no_bit::<false>(&[&[33, 7, 1], &[100, 20]]);
+}
+
+/// One layer is wider than the 128 units from which on errors are propagated in blocks, one wider
+/// than a word of a mask.
+#[test]
+fn lanes_threads_and_tangents_change_no_bit_of_batch_normalisation() {
+    changes_no_bit::<true>(&[&[33, 7, 1], &[100, 193, 5]]);
+}
+
+fn changes_no_bit<const N: bool>(hidden: &[&[usize]]) {
     let data = Clusters::new(8, 21, 27, 21, Some(3));
     let directions = [Parameter::Alpha0, Parameter::Epsilon, Parameter::WeightDecay];
-    for (hidden, optimizer) in [&[33, 7, 1][..], &[100, 20]]
-        .into_iter()
-        .flat_map(|hidden| optimizers().map(move |optimizer| (hidden, optimizer)))
+    for (hidden, optimizer) in
+        hidden.iter().flat_map(|hidden| optimizers().map(move |optimizer| (hidden, optimizer)))
     {
         let task = Task { steps: 5, ..task(&data, hidden, 7) };
         let three = optimizer.with_tangents(directions);
         let plain = optimizer.with_tangents([]);
         let cuts = &[0, task.steps][..];
-        let one = task.trace_by::<_, _, 3, 2>(Portable::<f32>::new(), directions, cuts, three);
-        let four = task.trace_by::<_, _, 3, 2>(Portable::<F32x4>::new(), directions, cuts, three);
+        let one = task.trace_of::<_, _, 3, 2, N>(Portable::<f32>::new(), directions, cuts, three);
+        let four =
+            task.trace_of::<_, _, 3, 2, N>(Portable::<F32x4>::new(), directions, cuts, three);
         assert!(one == four, "{optimizer:?}: four lanes");
         assert!(one.planes[1].iter().any(|&bits| bits << 1 != 0), "{optimizer:?}: no tangents");
         for threads in [2, 5] {
             let with_tangents = divided(threads, |joins| {
                 let backend = Divided::<F32x16, true>::new(threads, joins);
-                task.trace_by::<_, _, 3, 2>(backend, directions, cuts, three)
+                task.trace_of::<_, _, 3, 2, N>(backend, directions, cuts, three)
             });
             assert!(one == with_tangents, "{optimizer:?}: {threads} threads");
             let without = divided(threads, |joins| {
                 let backend = Divided::<F32x8, true>::new(threads, joins);
-                task.trace_by::<_, _, 0, 2>(backend, [], cuts, plain)
+                task.trace_of::<_, _, 0, 2, N>(backend, [], cuts, plain)
             });
             assert!(one.values() == without, "{optimizer:?}: {threads} threads, no tangents");
         }
-        let sparse = task.trace_by::<_, _, 0, 2>(Portable::<f32>::new(), [], cuts, plain);
+        let sparse = task.trace_of::<_, _, 0, 2, N>(Portable::<f32>::new(), [], cuts, plain);
         assert!(one.values() == sparse, "{optimizer:?}: one lane, no tangents");
     }
 }

@@ -79,6 +79,25 @@ fn steps_on_many_examples_have_one_digest() {
 }
 
 #[test]
+fn normalised_steps_have_one_digest() {
+    let data = Clusters::new(4, 22, 27, 21, Some(3));
+    let task = task(&data, &HIDDEN, 2);
+    let cuts = &[0, 2][..];
+    let momentum = Momentum(0.9);
+    let plain = divided(3, |joins| {
+        let backend = Divided::<F32x16, true>::new(3, joins);
+        task.trace_of::<_, _, 0, 1, true>(backend, [], cuts, momentum)
+    });
+    assert_eq!(digest(&plain), "abafea64dad27752");
+    let with_tangents = divided(2, |joins| {
+        let backend = Divided::<F32x8, false>::new(2, joins);
+        task.trace_of::<_, _, 3, 1, true>(backend, PARAMETERS, cuts, momentum)
+    });
+    assert_eq!(digest(&with_tangents), "5c4ddd301fd0578e");
+    assert_eq!(plain, with_tangents.values());
+}
+
+#[test]
 fn every_rule_has_its_digest() {
     let data = Clusters::new(4, 22, 27, 21, Some(3));
     let task = task(&data, &[9, 5], 3);

@@ -12,8 +12,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Weights [inputs][outputs] and biases of each layer.
-type Layers = Vec<(Vec<Vec<f64>>, Vec<f64>)>;
+/// Weights [inputs][outputs] and biases of each layer; of a normalised one also scale, shift,
+/// running mean and variance.
+type Layers = Vec<(Vec<Vec<f64>>, Vec<Vec<f64>>)>;
 
 /// The arrays of an exported folder, in double precision.
 struct Export {
@@ -38,16 +39,29 @@ fn array<R: Read>(reader: R) -> (Vec<usize>, Vec<f64>) {
     (shape, numbers)
 }
 
-fn weights(path: &Path, sizes: &[usize]) -> Layers {
+fn weights(path: &Path, sizes: &[usize], is_normalised: bool, has_averages: bool) -> Layers {
     let mut archive = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
-    assert_eq!(archive.len(), 2 * (sizes.len() - 1));
+    let hidden = if is_normalised { sizes.len() - 2 } else { 0 };
+    let of_norm = if has_averages { 4 } else { 2 };
+    assert_eq!(archive.len(), 2 * (sizes.len() - 1) + hidden * of_norm);
     let mut named = |name: String| array(archive.by_name(&name).unwrap());
     let layer = |(l, sizes): (usize, &[usize])| {
         let (shape, weights) = named(format!("w{l}.npy"));
         assert_eq!(shape, sizes);
-        let (shape, bias) = named(format!("b{l}.npy"));
-        assert_eq!(shape, sizes[1..]);
-        (weights.chunks(sizes[1]).map(<[f64]>::to_vec).collect(), bias)
+        let mut row = |name: &str| {
+            let (shape, row) = named(format!("{name}{l}.npy"));
+            assert_eq!(shape, sizes[1..]);
+            row
+        };
+        let mut rows = vec![row("b")];
+        if l < hidden {
+            rows.extend([row("scale"), row("shift")]);
+            match has_averages {
+                true => rows.extend([row("mean"), row("variance")]),
+                false => rows.extend([0.0, 1.0].map(|start| vec![start; sizes[1]])),
+            }
+        }
+        (weights.chunks(sizes[1]).map(<[f64]>::to_vec).collect(), rows)
     };
     sizes.windows(2).enumerate().map(layer).collect()
 }
@@ -58,6 +72,7 @@ impl Export {
         let meta: Value = serde_json::from_reader(open("meta.json")).unwrap();
         let sizes = meta["layers"].as_array().unwrap();
         let sizes: Vec<usize> = sizes.iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let is_normalised = meta.get("norm").is_some_and(|norm| norm == "batch");
         let whole = |(shape, numbers): (Vec<usize>, Vec<f64>)| -> (Vec<usize>, Vec<usize>) {
             (shape, numbers.into_iter().map(|n| n as usize).collect())
         };
@@ -65,8 +80,8 @@ impl Export {
         assert_eq!(shape[0] as u64, meta["horizon"].as_u64().unwrap());
         assert_eq!(shape[1] as u64, meta["batch"].as_u64().unwrap());
         Self {
-            layers: weights(&folder.join("init.npz"), &sizes),
-            end: weights(&folder.join("final.npz"), &sizes),
+            layers: weights(&folder.join("init.npz"), &sizes, is_normalised, false),
+            end: weights(&folder.join("final.npz"), &sizes, is_normalised, is_normalised),
             batches: batches.chunks(shape[1]).map(<[usize]>::to_vec).collect(),
             objective: whole(array(open("objective.npy"))).1,
             meta,
@@ -76,21 +91,85 @@ impl Export {
 
 type Example = (Vec<f64>, usize);
 
-/// The pre-activations of every layer.
-fn forward(layers: &[(Vec<Vec<f64>>, Vec<f64>)], pixels: &[f64]) -> Vec<Vec<f64>> {
-    let mut all: Vec<Vec<f64>> = Vec::new();
-    for (l, (weights, bias)) in layers.iter().enumerate() {
-        let given: Vec<f64> = match l {
-            0 => pixels.to_vec(),
-            _ => all[l - 1].iter().map(|&z| if z > 0.0 { z } else { 0.0 }).collect(),
+/// What a layer made of a batch: pre-activations z of every example, what ReLU is given, and
+/// 1/√(variance + ε) of each unit where it is normalised.
+struct Pass {
+    z: Vec<Vec<f64>>,
+    y: Vec<Vec<f64>>,
+    mean: Vec<f64>,
+    inverse: Vec<f64>,
+}
+
+fn relu(y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let gate = |row: &Vec<f64>| row.iter().map(|&y| if y > 0.0 { y } else { 0.0 }).collect();
+    y.iter().map(gate).collect()
+}
+
+/// All layers on a batch; in training the statistics are its own, and move the running ones.
+fn forward(layers: &mut Layers, inputs: &[Vec<f64>], is_training: bool) -> Vec<Pass> {
+    let mut all: Vec<Pass> = Vec::new();
+    for (weights, rows) in layers.iter_mut() {
+        let given = all.last().map_or_else(|| inputs.to_vec(), |below| relu(&below.y));
+        let sums = |given: &Vec<f64>| {
+            let mut z = rows[0].clone();
+            for (x, row) in given.iter().zip(weights.iter()).filter(|(x, _)| **x != 0.0) {
+                z.iter_mut().zip(row).for_each(|(z, w)| *z += x * w);
+            }
+            z
         };
-        let mut z = bias.clone();
-        for (x, row) in given.iter().zip(weights).filter(|(x, _)| **x != 0.0) {
-            z.iter_mut().zip(row).for_each(|(z, w)| *z += x * w);
+        let z: Vec<Vec<f64>> = given.iter().map(sums).collect();
+        let (mut y, mut mean, mut inverse) = (z.clone(), Vec::new(), Vec::new());
+        if let [_, scale, shift, running_mean, running_variance] = &mut rows[..] {
+            let count = z.len() as f64;
+            for unit in 0..scale.len() {
+                let column: Vec<f64> = z.iter().map(|z| z[unit]).collect();
+                let average = |terms: Vec<f64>| terms.iter().fold(0.0, |s, x| s + x) / count;
+                if is_training {
+                    let centre = average(column.clone());
+                    let spread = average(column.iter().map(|z| (z - centre).powi(2)).collect());
+                    mean.push(centre);
+                    inverse.push((spread + 1e-5).powf(-0.5));
+                    running_mean[unit] = 0.9 * running_mean[unit] + 0.1 * centre;
+                    running_variance[unit] = 0.9 * running_variance[unit] + 0.1 * spread;
+                } else {
+                    mean.push(running_mean[unit]);
+                    inverse.push((running_variance[unit] + 1e-5).powf(-0.5));
+                }
+                for y in &mut y {
+                    y[unit] = scale[unit] * (y[unit] - mean[unit]) * inverse[unit] + shift[unit];
+                }
+            }
         }
-        all.push(z);
+        all.push(Pass { z, y, mean, inverse });
     }
     all
+}
+
+/// Takes errors of what ReLU is given to errors of the pre-activations, through mean and variance
+/// one after the other; adds the gradients of scale and shift to theirs.
+fn through_norm(pass: &Pass, rows: &[Vec<f64>], errors: &mut [Vec<f64>], by: &mut [Vec<f64>]) {
+    let count = errors.len() as f64;
+    for (unit, (&mean, &inverse)) in pass.mean.iter().zip(&pass.inverse).enumerate() {
+        let centred: Vec<f64> = pass.z.iter().map(|z| z[unit] - mean).collect();
+        let (mut by_variance, mut by_mean) = (0.0, 0.0);
+        for (error, d) in errors.iter().zip(&centred) {
+            by[1][unit] += error[unit] * d * inverse;
+            by[2][unit] += error[unit];
+            by_variance -= 0.5 * error[unit] * rows[1][unit] * d * inverse.powi(3);
+            by_mean -= error[unit] * rows[1][unit] * inverse;
+        }
+        by_mean -= by_variance * 2.0 / count * centred.iter().fold(0.0, |s, d| s + d);
+        for (error, d) in errors.iter_mut().zip(&centred) {
+            error[unit] =
+                error[unit] * rows[1][unit] * inverse + (by_variance * 2.0 * d + by_mean) / count;
+        }
+    }
+}
+
+/// What the layers of a network without normalisation give for one example.
+fn plain(layers: &Layers, pixels: &[f64]) -> Vec<Vec<f64>> {
+    let passes = forward(&mut layers.clone(), &[pixels.to_vec()], false);
+    passes.into_iter().map(|mut pass| pass.y.swap_remove(0)).collect()
 }
 
 fn softmax(z: &[f64]) -> Vec<f64> {
@@ -220,7 +299,7 @@ fn errors(layers: &Layers, z: &[Vec<f64>], label: usize) -> Vec<Vec<f64>> {
 impl Kfac {
     fn new(export: &Export, layers: &Layers) -> Self {
         let square = |n: usize| vec![vec![0.0; n]; n];
-        let nothing = |(w, b): &(Dense, Vec<f64>)| [square(w.len() + 1), square(b.len())];
+        let nothing = |(w, rows): &(Dense, Dense)| [square(w.len() + 1), square(rows[0].len())];
         let is_used = export.meta["optimizer"] == "kfac";
         let average: Vec<_> = layers.iter().filter(|_| is_used).map(nothing).collect();
         Self { moment: average.clone(), inverse: average.clone(), average }
@@ -252,7 +331,7 @@ impl Kfac {
             let bits = bits.rotate_right((state >> 59) as u32);
             state = next(state, increment);
             let u = f64::from(bits >> 8) / f64::from(1 << 24);
-            let p = softmax(forward(layers, pixels).last().unwrap());
+            let p = softmax(plain(layers, pixels).last().unwrap());
             let mut sum = 0.0;
             let above = p.iter().position(|p| {
                 sum += p;
@@ -268,7 +347,7 @@ impl Kfac {
         if self.moment.is_empty() {
             return;
         }
-        let z = forward(layers, pixels);
+        let z = plain(layers, pixels);
         let errors = errors(layers, &z, label);
         for (l, [a, s]) in self.moment.iter_mut().enumerate() {
             let mut below: Vec<f64> = match l {
@@ -291,7 +370,7 @@ impl Kfac {
         number: &dyn Fn(&str) -> f64,
         k: usize,
         layers: &Layers,
-        gradient: &mut [(Dense, Vec<f64>)],
+        gradient: &mut [(Dense, Dense)],
     ) {
         if self.moment.is_empty() {
             return;
@@ -324,23 +403,24 @@ impl Kfac {
             / (1.0 + k as f64 / number("time_constant")).powf(number("beta"));
         let decay = if export.meta["decoupled"] == true { 0.0 } else { number("weight_decay") };
         let mut along = 0.0;
-        for (((dw, db), [a, s]), (w, _)) in gradient.iter_mut().zip(&self.inverse).zip(layers) {
+        for (((dw, rows), [a, s]), (w, _)) in gradient.iter_mut().zip(&self.inverse).zip(layers) {
             for (g, w) in dw.iter_mut().flatten().zip(w.iter().flatten()) {
                 *g += decay * w;
             }
             let mut g = dw.clone();
-            g.push(db.clone());
+            g.push(rows[0].clone());
             let mut u = product(a, &product(&g, s));
             let terms = g.iter().flatten().zip(u.iter().flatten()).map(|(g, u)| g * u);
             along += rate * rate * terms.fold(0.0, |sum, x| sum + x);
-            *db = u.pop().unwrap();
+            rows[0] = u.pop().unwrap();
             *dw = u;
         }
         if let Some(clip) = export.meta["kfac_clip"].as_f64()
             && along > clip
         {
             let share = (clip / along).sqrt();
-            let all = gradient.iter_mut().flat_map(|(dw, db)| dw.iter_mut().flatten().chain(db));
+            let all =
+                gradient.iter_mut().flat_map(|(dw, rows)| dw.iter_mut().chain(rows).flatten());
             all.for_each(|u| *u *= share);
         }
     }
@@ -354,48 +434,49 @@ fn train(
     number: Number<'_>,
 ) -> (f64, Layers) {
     let mut layers = export.layers.clone();
-    let zeros = |(w, b): &(Vec<Vec<f64>>, Vec<f64>)| {
-        (vec![vec![0.0; b.len()]; w.len()], vec![0.0; b.len()])
+    let zeros = |rows: &[Vec<f64>]| -> Vec<Vec<f64>> {
+        rows.iter().map(|row| vec![0.0; row.len()]).collect()
     };
-    let nothing = |(w, b): &(Vec<Vec<f64>>, Vec<f64>)| {
-        (vec![vec![[0.0; 2]; b.len()]; w.len()], vec![[0.0; 2]; b.len()])
+    let nothing = |rows: &[Vec<f64>]| -> Vec<Vec<[f64; 2]>> {
+        rows.iter().map(|row| vec![[0.0; 2]; row.len()]).collect()
     };
-    let mut state: Vec<_> = layers.iter().map(nothing).collect();
+    let mut state: Vec<_> = layers.iter().map(|(w, rows)| (nothing(w), nothing(rows))).collect();
     let mut kfac = Kfac::new(export, &layers);
     for (k, batch) in export.batches.iter().enumerate() {
-        let mut gradient: Vec<_> = layers.iter().map(zeros).collect();
+        let mut gradient: Vec<_> = layers.iter().map(|(w, rows)| (zeros(w), zeros(rows))).collect();
         let drawn = kfac.drawn(export, &layers, k, &batch.iter().map(|&i| examples(i)).collect());
-        for (b, &index) in batch.iter().enumerate() {
-            let (pixels, _) = examples(index);
-            kfac.see(&layers, &pixels, drawn[b], batch.len());
+        let (inputs, labels): (Vec<_>, Vec<_>) = batch.iter().map(|&index| examples(index)).unzip();
+        for (pixels, label) in inputs.iter().zip(drawn) {
+            kfac.see(&layers, pixels, label, batch.len());
         }
-        for &index in batch {
-            let (pixels, label) = examples(index);
-            let z = forward(&layers, &pixels);
-            let mut error = softmax(z.last().unwrap());
+        let passes = forward(&mut layers, &inputs, true);
+        let mut errors: Vec<_> = passes.last().unwrap().y.iter().map(|z| softmax(z)).collect();
+        for (error, label) in errors.iter_mut().zip(labels) {
             error[label] -= 1.0;
             error.iter_mut().for_each(|e| *e /= batch.len() as f64);
-            for l in (0..layers.len()).rev() {
-                let below: Vec<f64> = match l {
-                    0 => pixels.clone(),
-                    _ => z[l - 1].iter().map(|&z| if z > 0.0 { z } else { 0.0 }).collect(),
-                };
-                let (dw, db) = &mut gradient[l];
-                for (x, row) in below.iter().zip(dw).filter(|(x, _)| **x != 0.0) {
-                    row.iter_mut().zip(&error).for_each(|(g, e)| *g += x * e);
+        }
+        for l in (0..layers.len()).rev() {
+            let (weights, rows) = &layers[l];
+            let (dw, by) = &mut gradient[l];
+            through_norm(&passes[l], rows, &mut errors, by);
+            let below = if l == 0 { inputs.clone() } else { relu(&passes[l - 1].y) };
+            for (below, error) in below.iter().zip(&mut errors) {
+                for (x, row) in below.iter().zip(&mut *dw).filter(|(x, _)| **x != 0.0) {
+                    row.iter_mut().zip(&*error).for_each(|(g, e)| *g += x * e);
                 }
-                db.iter_mut().zip(&error).for_each(|(g, e)| *g += e);
-                let sum = |row: &Vec<f64>| row.iter().zip(&error).fold(0.0, |s, (w, e)| s + w * e);
+                by[0].iter_mut().zip(&*error).for_each(|(g, e)| *g += e);
+                let sum = |row: &Vec<f64>| row.iter().zip(&*error).fold(0.0, |s, (w, e)| s + w * e);
                 let gate = |(row, &x): (_, &f64)| if x > 0.0 { sum(row) } else { 0.0 };
-                error = layers[l].0.iter().zip(&below).map(gate).collect();
+                *error = weights.iter().zip(below).map(gate).collect();
             }
         }
         kfac.precondition(export, &|name| number(name, k), k, &layers, &mut gradient);
         for ((layer, state), gradient) in layers.iter_mut().zip(&mut state).zip(&gradient) {
             let rows = layer.0.iter_mut().zip(&mut state.0).zip(&gradient.0);
             let rows = rows.map(|row| (row, true));
-            let bias = ((&mut layer.1, &mut state.1), &gradient.1);
-            for (((theta, state), g), decays) in rows.chain([(bias, false)]) {
+            // Running averages take no step.
+            let others = layer.1.iter_mut().zip(&mut state.1).zip(&gradient.1).take(3);
+            for (((theta, state), g), decays) in rows.chain(others.map(|row| (row, false))) {
                 for ((theta, state), g) in theta.iter_mut().zip(state).zip(g) {
                     step(export, number, k, decays, theta, state, *g);
                 }
@@ -405,7 +486,8 @@ fn train(
     let mut loss = 0.0;
     for &index in &export.objective {
         let (pixels, label) = examples(index);
-        loss -= softmax(forward(&layers, &pixels).last().unwrap())[label].ln();
+        let passes = forward(&mut layers, &[pixels], false);
+        loss -= softmax(&passes.last().unwrap().y[0])[label].ln();
     }
     (loss / export.objective.len() as f64, layers)
 }
@@ -442,8 +524,8 @@ fn check(
         printed[name].as_f64().unwrap()
     };
     assert!(off(said("loss"), loss) < tolerance, "{flags}: loss {} and {loss}", said("loss"));
-    let flat = |layers: &[(Vec<Vec<f64>>, Vec<f64>)]| -> Vec<f64> {
-        layers.iter().flat_map(|(w, b)| [w.concat(), b.clone()].concat()).collect()
+    let flat = |layers: &Layers| -> Vec<f64> {
+        layers.iter().flat_map(|(w, rows)| [w.concat(), rows.concat()].concat()).collect()
     };
     for (found, expected) in flat(&export.end).iter().zip(flat(&end)) {
         assert!((found - expected).abs() < tolerance, "final weight {found} and {expected}");
@@ -561,6 +643,27 @@ fn the_export_of_kfac_can_be_recomputed_elsewhere() {
         assert_eq!(check(&double, &glyph, 1e-10, 1e-6), 3 + tuned.split(',').count());
         check(&format!("{flags} --seed 5"), &glyph, 1e-4, 1e-2);
     }
+}
+
+#[test]
+fn the_export_of_batch_normalisation_can_be_recomputed_elsewhere() {
+    let network = "--norm batch --layers 64,12,9,10 --batch 20 --horizon 8 --objective-size 150";
+    let schedule = "--alpha0 0.02 --time-constant 7 --beta 1.3";
+    for (optimizer, tuned) in [
+        ("", "momentum"),
+        ("--pretrain 5 --momentum 0.8 --weight-decay 0.02 --decoupled", "momentum,weight-decay"),
+        ("--nesterov --weight-decay 0.02 --objective train", "momentum,weight-decay"),
+        ("--optimizer rmsprop --epsilon 0.01 --weight-decay 0.03", "epsilon,rho,weight-decay"),
+        ("--optimizer adam --epsilon 1e-3 --beta2 0.99 --seed 3", "epsilon,beta1,beta2"),
+        // The gradient of a bias before a normalisation is nothing but rounding, of which Adam
+        // would make steps of 1e-10 with an epsilon of 1e-8.
+        ("--optimizer adam --epsilon 5e-4 --weight-decay 0.1 --decoupled", "epsilon,weight-decay"),
+    ] {
+        let flags = format!("{network} {schedule} {optimizer} --tune alpha0,beta,{tuned}");
+        let found = check(&format!("{flags} --precision f64"), &glyph, 1e-10, 1e-6);
+        assert_eq!(found, 3 + tuned.matches(',').count(), "{flags}");
+    }
+    check(&format!("{network} {schedule} --weight-decay 0.02"), &glyph, 1e-6, 1e-4);
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub fn problem<'a>(data: &'a Data, hidden: &[usize], batch: usize, seed: u64) ->
         batch,
         momentum: 0.9,
         optimizer: None,
+        is_normalised: false,
         family: Family::InverseTime,
         warmup: 0,
         objective: ObjectiveSet::Validation,

@@ -3,6 +3,8 @@
 //! Dense products multiply by zeros too, several rows at a time; sparse ones leave out inputs and
 //! units that are zero. The bits are the same (contract 6).
 
+use core::marker::PhantomData;
+
 use super::batch::Batch;
 use super::blocking::{BLOCKED_OUTPUTS, MR};
 use super::gemm::{both, run_panels};
@@ -10,6 +12,7 @@ use super::input_layer::{SparseForward, SparseWeightGradient};
 use super::lane_packing::LanePacking;
 use super::lhs::{Dense, Inputs, Masked, Transposed};
 use super::matrix::Matrix;
+use super::norm::{Normalise, NormaliseBack};
 use super::products::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
 use super::relu::{ActiveUnits, Relu};
 use super::transpose::Transpose;
@@ -17,6 +20,7 @@ use super::update::{LayerUpdate, UpdateRule};
 use super::view::View;
 use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
+use crate::elementary::Elementary;
 
 /// Settings of all passes of a step.
 #[derive(Clone, Copy)]
@@ -44,7 +48,7 @@ impl<G: Backend> Dispatch<G> {
         view: &mut View<'_, G::Vector, P, S>,
     ) {
         let Self { backend, threads, examples, .. } = self;
-        let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+        let weights = Matrix { elements: &*view.parameters, rows: view.parameter_rows };
         let (by_example, by_pair) = (batch.by_example(), batch.by_pair());
         let (rows, out) = (view.batch, &mut *view.activations);
         let is_full = by_example.entries(examples) == examples as u64 * by_pair.len() as u64;
@@ -68,9 +72,9 @@ impl<G: Backend> Dispatch<G> {
         rule: R,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, panels, parameters, state, .. } = view;
+        let View { layer, parameter_rows, panels, parameters, state, .. } = view;
         let errors = Matrix { elements: view.activations, rows: view.batch };
-        let update = LayerUpdate { backend, rule, rows: layer.inputs + 1, parameters, state };
+        let update = LayerUpdate { backend, rule, rows: parameter_rows, parameters, state };
         let (by_pair, inputs) = (batch.by_pair(), layer.inputs);
         let pass = SparseWeightGradient { by_pair, inputs, examples, errors, update };
         run_panels(backend, threads, panels, pass)
@@ -84,7 +88,7 @@ impl<G: Backend> Dispatch<G> {
         view: &mut View<'_, G::Vector, P, S>,
     ) {
         let Self { backend, threads, examples, backward } = self;
-        let weights = Matrix { elements: &*view.parameters, rows: view.layer.inputs + 1 };
+        let weights = Matrix { elements: &*view.parameters, rows: view.parameter_rows };
         let transpose = Transpose {
             inputs: view.layer.inputs,
             outputs: view.layer.outputs,
@@ -104,6 +108,54 @@ impl<G: Backend> Dispatch<G> {
             }
         };
         both(backend, threads, product, || backward.then(|| backend.run(transpose)));
+    }
+
+    /// Normalises the pre-activations of the hidden layer `view`: by the statistics of the batch if
+    /// a backward pass follows, else by the running ones.
+    pub fn normalise<E: Elementary<Scalar<G>>, const P: usize, const S: usize>(
+        self,
+        view: &mut View<'_, G::Vector, P, S>,
+    ) {
+        let Self { backend, threads, examples, backward } = self;
+        let pass = Normalise {
+            examples,
+            is_training: backward,
+            parameters: view.parameters,
+            parameter_rows: view.parameter_rows,
+            rows: view.batch,
+            activations: view.activations,
+            normalised: view.normalised,
+            inverse_deviations: view.inverse_deviations,
+            elementary: PhantomData::<E>,
+        };
+        run_panels(backend, threads, view.panels, pass);
+    }
+
+    /// Updates scale and shift of the hidden layer `view`, and takes its errors from after to
+    /// before normalisation. Returns the finite probe.
+    pub fn normalise_back<R: UpdateRule<G::Vector, P, S>, const P: usize, const S: usize>(
+        self,
+        view: &mut View<'_, G::Vector, P, S>,
+        rule: R,
+    ) -> Dual<G::Vector, P> {
+        let Self { backend, threads, examples, .. } = self;
+        // Before normalisation the error of a unit that is not active is not zero.
+        view.by_example.fill(view.layer.outputs);
+        let pass = NormaliseBack {
+            examples,
+            rows: view.batch,
+            normalised: view.normalised,
+            inverse_deviations: view.inverse_deviations,
+            errors: view.activations,
+            update: LayerUpdate {
+                backend,
+                rule: rule.for_biases(),
+                rows: view.parameter_rows,
+                parameters: view.parameters,
+                state: view.state,
+            },
+        };
+        run_panels(backend, threads, view.panels, pass)
     }
 
     /// Prepares the activations of the hidden layer `view` as left operand: zeros in place (dense),
@@ -131,11 +183,11 @@ impl<G: Backend> Dispatch<G> {
         rule: R,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, panels, parameters, state, .. } = view;
+        let View { layer, parameter_rows, panels, parameters, state, .. } = view;
         let inputs = layer.inputs;
         let errors = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
-        let update = LayerUpdate { backend, rule, rows: inputs + 1, parameters, state };
+        let update = LayerUpdate { backend, rule, rows: parameter_rows, parameters, state };
         let rows = below.batch;
         if const { Self::dense::<P>() } {
             // One after the other: the errors take the place of the activations, which the gradient

@@ -11,6 +11,8 @@ pub enum InvalidNetwork {
     Shape(InvalidShape),
     /// The batch is larger than 65,535 examples.
     Batch,
+    /// A normalised network's batch is smaller than two examples.
+    TooFew,
     /// A buffer is not as long as [`Lengths`](super::Lengths) says.
     Length,
 }
@@ -20,6 +22,9 @@ impl core::fmt::Display for InvalidNetwork {
         match self {
             Self::Shape(shape) => shape.fmt(f),
             Self::Batch => f.write_str("a batch has at most 65535 examples"),
+            Self::TooFew => {
+                f.write_str("batch normalisation needs batches of at least two examples")
+            }
             Self::Length => f.write_str("a network's buffer is not as long as Lengths says"),
         }
     }

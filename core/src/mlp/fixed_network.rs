@@ -1,7 +1,8 @@
 //! `fixed_network!`: declares a network and its batch in arrays of fixed size.
 
 /// Declares a type that owns the storage of a network and its batch in arrays of fixed size. After
-/// the tangents `slots: 2` may follow, for optimisers other than SGD with momentum.
+/// the tangents `slots: 2` may follow, for optimisers other than SGD with momentum, and then
+/// `norm: true`, for batch normalisation of the hidden layers.
 ///
 /// ```
 /// use myopia_core::{backend::Portable, rng::Pcg32, vector::F32x4};
@@ -42,9 +43,33 @@ macro_rules! fixed_network {
             slots: $slots:expr $(,)?
         }
     ) => {
+        $crate::fixed_network! {
+            $(#[$doc])*
+            $visibility struct $name {
+                sizes: [$($size),+],
+                batch: $batch,
+                vector: $vector,
+                tangents: $tangents,
+                slots: $slots,
+                norm: false
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])*
+        $visibility:vis struct $name:ident {
+            sizes: [$($size:expr),+ $(,)?],
+            batch: $batch:expr,
+            vector: $vector:ty,
+            tangents: $tangents:expr,
+            slots: $slots:expr,
+            norm: $norm:expr $(,)?
+        }
+    ) => {
         $crate::network_buffers! {
             $crate::declare_fixed_network,
-            ($(#[$doc])* $visibility struct $name, [$($size),+], $batch, $vector, $tangents, $slots),
+            ($(#[$doc])* $visibility struct $name, [$($size),+], $batch, $vector, $tangents, $slots,
+                $norm),
             $vector,
             { $tangents },
             { $slots }
@@ -59,7 +84,8 @@ macro_rules! fixed_network {
 macro_rules! declare_fixed_network {
     (
         ($(#[$doc:meta])* $visibility:vis struct $name:ident,
-            [$($size:expr),+], $batch:expr, $vector:ty, $tangents:expr, $slots:expr)
+            [$($size:expr),+], $batch:expr, $vector:ty, $tangents:expr, $slots:expr,
+            $norm:expr)
         $($(#[$buffer_doc:meta])* $buffer:ident: $element:ty = $length:ident;)*
     ) => {
         $(#[$doc])*
@@ -76,10 +102,11 @@ macro_rules! declare_fixed_network {
         impl $name {
             /// Sizes of its layers, in units.
             $visibility const SIZES: &'static [usize] = &[$($size),+];
-            const LENGTHS: $crate::mlp::Lengths = $crate::mlp::Lengths::new(
+            const LENGTHS: $crate::mlp::Lengths = $crate::mlp::Lengths::with_norm(
                 Self::SIZES,
                 $batch,
                 <$vector as $crate::vector::Vector>::LANES,
+                $norm,
             );
 
             /// Storage of zeros.
@@ -100,7 +127,9 @@ macro_rules! declare_fixed_network {
                 backend: G,
             ) -> Result<
                 (
-                    $crate::mlp::Network<'_, G, { $tangents }, $crate::elementary::Libm, { $slots }>,
+                    $crate::mlp::Network<
+                        '_, G, { $tangents }, $crate::elementary::Libm, { $slots }, { $norm }
+                    >,
                     $crate::mlp::Batch<'_, <$vector as $crate::vector::Vector>::Scalar>,
                 ),
                 $crate::mlp::InvalidNetwork,
@@ -114,7 +143,7 @@ macro_rules! declare_fixed_network {
                 backend: G,
             ) -> Result<
                 (
-                    $crate::mlp::Network<'_, G, { $tangents }, E, { $slots }>,
+                    $crate::mlp::Network<'_, G, { $tangents }, E, { $slots }, { $norm }>,
                     $crate::mlp::Batch<'_, <$vector as $crate::vector::Vector>::Scalar>,
                 ),
                 $crate::mlp::InvalidNetwork,

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use super::batch::{Batch, Pair};
 use super::error::InvalidNetwork;
 use super::layout::{Buffers, Lengths};
-use super::network::Network;
-use super::shape::{Shape, WIDEST};
+use super::network::{Network, batch_fits};
+use super::shape::Shape;
 use crate::backend::Backend;
 use crate::elementary::{Elementary, Libm};
 use crate::network_buffers;
@@ -46,24 +46,24 @@ macro_rules! declare_heap_network {
         ///
         /// For `n` parameters it takes about (1 + S)·(P + 1)·n numbers for parameters and state,
         /// besides one batch of activations; the horizon does not enter. On a device see
-        /// [`fixed_network!`](crate::fixed_network).
-        pub struct HeapNetwork<V: Vector, const P: usize, const S: usize = 1> {
+        /// [`fixed_network!`](crate::fixed_network). If N, hidden layers are normalised.
+        pub struct HeapNetwork<V: Vector, const P: usize, const S: usize = 1, const N: bool = false>
+        {
             sizes: Vec<usize>,
             batch: usize,
             $($name: Vec<$element>,)*
         }
 
-        impl<V: Vector, const P: usize, const S: usize> HeapNetwork<V, P, S> {
+        impl<V: Vector, const P: usize, const S: usize, const N: bool> HeapNetwork<V, P, S, N> {
             /// Storage for layers of `sizes` units and batches of at most `batch` examples.
             ///
             /// # Errors
-            /// Sizes that are none of a network, or a batch of more than 65,535 examples.
+            /// Sizes that are none of a network, a batch of more than 65,535 examples, or, with
+            /// normalisation, of fewer than two.
             pub fn new(sizes: &[usize], batch: usize) -> Result<Self, InvalidNetwork> {
                 Shape::new(sizes)?;
-                if batch > WIDEST {
-                    return Err(InvalidNetwork::Batch);
-                }
-                let lengths = Lengths::new(sizes, batch, V::LANES);
+                batch_fits::<N>(batch)?;
+                let lengths = Lengths::with_norm(sizes, batch, V::LANES, N);
                 Ok(Self {
                     sizes: sizes.to_vec(),
                     batch,
@@ -75,7 +75,7 @@ macro_rules! declare_heap_network {
             pub fn network<G: Backend<Vector = V>>(
                 &mut self,
                 backend: G,
-            ) -> Network<'_, G, P, Libm, S>
+            ) -> Network<'_, G, P, Libm, S, N>
             where
                 Libm: Elementary<V::Scalar>,
             {
@@ -86,7 +86,7 @@ macro_rules! declare_heap_network {
             pub fn network_with<G: Backend<Vector = V>, E: Elementary<V::Scalar>>(
                 &mut self,
                 backend: G,
-            ) -> Network<'_, G, P, E, S> {
+            ) -> Network<'_, G, P, E, S, N> {
                 let shape = Shape::checked(&self.sizes);
                 let buffers = Buffers { $($name: &mut self.$name,)* };
                 Network::over(backend, shape, self.batch, buffers)

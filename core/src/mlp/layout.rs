@@ -21,7 +21,8 @@ macro_rules! network_buffers {
     ($then:path, $arguments:tt, $V:ty, $P:tt, $S:tt) => {
         $then! {
             $arguments
-            /// Weights and, as last row, biases.
+            /// Weights; of a normalised layer scale, shift, running mean and variance; as last
+            /// row biases.
             parameters: $crate::dual::Dual<$V, $P> = weights;
             /// State of each parameter: the slots of the optimiser, of SGD the velocity.
             state: $crate::mlp::Slots<$crate::dual::Dual<$V, $P>, $S> = weights;
@@ -37,6 +38,10 @@ macro_rules! network_buffers {
             > = entries;
             /// For each hidden unit the number of its slots that are in use.
             active_counts: u32 = counts;
+            /// For each example and normalised unit its pre-activation with mean 0 and variance 1.
+            normalised: $crate::dual::Dual<$V, $P> = normalised;
+            /// The inverse deviation of each normalised unit.
+            inverse_deviations: $crate::dual::Dual<$V, $P> = inverse_deviations;
         }
     };
 }
@@ -55,11 +60,13 @@ pub struct LayerSizes {
     pub is_first: bool,
     /// True of all layers but the last.
     pub is_hidden: bool,
+    /// True of a hidden layer whose pre-activations are normalised.
+    pub is_normalised: bool,
 }
 
 impl LayerSizes {
     const fn weights(&self) -> usize {
-        (self.layer.inputs + 1) * self.panels
+        self.layer.rows(self.is_normalised) * self.panels
     }
     const fn activations(&self) -> usize {
         self.batch * self.panels
@@ -75,6 +82,12 @@ impl LayerSizes {
     }
     const fn counts(&self) -> usize {
         if self.is_hidden { self.layer.outputs } else { 0 }
+    }
+    const fn normalised(&self) -> usize {
+        if self.is_normalised { self.activations() } else { 0 }
+    }
+    const fn inverse_deviations(&self) -> usize {
+        if self.is_normalised { self.panels } else { 0 }
     }
 }
 
@@ -106,6 +119,16 @@ macro_rules! declare_layout {
             /// Lengths for layers of `sizes` units, batches of at most `batch` examples, vectors of
             /// `lanes` numbers.
             pub const fn new(sizes: &[usize], batch: usize, lanes: usize) -> Self {
+                Self::with_norm(sizes, batch, lanes, false)
+            }
+
+            /// The same; the hidden layers are normalised if `norm` says so.
+            pub const fn with_norm(
+                sizes: &[usize],
+                batch: usize,
+                lanes: usize,
+                norm: bool,
+            ) -> Self {
                 let mut lengths = Self { $($name: 0,)* inputs: 0, input_ends: 0, labels: batch };
                 if let [inputs, ..] = sizes {
                     lengths.inputs = batch * pairs(*inputs);
@@ -123,6 +146,7 @@ macro_rules! declare_layout {
                         batch,
                         is_first,
                         is_hidden: !above.is_empty(),
+                        is_normalised: norm && !above.is_empty(),
                     };
                     $(lengths.$name += layer.$length();)*
                     is_first = false;

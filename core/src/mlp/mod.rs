@@ -10,6 +10,11 @@
 //! g_l = h_{l-1}ᵀ δ_l,   v ← μ v − α g,   θ ← θ + v
 //! ```
 //!
+//! A network may be normalised over the batch: each hidden z_l then goes through
+//! y = γ (z − mean)/√(variance + 1e-5) + β before its ReLU, with the batch's statistics in training
+//! and their running averages in evaluation; `norm.rs` has the equations and the way back. Scale γ
+//! and shift β take the steps of biases.
+//!
 //! Every quantity is a number with P tangents, so with P = 3 the same lines are the exact
 //! derivative of training with respect to the schedule. The arithmetic works on slices
 //! ([`Network`]); who owns them is decided elsewhere: arrays of fixed size on a device
@@ -42,6 +47,7 @@ mod mask;
 mod matrix;
 mod model;
 mod network;
+mod norm;
 mod products;
 mod relu;
 mod rule;
@@ -62,7 +68,7 @@ pub use error::{InvalidNetwork, KroneckerFactor, NonFinite, Quantity, finite};
 pub use factor::{Coefficient, Factor};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapBatch, HeapNetwork};
-pub use init::he_normal;
+pub use init::{he_normal, he_normal_with_norm};
 #[cfg(feature = "alloc")]
 pub use kfac::HeapKfac;
 pub use kfac::{KfacBuffers, KfacLengths, KfacNetwork};

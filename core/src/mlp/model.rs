@@ -32,7 +32,8 @@ pub trait Model<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>: Evaluate<T, P>
     fn step(&mut self, batch: &Batch<'_, T>, update: U) -> Result<Dual<T, P>, NonFinite>;
 }
 
-impl<G, E, const P: usize, const S: usize> Evaluate<Scalar<G>, P> for Network<'_, G, P, E, S>
+impl<G, E, const P: usize, const S: usize, const N: bool> Evaluate<Scalar<G>, P>
+    for Network<'_, G, P, E, S, N>
 where
     G: Backend,
     E: Elementary<Scalar<G>>,
@@ -42,7 +43,8 @@ where
     }
 }
 
-impl<G, E, U, const P: usize, const S: usize> Model<Scalar<G>, P, U> for Network<'_, G, P, E, S>
+impl<G, E, U, const P: usize, const S: usize, const N: bool> Model<Scalar<G>, P, U>
+    for Network<'_, G, P, E, S, N>
 where
     G: Backend,
     E: Elementary<Scalar<G>>,

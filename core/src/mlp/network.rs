@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use super::batch::Batch;
 use super::dispatch::Dispatch;
 use super::error::{InvalidNetwork, NonFinite, finite};
-use super::init::he_normal;
+use super::init::initial;
 use super::layout::{Buffers, Lengths, Slots};
 use super::serial::{numbers, state, store, store_state};
 use super::shape::{Shape, WIDEST};
@@ -21,9 +21,17 @@ use crate::rng::Pcg32;
 use crate::vector::Vector;
 
 /// A multilayer perceptron of P tangents and S slots of state on backend `G`, with the elementary
-/// functions of `E`.
+/// functions of `E`. If N, its hidden layers are normalised over the batch; if not, no line of that
+/// is compiled.
 #[derive(Debug)]
-pub struct Network<'a, G: Backend, const P: usize, E = Libm, const S: usize = 1> {
+pub struct Network<
+    'a,
+    G: Backend,
+    const P: usize,
+    E = Libm,
+    const S: usize = 1,
+    const N: bool = false,
+> {
     backend: G,
     elementary: PhantomData<E>,
     shape: Shape<'a>,
@@ -31,20 +39,21 @@ pub struct Network<'a, G: Backend, const P: usize, E = Libm, const S: usize = 1>
     buffers: Buffers<'a, G::Vector, P, S>,
 }
 
-impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
-    Network<'a, G, P, E, S>
+impl<'a, G, E, const P: usize, const S: usize, const N: bool> Network<'a, G, P, E, S, N>
+where
+    G: Backend,
+    E: Elementary<Scalar<G>>,
 {
-    /// The network over these buffers, for batches of at most `batch` examples (at most 65,535).
+    /// The network over these buffers, for batches of at most `batch` examples (at most 65,535;
+    /// with normalisation at least two).
     pub fn new(
         backend: G,
         shape: Shape<'a>,
         batch: usize,
         buffers: Buffers<'a, G::Vector, P, S>,
     ) -> Result<Self, InvalidNetwork> {
-        if batch > WIDEST {
-            return Err(InvalidNetwork::Batch);
-        }
-        let lengths = Lengths::new(shape.sizes(), batch, G::Vector::LANES);
+        batch_fits::<N>(batch)?;
+        let lengths = Lengths::with_norm(shape.sizes(), batch, G::Vector::LANES, N);
         if buffers.fit(&lengths) {
             Ok(Self { backend, elementary: PhantomData, shape, batch, buffers })
         } else {
@@ -81,30 +90,33 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
     /// Puts numbers into place: for each layer its weights, input by input, then its biases;
     /// `parameters`, [`Shape::parameters`] of them, and then `state`, for each of them its S slots.
     /// What an iterator does not provide becomes zero.
+    ///
+    /// Between weights and biases a normalised layer has the scale of each unit, the shift of each,
+    /// their running means and their running variances: [`Shape::parameters_with_norm`] numbers.
     pub fn load(
         &mut self,
         parameters: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
         state: impl IntoIterator<Item = Dual<Scalar<G>, P>>,
     ) {
-        store(self.shape, self.buffers.parameters, parameters.into_iter());
-        store_state(self.shape, self.buffers.state, state.into_iter());
+        store::<_, P, N>(self.shape, self.buffers.parameters, parameters.into_iter());
+        store_state::<_, P, S, N>(self.shape, self.buffers.state, state.into_iter());
     }
 
     /// Weights drawn from N(0, 2/inputs) (He et al. 2015) in `f32` and then widened, biases and
-    /// state zero.
+    /// state zero; scale and running variance one, shift and running mean zero.
     pub fn initialise(&mut self, rng: &mut Pcg32) {
-        let weights = he_normal(self.shape, rng);
+        let weights = initial::<N>(self.shape, rng);
         self.load(weights.map(|w| Dual::constant(Scalar::<G>::from_f32(w))), []);
     }
 
     /// Weights and biases in the order of [`load`](Self::load).
     pub fn parameters(&self) -> impl Iterator<Item = Dual<Scalar<G>, P>> + '_ {
-        numbers(self.shape, self.buffers.parameters)
+        numbers::<_, P, N>(self.shape, self.buffers.parameters)
     }
 
     /// The state in the order of [`load`](Self::load): of SGD the velocity.
     pub fn state(&self) -> impl Iterator<Item = Dual<Scalar<G>, P>> + '_ {
-        state(self.shape, self.buffers.state)
+        state::<_, P, S, N>(self.shape, self.buffers.state)
     }
 
     /// The digest of the values: parameters, then state.
@@ -162,7 +174,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
 
     /// The loss of `batch`, summed over its examples, and how many it classifies correctly.
     ///
-    /// With tangents in the parameters, the tangents of the loss are its hypergradient.
+    /// With tangents in the parameters, the tangents of the loss are its hypergradient. Hidden
+    /// layers are normalised by their running means and variances.
     pub fn evaluate(&mut self, batch: &Batch<'_, Scalar<G>>) -> Evaluation<Scalar<G>, P> {
         self.forward(batch, batch.labels(), false)
     }
@@ -191,7 +204,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         (self.buffers.parameters, self.buffers.state)
     }
 
-    pub(super) fn views(&mut self) -> Views<'_, G::Vector, P, S> {
+    pub(super) fn views(&mut self) -> Views<'_, G::Vector, P, S, N> {
         Views::new(self.shape.sizes(), self.batch, self.buffers.reborrow())
     }
 
@@ -200,6 +213,7 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         &mut self,
         batch: &Batch<'_, Scalar<G>>,
     ) -> Result<Dual<Scalar<G>, P>, NonFinite> {
+        const { assert!(!(N && U::LINEARISED), "statistics are not linear in the parameters") };
         let found = self.forward(batch, batch.labels(), true);
         if U::LINEARISED {
             self.linearise();
@@ -231,6 +245,9 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
             if view.by_unit.is_empty() {
                 view.by_example.fill(view.layer.outputs);
             } else {
+                if N {
+                    dispatch.normalise::<E, P, S>(&mut view);
+                }
                 dispatch.relu(&mut view);
             }
             below = Some(view);
@@ -272,10 +289,13 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
         let mut views = self.views();
         let mut finite_probe = Dual::default();
         let mut above = views.highest();
-        while let Some(view) = above {
+        while let Some(mut view) = above {
             let mut below = views.highest();
             layer = layer.saturating_sub(1);
             let rule = rule(layer);
+            if N && !view.by_unit.is_empty() {
+                finite_probe = finite_probe + total(dispatch.normalise_back(&mut view, rule));
+            }
             let found = match &mut below {
                 Some(below) => dispatch.backward(view, below, rule),
                 None => dispatch.input_weight_gradient(batch, view, rule),
@@ -284,6 +304,15 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>, const S: usize>
             above = below;
         }
         finite_probe
+    }
+}
+
+/// Checks the largest number of examples in a batch.
+pub(super) fn batch_fits<const N: bool>(batch: usize) -> Result<(), InvalidNetwork> {
+    match batch {
+        0..2 if N => Err(InvalidNetwork::TooFew),
+        0..=WIDEST => Ok(()),
+        _ => Err(InvalidNetwork::Batch),
     }
 }
 

@@ -30,7 +30,7 @@ impl<V: Vector, const P: usize, E> InLanes<V, P, E> {
 
 /// √x and its tangents x'/(2√x).
 #[inline(always)]
-fn root<V: Vector, E: Elementary<V::Scalar>, const P: usize>(x: Dual<V, P>) -> Dual<V, P> {
+pub fn root<V: Vector, E: Elementary<V::Scalar>, const P: usize>(x: Dual<V, P>) -> Dual<V, P> {
     let value = x.value.map_lanes(E::sqrt);
     let twice = value + value;
     Dual { value, tangents: x.tangents.map(|tangent| tangent / twice) }

@@ -20,7 +20,16 @@ impl Layer {
     pub const fn parameters(self) -> usize {
         (self.inputs + 1) * self.outputs
     }
+
+    /// Rows of its parameters: weights, [`NORM_ROWS`] where it is normalised, biases.
+    pub const fn rows(self, is_normalised: bool) -> usize {
+        self.inputs + 1 + if is_normalised { NORM_ROWS } else { 0 }
+    }
 }
+
+/// Rows of a normalised layer's parameters between its weights and its biases: scale, shift,
+/// running mean and variance.
+pub const NORM_ROWS: usize = 4;
 
 /// Error of [`Shape::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,5 +116,17 @@ impl<'a> Shape<'a> {
     /// Number of weights and biases of all layers.
     pub fn parameters(self) -> usize {
         self.layers().map(Layer::parameters).fold(0, |n, layer| n + layer)
+    }
+
+    /// The same with scale, shift, running mean and variance of every hidden unit: of a network
+    /// whose hidden layers are normalised.
+    pub fn parameters_with_norm(self) -> usize {
+        self.with_rows::<true>().fold(0, |n, (layer, rows)| n + rows * layer.outputs)
+    }
+
+    /// Layers with the rows of their parameters, hidden ones being normalised if N.
+    pub(super) fn with_rows<const N: bool>(self) -> impl Iterator<Item = (Layer, usize)> + 'a {
+        let hidden = self.sizes.len().saturating_sub(2);
+        self.layers().enumerate().map(move |(l, layer)| (layer, layer.rows(N && l < hidden)))
     }
 }

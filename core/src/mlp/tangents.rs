@@ -14,15 +14,17 @@ use crate::real::Real;
 use crate::sum::Sum;
 use crate::vector::Vector;
 
-impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Network<'_, G, P, E, S> {
+impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize, const N: bool>
+    Network<'_, G, P, E, S, N>
+{
     /// Divides the first tangent of parameters and state by its Euclidean norm, which it returns;
     /// a zero tangent stays. Zero without tangents.
     pub fn normalise_tangent(&mut self) -> f64 {
         let shape = self.shape();
         let (parameters, state) = self.storage();
         let mut squares = Sum::default();
-        add_squares(shape, parameters, &mut squares, |block| [*block]);
-        add_squares(shape, state, &mut squares, |Slots(slots)| *slots);
+        add_squares::<_, _, P, 1, N>(shape, parameters, &mut squares, |block| [*block]);
+        add_squares::<_, _, P, S, N>(shape, state, &mut squares, |Slots(slots)| *slots);
         let norm = Libm::sqrt(squares.total());
         let scale = Scalar::<G>::from_f64(norm);
         if scale > Scalar::<G>::ZERO {
@@ -68,14 +70,13 @@ impl<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize> Netwo
 
 /// Adds the squares of the first tangents of all `slots` of `elements`, in serial order.
 #[inline(always)]
-fn add_squares<V: Vector, B, const P: usize, const S: usize>(
+fn add_squares<V: Vector, B, const P: usize, const S: usize, const N: bool>(
     shape: Shape<'_>,
     mut elements: &[B],
     squares: &mut Sum<f64>,
     slots: impl Fn(&B) -> [Dual<V, P>; S],
 ) {
-    for layer in shape.layers() {
-        let rows = layer.inputs + 1;
+    for (layer, rows) in shape.with_rows::<N>() {
         let length = rows * layer.outputs.div_ceil(V::LANES);
         let (of_layer, rest) = elements.split_at_checked(length).unwrap_or_default();
         elements = rest;

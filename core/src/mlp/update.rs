@@ -28,7 +28,7 @@ pub trait UpdateRule<V: Vector, const P: usize, const S: usize>: Copy + Send {
         gradient: Dual<V, P>,
         state: &mut [Dual<V, P>; S],
     ) -> Dual<V, P>;
-    /// The rule for biases, which do not decay.
+    /// The rule for biases, scale and shift, which do not decay.
     fn for_biases(self) -> Self {
         self
     }
@@ -89,7 +89,7 @@ impl<V: Vector, M: Factor<V, P>, const P: usize> UpdateRule<V, P, 1> for Sgd<Dua
 pub struct LayerUpdate<'a, G: Backend, R, const P: usize, const S: usize> {
     pub backend: G,
     pub rule: R,
-    /// Rows of the parameters: inputs + 1, the biases last.
+    /// Rows of the parameters: weights, what a normalised layer has besides, the biases last.
     pub rows: usize,
     pub parameters: &'a mut [Dual<G::Vector, P>],
     pub state: &'a mut [Slots<Dual<G::Vector, P>, S>],

@@ -14,6 +14,8 @@ use crate::vector::Vector;
 /// Buffers of one layer.
 pub struct View<'a, V: Vector, const P: usize, const S: usize> {
     pub layer: Layer,
+    /// Rows of the parameters: weights, what a normalised layer has besides, biases.
+    pub parameter_rows: usize,
     /// Column panels of the weights and of the activations.
     pub panels: usize,
     /// Rows of the activations: examples of the largest batch.
@@ -27,6 +29,10 @@ pub struct View<'a, V: Vector, const P: usize, const S: usize> {
     pub by_example: Mask<'a>,
     /// For each hidden unit the examples in which it is active.
     pub by_unit: Ell<'a, Dual<V::Scalar, P>>,
+    /// Normalised pre-activations, and the inverse deviation of each unit; empty where there is
+    /// no normalisation.
+    pub normalised: &'a mut [Dual<V, P>],
+    pub inverse_deviations: &'a mut [Dual<V, P>],
 }
 
 impl<V: Vector, const P: usize, const S: usize> View<'_, V, P, S> {
@@ -46,8 +52,8 @@ impl<V: Vector, const P: usize, const S: usize> View<'_, V, P, S> {
     }
 }
 
-/// The layers of a network, to be taken from either end.
-pub struct Views<'a, V: Vector, const P: usize, const S: usize> {
+/// The layers of a network, to be taken from either end; hidden ones are normalised if N.
+pub struct Views<'a, V: Vector, const P: usize, const S: usize, const N: bool> {
     /// Sizes that are left; those of the neighbouring layers, already taken, are their ends.
     sizes: &'a [usize],
     batch: usize,
@@ -56,7 +62,7 @@ pub struct Views<'a, V: Vector, const P: usize, const S: usize> {
     has_last: bool,
 }
 
-impl<'a, V: Vector, const P: usize, const S: usize> Views<'a, V, P, S> {
+impl<'a, V: Vector, const P: usize, const S: usize, const N: bool> Views<'a, V, P, S, N> {
     /// All layers of a network with these sizes, for batches of at most `batch` examples.
     pub fn new(sizes: &'a [usize], batch: usize, buffers: Buffers<'a, V, P, S>) -> Self {
         Self { sizes, batch, buffers, has_first: true, has_last: true }
@@ -94,10 +100,13 @@ impl<'a, V: Vector, const P: usize, const S: usize> Views<'a, V, P, S> {
         let batch = self.batch;
         let panels = layer.outputs.div_ceil(V::LANES);
         let input_panels = layer.inputs.div_ceil(V::LANES);
-        let sizes = LayerSizes { layer, panels, input_panels, batch, is_first, is_hidden };
+        let is_normalised = N && is_hidden;
+        let sizes =
+            LayerSizes { layer, panels, input_panels, batch, is_first, is_hidden, is_normalised };
         let part = self.buffers.split_off(&sizes, end);
         View {
             layer,
+            parameter_rows: layer.rows(is_normalised),
             panels,
             batch,
             parameters: part.parameters,
@@ -106,6 +115,8 @@ impl<'a, V: Vector, const P: usize, const S: usize> Views<'a, V, P, S> {
             transposed: part.transposed,
             by_example: Mask::new(part.active_mask, batch),
             by_unit: Ell::new(part.active_entries, part.active_counts, batch),
+            normalised: part.normalised,
+            inverse_deviations: part.inverse_deviations,
         }
     }
 }

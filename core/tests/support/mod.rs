@@ -95,6 +95,16 @@ impl<T: Real> Clusters<T> {
     pub fn len(&self) -> usize {
         self.examples.len()
     }
+
+    /// Inputs and class of one example.
+    pub fn dense(&self, index: u32) -> (Vec<T>, usize) {
+        let (label, numbers) = &self.examples[index as usize];
+        let mut inputs = vec![T::ZERO; self.inputs];
+        for (input, x) in numbers {
+            inputs[usize::from(*input)] = *x;
+        }
+        (inputs, usize::from(*label))
+    }
 }
 
 impl<T: Real> Dataset<T> for Clusters<T> {
@@ -175,8 +185,24 @@ impl<T: Real> Task<'_, T> {
         O: Optimizer<T, P, Update: Update<G::Vector, P, S, Libm>>,
         Libm: Elementary<T>,
     {
+        self.trace_of::<G, O, P, S, false>(backend, directions, cuts, optimizer)
+    }
+
+    /// The same of a network whose hidden layers are normalised if N.
+    pub fn trace_of<G, O, const P: usize, const S: usize, const N: bool>(
+        &self,
+        backend: G,
+        directions: [Parameter; P],
+        cuts: &[u32],
+        optimizer: O,
+    ) -> Trace
+    where
+        G: Backend<Vector: Vector<Scalar = T>>,
+        O: Optimizer<T, P, Update: Update<G::Vector, P, S, Libm>>,
+        Libm: Elementary<T>,
+    {
         let sizes = self.data.sizes(self.hidden);
-        let mut storage = HeapNetwork::<G::Vector, P, S>::new(&sizes, self.batch).unwrap();
+        let mut storage = HeapNetwork::<G::Vector, P, S, N>::new(&sizes, self.batch).unwrap();
         let mut examples = HeapBatch::new(&sizes, self.batch);
         let (mut network, mut batch) = (storage.network(backend), examples.batch());
         network.initialise(&mut Pcg32::new(self.seed, 0));

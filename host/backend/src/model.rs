@@ -35,7 +35,7 @@ pub trait StoredModel<T: Real, const P: usize, U = Sgd<Dual<T, P>, T>>:
         update: &dyn Fn(usize) -> U,
     ) -> Result<Dual<T, P>, NonFinite>;
     /// Puts numbers into place, layer by layer weights (input by input) and biases, each with the
-    /// slots of its state; what is missing becomes zero.
+    /// slots of its state, in the order of [`Network::load`]; what is missing becomes zero.
     fn load(&mut self, parameters: &[Dual<T, P>], state: &[Dual<T, P>]);
     /// Weights and biases in the order of [`load`](Self::load).
     fn parameters(&mut self) -> Vec<Dual<T, P>>;
@@ -112,15 +112,15 @@ macro_rules! with_root {
 with_root!(f32);
 with_root!(f64);
 
-/// A network in heap storage, on one backend.
-pub(crate) struct OnHeap<G: Backend, const P: usize, const S: usize> {
+/// A network in heap storage, on one backend; its hidden layers are normalised if N.
+pub(crate) struct OnHeap<G: Backend, const P: usize, const S: usize, const N: bool = false> {
     backend: G,
-    storage: HeapNetwork<G::Vector, P, S>,
+    storage: HeapNetwork<G::Vector, P, S, N>,
     /// x̄ in blocks, where one is kept.
     averaged: Vec<Dual<G::Vector, P>>,
 }
 
-impl<G: HostBackend, const P: usize, const S: usize> OnHeap<G, P, S>
+impl<G: HostBackend, const P: usize, const S: usize, const N: bool> OnHeap<G, P, S, N>
 where
     WithRoot: Elementary<Scalar<G>>,
 {
@@ -134,12 +134,13 @@ where
         self.backend
     }
 
-    pub(crate) fn network(&mut self) -> Network<'_, G, P, WithRoot, S> {
+    pub(crate) fn network(&mut self) -> Network<'_, G, P, WithRoot, S, N> {
         self.storage.network_with(self.backend)
     }
 }
 
-impl<G: HostBackend, const P: usize, const S: usize> Evaluate<Scalar<G>, P> for OnHeap<G, P, S>
+impl<G: HostBackend, const P: usize, const S: usize, const N: bool> Evaluate<Scalar<G>, P>
+    for OnHeap<G, P, S, N>
 where
     WithRoot: Elementary<Scalar<G>>,
 {
@@ -148,7 +149,8 @@ where
     }
 }
 
-impl<G, U, const P: usize, const S: usize> Model<Scalar<G>, P, U> for OnHeap<G, P, S>
+impl<G, U, const P: usize, const S: usize, const N: bool> Model<Scalar<G>, P, U>
+    for OnHeap<G, P, S, N>
 where
     G: HostBackend,
     U: Update<G::Vector, P, S, WithRoot>,
@@ -163,7 +165,8 @@ where
     }
 }
 
-impl<G, U, const P: usize, const S: usize> StoredModel<Scalar<G>, P, U> for OnHeap<G, P, S>
+impl<G, U, const P: usize, const S: usize, const N: bool> StoredModel<Scalar<G>, P, U>
+    for OnHeap<G, P, S, N>
 where
     G: HostBackend,
     U: Update<G::Vector, P, S, WithRoot>,
@@ -207,7 +210,7 @@ where
 
     fn average(&mut self, gamma: Scalar<G>) {
         let Self { backend, storage, averaged } = self;
-        let mut network: Network<'_, G, P, WithRoot, S> = storage.network_with(*backend);
+        let mut network: Network<'_, G, P, WithRoot, S, N> = storage.network_with(*backend);
         match averaged.is_empty() {
             true => averaged.extend_from_slice(network.blocks()),
             false => network.average(averaged, gamma),
@@ -216,7 +219,7 @@ where
 
     fn swap_average(&mut self) {
         let Self { backend, storage, averaged } = self;
-        let mut network: Network<'_, G, P, WithRoot, S> = storage.network_with(*backend);
+        let mut network: Network<'_, G, P, WithRoot, S, N> = storage.network_with(*backend);
         if !averaged.is_empty() {
             network.blocks().swap_with_slice(averaged);
         }
@@ -249,6 +252,12 @@ pub struct Models<T: Real> {
     pub any_reverse: MakeReversible<T, Step<Dual<T, 0>>, Step<Dual<T, BACK>>>,
     /// With one tangent, for any optimiser.
     pub any_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
+    /// Without tangents, for any optimiser, the hidden layers normalised over the batch.
+    pub norm: MakeModel<T, 0, Step<Dual<T, 0>>>,
+    /// The same with three tangents.
+    pub norm_tangents: MakeModel<T, 3, Step<Dual<T, 3>>>,
+    /// The same with one.
+    pub norm_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
     /// With one tangent, whose state is the gradient and the product with the Hessian.
     pub curvature: MakeModel<T, 1, KeepGradient>,
     /// With one tangent, whose state is the gradient and the product with the Gauss-Newton matrix.
@@ -277,6 +286,9 @@ impl<T: Real> Models<T> {
             reverse: |sizes, batch| Ok(Reversible::<G, 1, 2>::new(sizes, batch)?),
             any_reverse: |sizes, batch| Ok(Reversible::<G, 2, DERIVATIVES>::new(sizes, batch)?),
             any_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2>::new(sizes, batch)?),
+            norm: |sizes, batch| Ok(OnHeap::<G, 0, 2, true>::new(sizes, batch)?),
+            norm_tangents: |sizes, batch| Ok(OnHeap::<G, 3, 2, true>::new(sizes, batch)?),
+            norm_direction: |sizes, batch| Ok(OnHeap::<G, 1, 2, true>::new(sizes, batch)?),
             curvature: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
             gauss_newton: |sizes, batch| Ok(OnHeap::<G, 1, 1>::new(sizes, batch)?),
             kfac: |sizes, batch| Ok(KfacOnHeap::<G, 0>::new(sizes, batch)?),

@@ -115,6 +115,7 @@ impl Options {
         let (seeds, common) = self.seeds.counted(common);
         let common = &common;
         self.check()?;
+        self.problem.plain_network("the curvature that edge measures")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;

@@ -107,6 +107,7 @@ impl meta::Options {
         let seeds = self.entries.seeds.as_mut().map(|seeds| seeds.counted(common));
         let (seeds, common) = seeds.unwrap_or_else(|| (1, common.clone()));
         let common = &common;
+        self.problem.plain_network("the way back of --every-entry")?;
         let descent = self.entry_descent(seeds as u32)?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;

@@ -26,7 +26,8 @@ use myopia::output::npz::Npz;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Numbers;
 use myopia::problem::{
-    Data, Hypergradient, InitialParams, Problem, Rates, ReversePlan, Tangents, TooLittle, Wanted,
+    Data, Hypergradient, InitialParams, MEAN, Problem, Rates, ReversePlan, Tangents, TooLittle,
+    VARIANCE, Wanted,
 };
 use myopia::remedies::Carry;
 use myopia::shown::number;
@@ -172,10 +173,10 @@ impl Options {
         }
         let precision = self.problem.precision();
         let chosen = self.problem.optimizer.hyperparameters(precision, 0.0)?;
-        if self.carry.is_some() && chosen.is_some() {
+        if self.carry.is_some() && (chosen.is_some() || self.problem.norm.is_some()) {
             return Err(Failure::usage(
-                "--carry is of plain sgd, whose velocity goes with the rate; leave out --optimizer, --nesterov and \
-                 --weight-decay",
+                "--carry is of plain sgd, whose velocity goes with the rate; leave out --optimizer, --nesterov, \
+                 --weight-decay and --norm",
             ));
         }
         self.family.refuse_file("hypergrad")?;
@@ -277,6 +278,9 @@ impl Options {
         problem: &Problem<'_>,
         schedule: &InverseTime<f64>,
     ) -> Result<Found, Failure> {
+        if self.mode == Mode::Reverse {
+            self.problem.plain_network("the way back of --mode reverse")?;
+        }
         let tuned = Tuned::named(self.tune.as_deref(), problem)?;
         if self.mode == Mode::Reverse {
             needs_steps_back("--mode reverse", problem)?;
@@ -462,8 +466,8 @@ fn export(
 ) -> Result<(), Failure> {
     let batches = problem.batch_indices(horizon);
     let objective = problem.objective_indices();
-    folder.write("init.npz", |w| weights(&problem.layers, &found.start.0)?.finish(w))?;
-    folder.write("final.npz", |w| weights(&problem.layers, &found.parameters)?.finish(w))?;
+    folder.write("init.npz", |w| weights(problem, &found.start.0, false)?.finish(w))?;
+    folder.write("final.npz", |w| weights(problem, &found.parameters, true)?.finish(w))?;
     folder.write("batches.npy", |w| npy::write(w, &[horizon as usize, problem.batch], &batches))?;
     folder.write("objective.npy", |w| npy::write(w, &[objective.len()], &objective))?;
     for (name, steps) in &found.by_step {
@@ -472,22 +476,28 @@ fn export(
     Ok(())
 }
 
-/// The arrays w0, b0, w1, b1, …; w is [inputs, outputs].
-fn weights(layers: &[usize], parameters: &Numbers) -> io::Result<Npz> {
-    match parameters {
-        Numbers::F32(parameters) => weights_of(layers, parameters),
-        Numbers::F64(parameters) => weights_of(layers, parameters),
+/// The arrays w0, b0, w1, b1, …; w is [inputs, outputs]; with normalisation scale0, shift0, …,
+/// and, if `with_averages`, mean0, variance0, ….
+fn weights(problem: &Problem<'_>, numbers: &Numbers, with_averages: bool) -> io::Result<Npz> {
+    match numbers {
+        Numbers::F32(numbers) => weights_of(problem, numbers, with_averages),
+        Numbers::F64(numbers) => weights_of(problem, numbers, with_averages),
     }
 }
 
-fn weights_of<T: npy::Element>(layers: &[usize], mut parameters: &[T]) -> io::Result<Npz> {
+fn weights_of<T: npy::Element>(
+    problem: &Problem<'_>,
+    mut numbers: &[T],
+    with_averages: bool,
+) -> io::Result<Npz> {
     let mut npz = Npz::new();
-    for (layer, sizes) in layers.windows(2).enumerate() {
-        let (weights, rest) = parameters.split_at(sizes[0] * sizes[1]);
-        let (bias, rest) = rest.split_at(sizes[1]);
-        parameters = rest;
-        npz.array(&format!("w{layer}"), sizes, weights)?;
-        npz.array(&format!("b{layer}"), &sizes[1..], bias)?;
+    for (name, shape) in problem.arrays() {
+        let (array, rest) = numbers.split_at(shape.iter().fold(1, |n, length| n * length));
+        numbers = rest;
+        let is_average = [MEAN, VARIANCE].iter().any(|average| name.starts_with(average));
+        if with_averages || !is_average {
+            npz.array(&name, &shape, array)?;
+        }
     }
     Ok(npz)
 }

@@ -313,6 +313,7 @@ impl Options {
         let what = format!("{units} trials of --steps {}", self.steps);
         afford_record(&what, units as u128 * each, size_of::<Point>())?;
         self.parts.check(common)?;
+        self.problem.plain_network("online")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;

@@ -226,6 +226,14 @@ impl From<ObjectiveName> for ObjectiveSet {
     }
 }
 
+/// A normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormName {
+    /// Over the examples of a batch, with learned scale and shift
+    Batch,
+}
+
 /// Options that say what is trained.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct ProblemOptions {
@@ -251,6 +259,11 @@ pub struct ProblemOptions {
     #[command(flatten)]
     #[serde(flatten)]
     pub optimizer: OptimizerOptions,
+    /// Normalisation before every ReLU: over the batch in training, by running averages in
+    /// evaluation [default: none]
+    #[arg(long, value_enum, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<NormName>,
     /// What a schedule is judged by: held-out examples or those trained on
     #[arg(long, value_enum, default_value = "validation")]
     pub objective: ObjectiveName,
@@ -276,6 +289,16 @@ pub struct ProblemOptions {
 }
 
 impl ProblemOptions {
+    /// Refuses normalisation where `what` is asked for, which knows plain networks alone.
+    pub fn plain_network(&self, what: &str) -> Result<(), Failure> {
+        match self.norm {
+            None => Ok(()),
+            Some(NormName::Batch) => Err(Failure::usage(format!(
+                "--norm batch: {what} knows no normalisation; leave out --norm"
+            ))),
+        }
+    }
+
     /// The float in which to train.
     pub fn precision(&self) -> Precision {
         self.precision.into()
@@ -334,6 +357,7 @@ impl ProblemOptions {
             batch: self.batch,
             momentum,
             optimizer: self.optimizer.hyperparameters(precision, momentum)?,
+            is_normalised: self.norm.is_some(),
             family: Family::InverseTime,
             warmup: 0,
             objective: self.objective.into(),
@@ -348,6 +372,12 @@ impl ProblemOptions {
                 self.batch,
                 problem.trained_on()
             )));
+        }
+        if self.norm.is_some() && self.batch < 2 {
+            return Err(Failure::usage(
+                "--batch 1: --norm batch needs at least two examples in a batch, of one there is no variance; give more \
+                 or leave out --norm",
+            ));
         }
         let judged = problem.objective_set().len();
         if self.objective_size.is_some_and(|size| size == 0 || size > judged) {

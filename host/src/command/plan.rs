@@ -422,6 +422,7 @@ impl Options {
     }
 
     fn planning(&self, problem: &Problem<'_>) -> Result<Planning, Failure> {
+        self.problem.plain_network("the curvature that plan measures")?;
         if problem.optimizer.is_some() {
             return Err(Failure::usage(
                 "the noisy quadratic knows SGD with momentum alone; leave --optimizer, --nesterov and --weight-decay out",

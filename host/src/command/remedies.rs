@@ -141,6 +141,7 @@ impl Options {
         let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
         let common = &common;
         self.check()?;
+        self.problem.plain_network("the comparison of remedies")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
         let problem = self.problem.problem(common, &data)?;

@@ -244,6 +244,7 @@ pub fn problem() -> Problem<'static> {
         batch: 2,
         momentum: 0.9,
         optimizer: None,
+        is_normalised: false,
         family: Family::InverseTime,
         warmup: 0,
         objective: ObjectiveSet::Validation,

@@ -5,9 +5,9 @@
 //! then their Cholesky factors, and the solutions with them ([`triangular`]). In the first slot is
 //! the velocity, moved by the rule of SGD.
 //!
-//! The order of sums: second moments over examples, ascending, from +0; the traces in
-//! ascending order through [`Sum`](crate::sum::Sum); ⟨U, G⟩ of each unit over its inputs, ascending, and the bias,
-//! those of a layer's units through `Sum`, the layers ascending. S_λ is divided by first.
+//! The order of sums: second moments over examples, ascending, from +0; the traces in ascending
+//! order through [`Sum`](crate::sum::Sum); ⟨U, G⟩ of each unit over its inputs, ascending, and the
+//! bias, those of a layer's units through `Sum`, the layers ascending. S_λ is divided by first.
 
 mod apply;
 mod buffers;

@@ -10,6 +10,7 @@ use myopia_core::unroll::Diverged;
 use myopia_nqm::lanczos::Tridiagonal;
 use serde::Serialize;
 
+use super::inner_problem::PLAIN;
 use super::tangent::Ended;
 use super::{Problem, Sets, Stream};
 use crate::precision::Float;
@@ -61,6 +62,7 @@ pub(super) fn at<'a, T: Float>(
 where
     Libm: Elementary<T>,
 {
+    assert!(!problem.is_normalised, "{PLAIN}");
     let models = T::models(problem.isa);
     match matrix {
         CurvatureMatrix::Hessian => {
@@ -199,6 +201,7 @@ mod tests {
             batch: 20,
             momentum: 0.9,
             optimizer: None,
+            is_normalised: false,
             family: Family::InverseTime,
             warmup: 0,
             objective: ObjectiveSet::Train,

@@ -9,7 +9,7 @@ use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::exponent::exponent;
 use myopia_core::family::{Family, Schedule};
 use myopia_core::kfac::Kfac;
-use myopia_core::mlp::{Shape, he_normal};
+use myopia_core::mlp::{Shape, he_normal, he_normal_with_norm};
 use myopia_core::online::ShortLookAhead;
 use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum};
 use myopia_core::real::Real;
@@ -130,6 +130,8 @@ pub struct Problem<'a> {
     /// What makes a step of a gradient; SGD with the momentum above where there is none.
     /// Pretraining is by SGD always.
     pub optimizer: Option<InnerOptimizer>,
+    /// Whether the hidden layers are normalised over the batch.
+    pub is_normalised: bool,
     /// How the learning rate decays.
     pub family: Family<f64>,
     /// The steps of its warm-up.
@@ -165,7 +167,11 @@ macro_rules! on_models {
         in_precision!(problem.precision(), $T => {
             let models = $T::models(problem.isa);
             let momentum = $T::from_f64(problem.momentum);
-            match ($tangents, problem.optimizer) {
+            let (plain, tangents, direction) = match problem.is_normalised {
+                false => (models.any, models.any_tangents, models.any_direction),
+                true => (models.norm, models.norm_tangents, models.norm_direction),
+            };
+            match ($tangents, problem.rule()) {
                 (Tangents::None, None) => {
                     let ($make, $optimizer, $directions) = (models.plain, Momentum(momentum), []);
                     $body
@@ -183,37 +189,33 @@ macro_rules! on_models {
                     $body
                 }
                 (Tangents::Rate, None) => {
-                    let plain = Hyperparameters {
-                        method: Method::Sgd { momentum, is_nesterov: false },
-                        decay: Decay::None,
-                    };
-                    let ($make, $directions) = (models.any_direction, [Parameter::Alpha0]);
-                    let $optimizer = plain.with_tangents($directions);
+                    let ($make, $directions) = (direction, [Parameter::Alpha0]);
+                    let $optimizer = problem.sgd().map($T::from_f64).with_tangents($directions);
                     $body
                 }
-                (tangents, Some(InnerOptimizer::Elementwise(all))) => {
+                (wanted, Some(InnerOptimizer::Elementwise(all))) => {
                     let all = all.map($T::from_f64);
-                    match tangents.directions() {
+                    match wanted.directions() {
                         Directions::None => {
-                            let ($make, $directions) = (models.any, []);
+                            let ($make, $directions) = (plain, []);
                             let $optimizer = all.with_tangents($directions);
                             $body
                         }
                         Directions::One($directions) => {
-                            let $make = models.any_direction;
+                            let $make = direction;
                             let $optimizer = all.with_tangents($directions);
                             $body
                         }
                         Directions::Three($directions) => {
-                            let $make = models.any_tangents;
+                            let $make = tangents;
                             let $optimizer = all.with_tangents($directions);
                             $body
                         }
                     }
                 }
-                (tangents, Some(InnerOptimizer::Kfac { all, is_sampled })) => {
+                (wanted, Some(InnerOptimizer::Kfac { all, is_sampled })) => {
                     let all = problem.kfac(all.map($T::from_f64, $T::from_f64), is_sampled);
-                    match tangents.directions() {
+                    match wanted.directions() {
                         Directions::None => {
                             let ($make, $directions) = (models.kfac, []);
                             let $optimizer = all.with_tangents($directions);
@@ -235,6 +237,15 @@ macro_rules! on_models {
         })
     }};
 }
+
+/// Name of the running mean among a network's arrays.
+pub const MEAN: &str = "mean";
+/// Name of the running variance among a network's arrays.
+pub const VARIANCE: &str = "variance";
+
+/// What a problem with normalisation is not asked for.
+pub(super) const PLAIN: &str =
+    "commands refuse normalisation where there is no way back through it";
 
 const CHECKED: &str = "a problem's layers and batch were checked";
 
@@ -285,7 +296,18 @@ impl Problem<'_> {
         self
     }
 
-    /// Whether its optimiser is one whose steps can be taken back.
+    /// SGD with its momentum.
+    fn sgd(&self) -> Hyperparameters<f64> {
+        let method = Method::Sgd { momentum: self.momentum, is_nesterov: false };
+        Hyperparameters { method, decay: Decay::None }
+    }
+
+    /// Its optimiser where that is not plain SGD of a plain network, which has models of its own.
+    fn rule(&self) -> Option<InnerOptimizer> {
+        self.optimizer.or_else(|| self.is_normalised.then(|| self.sgd().into()))
+    }
+
+    /// Whether its steps can be taken back: those of a plain network by an elementwise rule.
     pub fn is_reversible(&self) -> bool {
         !matches!(self.optimizer, Some(InnerOptimizer::Kfac { .. }))
     }
@@ -299,9 +321,28 @@ impl Problem<'_> {
         Shape::new(&self.layers).expect(CHECKED)
     }
 
-    /// How many parameters the network has.
+    /// How many parameters the network has, with the running averages of a normalised one.
     pub fn parameters(&self) -> usize {
-        self.shape().parameters()
+        match self.is_normalised {
+            false => self.shape().parameters(),
+            true => self.shape().parameters_with_norm(),
+        }
+    }
+
+    /// Name and shape of each array of the parameters, in their order: w0, b0, w1, …, and of a
+    /// normalised layer scale0, shift0, mean0 and variance0 before b0.
+    pub fn arrays(&self) -> Vec<(String, Vec<usize>)> {
+        let hidden = self.layers.len() - 2;
+        let of_layer = |(number, sizes): (usize, &[usize])| {
+            let is_normalised = self.is_normalised && number < hidden;
+            let norm = ["scale", "shift", MEAN, VARIANCE].map(|name| (name, &sizes[1..]));
+            let norm = norm.into_iter().filter(move |_| is_normalised);
+            let all = [("w", sizes)].into_iter().chain(norm).chain([("b", &sizes[1..])]);
+            let named =
+                move |(name, shape): (&str, &[usize])| (format!("{name}{number}"), shape.to_vec());
+            all.map(named).collect::<Vec<_>>()
+        };
+        self.layers.windows(2).enumerate().flat_map(of_layer).collect()
     }
 
     /// How many examples, from the start of the training file, are trained on.
@@ -333,21 +374,23 @@ impl Problem<'_> {
         let shape = self.shape();
         let number = self.precision().bytes();
         let dual = (PARAMETERS.len() as u64 + 1) * number;
-        let slots = if self.optimizer.is_some() { 2 } else { 1 };
+        let slots = if self.rule().is_some() { 2 } else { 1 };
         let of_kfac = match self.optimizer {
             Some(InnerOptimizer::Kfac { .. }) => kfac_bytes(shape, self.batch as u64, number),
             _ => 0,
         };
         let batch = self.batch as u64;
+        // Of a normalised unit before its scale and after.
+        let activations = if self.is_normalised { 2 } else { 1 };
         // Parameters, state, one layer's transpose; the start and the end of the run without
         // tangents.
         let weights = shape.layers().map(|l| l.parameters() as u64).max().unwrap_or(0);
-        let parameters = shape.parameters() as u64;
+        let parameters = self.parameters() as u64;
         let units = shape.layers().fold(0, |units, l| units + l.outputs as u64);
         let inputs = shape.inputs() as u64;
         ((1 + slots) * parameters + weights) * dual
             + 2 * parameters * number
-            + batch * (units * (dual + 4) + 4 * inputs * number)
+            + batch * (units * (activations * dual + 4) + 4 * inputs * number)
             + of_kfac
     }
 
@@ -383,7 +426,7 @@ impl Problem<'_> {
     }
 
     /// Initial weights, trained for `steps` steps at the constant rate `learning_rate`; the
-    /// velocity is then dropped.
+    /// velocity is then dropped, and so are the running averages of a normalised network.
     ///
     /// # Errors
     /// When a step leaves the finite range.
@@ -403,9 +446,12 @@ impl Problem<'_> {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<InitialParams>, Diverged> {
         let mut rng = self.rng(Stream::Weights);
-        let weights = he_normal(self.shape(), &mut rng);
+        let weights: Vec<f32> = match self.is_normalised {
+            false => he_normal(self.shape(), &mut rng).collect(),
+            true => he_normal_with_norm(self.shape(), &mut rng).collect(),
+        };
         let weights = in_precision!(self.precision(), T => {
-            T::numbers(weights.map(T::from_f32).collect())
+            T::numbers(weights.into_iter().map(T::from_f32).collect())
         });
         let start = InitialParams(weights);
         if steps == 0 {
@@ -414,9 +460,19 @@ impl Problem<'_> {
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
         let problem = Problem { family: Family::InverseTime, warmup: 0, ..self.clone() };
         let mut run: Box<dyn TrainingRun + '_> = in_precision!(self.precision(), T => {
-            let model = self.model(T::models(self.isa).plain);
-            let momentum = Momentum(T::from_f64(self.momentum));
-            Box::new(Run::new(&problem, model, momentum, [], &start, Stream::Pretraining))
+            let models = T::models(self.isa);
+            match self.is_normalised {
+                false => {
+                    let momentum = Momentum(T::from_f64(self.momentum));
+                    let model = self.model(models.plain);
+                    Box::new(Run::new(&problem, model, momentum, [], &start, Stream::Pretraining))
+                }
+                true => {
+                    let sgd = self.sgd().map(T::from_f64).with_tangents([]);
+                    let model = self.model(models.norm);
+                    Box::new(Run::new(&problem, model, sgd, [], &start, Stream::Pretraining))
+                }
+            }
         });
         for first in (0..steps).step_by(STEPS_BETWEEN_LOOKS) {
             if !go_on() {
@@ -425,7 +481,25 @@ impl Problem<'_> {
             let last = steps.min(first.saturating_add(STEPS_BETWEEN_LOOKS as u32));
             run.train(&constant, first..last, &mut |_, _, _| {})?;
         }
-        Ok(Some(InitialParams(run.parameters())))
+        Ok(Some(InitialParams(self.without_averages(run.parameters()))))
+    }
+
+    /// `parameters` with the running averages of a network at first: mean 0, variance 1.
+    fn without_averages(&self, mut parameters: Numbers) -> Numbers {
+        let mut first = 0;
+        for (name, shape) in self.arrays() {
+            let range = first..first + shape.iter().fold(1, |n, length| n * length);
+            first = range.end;
+            let to = if name.starts_with(VARIANCE) { 1_u8 } else { 0 };
+            if !name.starts_with(MEAN) && !name.starts_with(VARIANCE) {
+                continue;
+            }
+            match &mut parameters {
+                Numbers::F32(numbers) => numbers[range].fill(to.into()),
+                Numbers::F64(numbers) => numbers[range].fill(to.into()),
+            }
+        }
+        parameters
     }
 
     /// Trains from `start` for `horizon` steps and judges the result, with derivatives; `tick` is
@@ -527,14 +601,15 @@ impl Problem<'_> {
         horizon: u32,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<f64>, Diverged> {
-        let momentum = Method::Sgd { momentum: self.momentum, is_nesterov: false };
-        let plain = Hyperparameters { method: momentum, decay: Decay::None };
         in_precision!(self.precision(), T => {
             let models = T::models(self.isa);
             let constant = |number| Dual::constant(T::from_f64(number));
-            match self.optimizer.unwrap_or(plain.into()) {
+            match self.optimizer.unwrap_or(self.sgd().into()) {
                 InnerOptimizer::Elementwise(all) => {
-                    let model = self.model(models.any_direction);
+                    let model = self.model(match self.is_normalised {
+                        false => models.any_direction,
+                        true => models.norm_direction,
+                    });
                     self.exponent_of(model, all.map(constant), start, rates, horizon, go_on)
                 }
                 InnerOptimizer::Kfac { all, is_sampled } => {
@@ -614,6 +689,7 @@ impl Problem<'_> {
 
     /// A run from `start` on the batches of an unroll that is taken back; not by K-FAC.
     pub fn reverse(&self, start: &InitialParams) -> Box<dyn ReverseRun + '_> {
+        assert!(!self.is_normalised, "{PLAIN}");
         in_precision!(self.precision(), T => {
             let (models, start) = (T::models(self.isa), start.clone());
             match self.optimizer {

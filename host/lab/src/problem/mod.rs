@@ -20,7 +20,7 @@ pub use curvature::{Curvature, CurvatureMatrix, ROUNDING};
 pub use data::{Data, Examples, Set, Sets};
 pub use entries::Entries;
 pub use examples::ExampleSet;
-pub use inner_problem::{Hypergradient, ObjectiveSet, Problem, Stream, Tangents};
+pub use inner_problem::{Hypergradient, MEAN, ObjectiveSet, Problem, Stream, Tangents, VARIANCE};
 pub use lockstep::LockstepRuns;
 pub use online::{AdaptedRate, ShortUnroll};
 pub use optimizer::InnerOptimizer;

@@ -10,6 +10,7 @@ use myopia_core::real::Real;
 use myopia_core::sampler::Sampler;
 use myopia_core::unroll::Diverged;
 
+use super::inner_problem::PLAIN;
 use super::{Problem, Sets, TrainingRun};
 use crate::outer::OuterOptimizer;
 use crate::precision::{Float, Precision, in_precision};
@@ -93,6 +94,7 @@ where
     Libm: Elementary<T>,
 {
     pub fn new(problem: &'a Problem<'a>, ahead: ShortLookAhead) -> Self {
+        assert!(!problem.is_normalised, "{PLAIN}");
         let make = T::models(problem.isa).momentum;
         Self {
             ahead,

@@ -36,6 +36,7 @@ impl Digits {
             batch: 10,
             momentum: Precision::F32.round(0.9),
             optimizer: None,
+            is_normalised: false,
             family: Family::InverseTime,
             warmup: 0,
             objective: ObjectiveSet::Validation,

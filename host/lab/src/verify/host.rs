@@ -32,6 +32,7 @@ pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, No
         batch: 20,
         momentum: 0.9,
         optimizer: None,
+        is_normalised: false,
         family: Family::InverseTime,
         warmup: 0,
         objective: ObjectiveSet::Validation,
