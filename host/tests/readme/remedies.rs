@@ -150,3 +150,46 @@ fn what_the_first_page_says_of_remedies_is_published() {
         assert!(said.contains(&sentence), "README.md lacks {sentence}");
     }
 }
+
+/// Whatever the program says of a public figure that it ran again.
+#[test]
+fn what_it_says_of_public_figures_is_published() {
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in ["reruns-pes", "reruns-influence"] {
+        let file = read(&format!("results/{name}/reruns.json"));
+        let report: Value = serde_json::from_str(&file).unwrap();
+        for sentence in report["sentences"].as_array().unwrap() {
+            let sentence = sentence.as_str().unwrap();
+            assert!(said.contains(sentence), "results/README.md lacks {sentence}");
+        }
+    }
+}
+
+#[test]
+fn what_it_says_of_windows_is_published() {
+    let report: Value = serde_json::from_str(&read("results/reruns-pes/reruns.json")).unwrap();
+    let lowest = report["lowest"][2].as_f64().unwrap();
+    let mut range = [f64::INFINITY, 0.0];
+    for of in report["ends"].as_array().unwrap() {
+        let number = |name: &str, which: usize| of[name][which].as_f64().unwrap();
+        let [least, _, greatest] = [0, 1, 2].map(|which| number("log10_beta", which));
+        if of["method"].as_str().unwrap().starts_with("dropped") {
+            assert!(least > 1.39 && greatest < 1.5, "{of}");
+            assert!(number("mean_loss", 0) > 2.5 * lowest, "{of}");
+        } else {
+            let [least, greatest] = [least, greatest].map(|x| libm::pow(10.0, x));
+            range = [
+                if least < range[0] { least } else { range[0] },
+                if greatest > range[1] { greatest } else { range[1] },
+            ];
+            // Between the points of the map there is less than its lowest.
+            let [least, _, greatest] = [0, 1, 2].map(|which| number("mean_loss", which));
+            assert!(least < lowest, "{of}");
+            assert_eq!(greatest < lowest, of["method"] == "carried 100", "{of}");
+        }
+        assert_eq!(of["diverged"], 0);
+    }
+    let sentence = format!("we end at β of {:.1} to {:.1}", range[0], range[1]);
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+}

@@ -35,7 +35,7 @@ impl Comparison {
         } else if *published > found.greatest {
             published - found.greatest
         } else {
-            0.0
+            return 0.0;
         };
         off / published.abs()
     }
@@ -68,6 +68,9 @@ mod tests {
         let of = |published| Comparison { method: "x".into(), quantity: "loss", published, found };
         assert_eq!([0.5, 1.0, 4.0, 5.0].map(|x| of(x).outside()), [1.0, 0.0, 0.0, 0.2]);
         assert_eq!(of(3.0).sentence(1), "x, loss: published 3, here 2 (1 to 4): inside.");
+        let none = Spread { median: 0.0, least: 0.0, greatest: 0.0 };
+        let never = Comparison { found: none, ..of(0.0) };
+        assert_eq!(never.sentence(2), "x, loss: published 0, here 0 (0 to 0): inside.");
         let ends = |published| of(published).sentence(2).rsplit_once(": ").unwrap().1.to_owned();
         assert_eq!(ends(5.0), "20.0 % outside.");
         assert_eq!(ends(4.0001), "less than 0.1 % outside.");
