@@ -14,7 +14,7 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 13] = [
+const LONG: [&str; 15] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
@@ -30,7 +30,14 @@ const LONG: [&str; 13] = [
     "plan --replan 12 --steps 240 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
     "remedies --steps 40 --seeds 2 --rates 0.1 --look-ahead 8 --meta-steps 3 --carry hd,marthe,truncated:7 --meta-lr 0.01 \
      --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
+    "reruns hd --epochs 1 --after 5,40 --look-ahead 1,4 --seeds 2 --threads 2",
+    "reruns pes --steps 20 --windows 5 --outer-steps 9 --map 2,2 --seeds 2 --threads 2",
 ];
+
+/// Those of them that have the options of a problem.
+fn of_a_problem() -> impl Iterator<Item = &'static str> {
+    LONG.into_iter().filter(|arguments| !arguments.starts_with("reruns"))
+}
 
 fn program(arguments: &str, out: &Path) -> Command {
     let mut command = shared::program(arguments);
@@ -138,6 +145,9 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
         "trajectory",
         "compare",
         "schedule",
+        "runs",
+        "runs",
+        "map",
     ]) {
         for signal in ["-INT", "-TERM"] {
             let root = tempfile::tempdir().unwrap();
@@ -166,7 +176,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_asked_to_stop_while_it_pretrains_says_how_to_go_on() {
-    for arguments in LONG {
+    for arguments in of_a_problem() {
         let long = format!("{} --pretrain 4000000000", arguments.replace(" --pretrain 5", ""));
         let mut wait = Duration::from_millis(100);
         loop {
@@ -422,7 +432,7 @@ fn an_export_that_does_not_fit_leaves_the_earlier_one_whole() {
 #[test]
 fn a_refused_request_leaves_nothing_behind() {
     let root = tempfile::tempdir().unwrap();
-    for arguments in LONG {
+    for arguments in of_a_problem() {
         let out = root.path().join("new/folder");
         refuses(&mut program(&format!("{arguments} --momentum 2"), &out), 2, &["--momentum 2"]);
         assert!(contents(root.path()).is_empty(), "not even the folder");

@@ -27,6 +27,7 @@ pub mod published;
 pub mod remark;
 pub mod remedies;
 pub mod report;
+pub mod reruns;
 pub mod shard;
 pub mod shown;
 pub mod slurm;

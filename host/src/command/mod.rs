@@ -27,6 +27,7 @@ mod refusal;
 mod remedies;
 mod report;
 mod reproduce;
+mod reruns;
 mod schedule_file;
 mod seeds;
 mod slurm;
@@ -91,6 +92,8 @@ enum Command {
     Online(online::Options),
     /// What is proposed against short-horizon bias, side by side: judges, tangents, plans
     Remedies(remedies::Options),
+    /// Figures that others have published, run again: do the numbers agree?
+    Reruns(reruns::Options),
     /// Evaluate a schedule on the noisy quadratic
     Nqm(nqm::Options),
     /// Explore short-horizon bias in a browser: one page that computes what this program does
@@ -140,6 +143,7 @@ impl Program {
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
             Command::Remedies(options) => options.run(&common),
+            Command::Reruns(options) => options.run(&common),
             Command::Report(options) => options.run(&common),
             Command::Reproduce(options) => options.run(&common),
             Command::Hypergrad(options) => options.run(&common),
@@ -186,6 +190,7 @@ impl Command {
             Self::Compare(_) => Some("compare.json"),
             Self::Plan(_) => Some("plan.json"),
             Self::Remedies(_) => Some("remedies.json"),
+            Self::Reruns(_) => Some(reruns::REPORT),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.
             Self::Merge(_) => Some("surface.json"),

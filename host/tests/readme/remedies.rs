@@ -150,3 +150,89 @@ fn what_the_first_page_says_of_remedies_is_published() {
         assert!(said.contains(&sentence), "README.md lacks {sentence}");
     }
 }
+
+/// Whatever the program says of a public figure that it ran again.
+#[test]
+fn what_it_says_of_public_figures_is_published() {
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in ["reruns-hd", "reruns-pes", "reruns-influence"] {
+        let file = read(&format!("results/{name}/reruns.json"));
+        let report: Value = serde_json::from_str(&file).unwrap();
+        for sentence in report["sentences"].as_array().unwrap() {
+            let sentence = sentence.as_str().unwrap();
+            assert!(said.contains(sentence), "results/README.md lacks {sentence}");
+        }
+    }
+}
+
+#[test]
+fn what_it_says_of_hypergradient_descent_is_published() {
+    let file = read("results/reruns-hd/reruns.json");
+    let report: Value = serde_json::from_str(&file).unwrap();
+    let numbers = |of: &Value| -> [f64; 3] { [0, 1, 2].map(|k| of[k].as_f64().unwrap()) };
+    // Losses that were published against the ranges here: nine inside, three nearly.
+    let all = report["comparisons"].as_array().unwrap().iter();
+    let off: Vec<f64> = all
+        .filter(|of| of["quantity"].as_str().unwrap().contains("loss"))
+        .map(|of| {
+            let published = of["published"].as_f64().unwrap();
+            let [least, _, greatest] = numbers(&of["found"]);
+            let under = if published < least { least - published } else { 0.0 };
+            let over = if published > greatest { published - greatest } else { 0.0 };
+            (under + over) / published
+        })
+        .collect();
+    assert_eq!((off.len(), off.iter().filter(|&&off| off == 0.0).count()), (12, 9));
+    assert!(off.iter().all(|&off| off < 0.0035), "{off:?}");
+    let best = |step: u32, ahead: u32| {
+        let all = report["look_aheads"].as_array().unwrap();
+        let of = all.iter().find(|of| of["step"] == step && of["ahead"] == ahead).unwrap();
+        (numbers(&of["rate"]), numbers(&of["best"]))
+    };
+    // 1,000 steps on the best rate stays.
+    for step in [0, 14, 100, 469, 2345] {
+        let (_, [_, median, _]) = best(step, 1000);
+        assert!((0.0749..0.1001).contains(&median), "{step} {median}");
+    }
+    let (rate, far) = best(2345, 1000);
+    let (_, near) = best(2345, 10);
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        format!(
+            "After 2,345 steps the rate is {:.4}; best ten steps on are {:.4}, a thousand steps on {:.4}.",
+            rate[1], near[1], far[1]
+        ),
+        format!("best rates there range from {:.4} to {:.4}", near[0], near[2]),
+    ] {
+        assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    }
+}
+
+#[test]
+fn what_it_says_of_windows_is_published() {
+    let report: Value = serde_json::from_str(&read("results/reruns-pes/reruns.json")).unwrap();
+    let lowest = report["lowest"][2].as_f64().unwrap();
+    let mut range = [f64::INFINITY, 0.0];
+    for of in report["ends"].as_array().unwrap() {
+        let number = |name: &str, which: usize| of[name][which].as_f64().unwrap();
+        let [least, _, greatest] = [0, 1, 2].map(|which| number("log10_beta", which));
+        if of["method"].as_str().unwrap().starts_with("dropped") {
+            assert!(least > 1.39 && greatest < 1.5, "{of}");
+            assert!(number("mean_loss", 0) > 2.5 * lowest, "{of}");
+        } else {
+            let [least, greatest] = [least, greatest].map(|x| libm::pow(10.0, x));
+            range = [
+                if least < range[0] { least } else { range[0] },
+                if greatest > range[1] { greatest } else { range[1] },
+            ];
+            // Between the points of the map there is less than its lowest.
+            let [least, _, greatest] = [0, 1, 2].map(|which| number("mean_loss", which));
+            assert!(least < lowest, "{of}");
+            assert_eq!(greatest < lowest, of["method"] == "carried 100", "{of}");
+        }
+        assert_eq!(of["diverged"], 0);
+    }
+    let sentence = format!("we end at β of {:.1} to {:.1}", range[0], range[1]);
+    let said = read("results/README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+}

@@ -43,7 +43,15 @@ pub trait Curvature {
     ///
     /// # Errors
     /// When it leaves the finite range, or is stopped.
-    fn gradient(&mut self, examples: &[u32]) -> Result<Vec<f64>, Ended>;
+    fn gradient(&mut self, examples: &[u32]) -> Result<Vec<f64>, Ended> {
+        self.loss_and_gradient(examples).map(|(_, gradient)| gradient)
+    }
+
+    /// That mean loss, in nats, and its gradient.
+    ///
+    /// # Errors
+    /// When it leaves the finite range, or is stopped.
+    fn loss_and_gradient(&mut self, examples: &[u32]) -> Result<(f64, Vec<f64>), Ended>;
 
     /// The matrix of second derivatives of that loss times `direction`.
     ///
@@ -101,45 +109,47 @@ impl<'a, T: Float, U: Copy> At<'a, T, U> {
         Self { sets, parameters, model, update, most: problem.batch, batch, go_on }
     }
 
-    /// What `read` makes of the gradient and its tangent along `direction`, by batches in order,
-    /// each weighted by its examples.
+    /// The loss, and what `read` makes of the gradient and its tangent along `direction`, by
+    /// batches in order, each weighted by its examples.
     fn mean(
         &mut self,
         examples: &[u32],
         direction: &[f64],
         read: fn(&Dual<T, 1>) -> T,
-    ) -> Result<Vec<f64>, Ended> {
+    ) -> Result<(f64, Vec<f64>), Ended> {
         restore_float_control();
         let numbers = self.parameters.iter().zip(direction);
         let numbers: Vec<Dual<T, 1>> =
             numbers.map(|(&value, &w)| Dual { value, tangents: [T::from_f64(w)] }).collect();
         self.model.load(&numbers, &[]);
         let mut batch = self.batch.batch();
-        let mut total = vec![0.0; direction.len()];
+        let (mut mean_loss, mut total) = (0.0, vec![0.0; direction.len()]);
         for chunk in examples.chunks(self.most) {
             if !(self.go_on)() {
                 return Err(Ended::Stopped);
             }
             batch.fill(&self.sets.training, chunk);
-            self.model
+            let loss = self
+                .model
                 .step(&batch, self.update)
                 .map_err(|NonFinite(quantity)| Diverged { step: None, quantity })?;
             let weight = chunk.len() as f64 / examples.len() as f64;
+            mean_loss += weight * loss.value.to_f64();
             let state = self.model.state();
             total.iter_mut().zip(&state).for_each(|(t, x)| *t += weight * read(x).to_f64());
         }
-        Ok(total)
+        Ok((mean_loss, total))
     }
 }
 
 impl<T: Float, U: Copy> Curvature for At<'_, T, U> {
-    fn gradient(&mut self, examples: &[u32]) -> Result<Vec<f64>, Ended> {
+    fn loss_and_gradient(&mut self, examples: &[u32]) -> Result<(f64, Vec<f64>), Ended> {
         let still = vec![0.0; self.parameters.len()];
         self.mean(examples, &still, |x| x.value)
     }
 
     fn product(&mut self, examples: &[u32], direction: &[f64]) -> Result<Vec<f64>, Ended> {
-        self.mean(examples, direction, |x| x.tangents[0])
+        self.mean(examples, direction, |x| x.tangents[0]).map(|(_, product)| product)
     }
 }
 

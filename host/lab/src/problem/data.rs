@@ -20,6 +20,11 @@ impl<T: Real> Sets<T> {
         [self.training.len(), self.test.len()]
     }
 
+    fn standardised(&self, inputs: usize, moments: [f64; 2]) -> Self {
+        let of = |set: &ExampleSet<T>| set.standardised(inputs, moments);
+        Self { training: of(&self.training), test: of(&self.test) }
+    }
+
     fn add_to(&self, digest: &mut Digest) {
         self.training.add_to(digest);
         self.test.add_to(digest);
@@ -96,6 +101,22 @@ impl Data {
             Examples::F32(sets) => sets.training.keep_ends(count, last),
             Examples::F64(sets) => sets.training.keep_ends(count, last),
         }
+    }
+
+    /// The same with all inputs standardised by mean and standard deviation of the training file's,
+    /// each rounded to four decimals; and these two.
+    pub fn standardised(&self) -> (Self, [f64; 2]) {
+        let inputs = self.inputs;
+        let moments = match &self.examples {
+            Examples::F32(sets) => sets.training.moments(inputs),
+            Examples::F64(sets) => sets.training.moments(inputs),
+        };
+        let moments = moments.map(|x| libm::round(x * 1e4) / 1e4);
+        let examples = match &self.examples {
+            Examples::F32(sets) => Examples::F32(sets.standardised(inputs, moments)),
+            Examples::F64(sets) => Examples::F64(sets.standardised(inputs, moments)),
+        };
+        (Self { examples, ..*self }, moments)
     }
 
     /// The digest of all examples, those to train on and then those to test on.

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use myopia_core::digest::Digest;
+use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::glyphs::Glyphs;
 use myopia_core::mlp::{Batch, Dataset, Pair, paired};
 use myopia_core::real::Real;
+use myopia_core::sum::sum;
 
 /// Examples in the order of a file: number i has its non-zero inputs, in pairs, and its label.
 pub struct ExampleSet<T> {
@@ -56,6 +58,39 @@ impl<T: Real> ExampleSet<T> {
         self.labels.drain(left_out);
     }
 
+    /// All inputs of example number `index`, zeros among them, the first `inputs` places.
+    fn dense(&self, index: usize, inputs: usize) -> Vec<T> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        let mut row = vec![T::ZERO; inputs.next_multiple_of(2)];
+        for pair in &self.inputs[start..self.ends[index]] {
+            let place = 2 * usize::from(pair.position);
+            row[place..place + 2].copy_from_slice(&pair.factor);
+        }
+        row.truncate(inputs);
+        row
+    }
+
+    /// Mean and standard deviation of all of its inputs, of which each example has so many.
+    pub fn moments(&self, inputs: usize) -> [f64; 2] {
+        let count = (self.len() * inputs) as f64;
+        let all = || self.inputs.iter().flat_map(|pair| pair.factor).map(Real::to_f64);
+        let mean = sum(all()) / count;
+        // Zeros that are left out are inputs as well.
+        let square = sum(all().map(|x| x * x)) / count;
+        [mean, <Libm as Elementary<f64>>::sqrt(square - mean * mean)]
+    }
+
+    /// The same examples with x ← (x − mean)/deviation, zeros among them.
+    pub fn standardised(&self, inputs: usize, [mean, deviation]: [f64; 2]) -> Self {
+        let [mean, deviation] = [mean, deviation].map(T::from_f64);
+        let room = self.len() * inputs.div_ceil(2);
+        let example = |index: usize| {
+            let row = self.dense(index, inputs).into_iter();
+            (self.labels[index], (0..).zip(row.map(move |x| (x - mean) / deviation)))
+        };
+        Self::with_room(room, (0..self.len()).map(example))
+    }
+
     /// How many examples there are.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -99,6 +134,18 @@ mod tests {
     use myopia_core::digest::Digest;
 
     use super::*;
+
+    #[test]
+    fn standardised_inputs_have_mean_zero_and_deviation_one() {
+        let set = ExampleSet::<f64>::glyphs(Glyphs { seed: 1 }, 0..40);
+        let [mean, deviation] = set.moments(64);
+        let of = set.standardised(64, [mean, deviation]);
+        let [zero, one] = of.moments(64);
+        assert!(zero.abs() < 1e-12 && (one - 1.0).abs() < 1e-12, "{zero} {one}");
+        let (before, after) = (set.dense(7, 64), of.dense(7, 64));
+        let expected: Vec<f64> = before.iter().map(|x| (x - mean) / deviation).collect();
+        assert!(after == expected && before.contains(&0.0) && of.labels == set.labels);
+    }
 
     #[test]
     fn what_is_kept_is_the_same_as_never_having_had_more() {

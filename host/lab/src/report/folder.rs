@@ -70,7 +70,7 @@ impl Settings {
 
 /// What the results of each command are called, without their endings: those of a folder whose run
 /// left no record, as the published ones. A folder of strangers has none of these.
-const RESULTS: [&str; 22] = [
+const RESULTS: [&str; 23] = [
     "biases",
     "compare",
     "distill",
@@ -84,6 +84,7 @@ const RESULTS: [&str; 22] = [
     "online",
     "plan",
     "remedies",
+    "reruns",
     "shard",
     "stn",
     "surface",

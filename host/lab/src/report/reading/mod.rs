@@ -49,9 +49,9 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     let plans = contents.settings.iter().filter(|settings| settings.name.starts_with("plan."));
     found.extend(plans.flat_map(plan::ends));
-    let compared = |name: &str| name.starts_with("remedies.");
-    let remedies = contents.settings.iter().filter(|settings| compared(&settings.name));
-    found.extend(remedies.flat_map(remedies::ends));
+    let told = |name: &str| name.starts_with("remedies.") || name.starts_with("reruns.");
+    let told = contents.settings.iter().filter(|settings| told(&settings.name));
+    found.extend(told.flat_map(remedies::told));
     for (name, read) in bilevel::STUDIES {
         found.extend(contents.table(name).map(read).unwrap_or_default());
     }
@@ -195,13 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn remedies_say_what_the_run_has_said() {
-        let json = r#"{"sentences": ["Lowest training loss: a.", "Next b."]}"#;
-        let fields = serde_json::from_str::<serde_json::Map<_, _>>(json).unwrap();
-        let mut found = Contents::default();
-        let fields = fields.into_iter().collect();
-        found.settings.push(crate::report::Settings { name: "remedies.json".into(), fields });
-        assert_eq!(sentences(&found), ["Lowest training loss: a.", "Next b."]);
+    fn remedies_and_reruns_say_what_the_run_has_said() {
+        for name in ["remedies.json", "reruns.json"] {
+            let json = r#"{"sentences": ["Lowest training loss: a.", "Next b."]}"#;
+            let fields = serde_json::from_str::<serde_json::Map<_, _>>(json).unwrap();
+            let mut found = Contents::default();
+            let fields = fields.into_iter().collect();
+            found.settings.push(crate::report::Settings { name: name.into(), fields });
+            assert_eq!(sentences(&found), ["Lowest training loss: a.", "Next b."]);
+        }
     }
 
     #[test]
