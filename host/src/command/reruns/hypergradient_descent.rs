@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
+use myopia_core::family::Family;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +258,9 @@ fn problems<'a>(
         batch: BATCH,
         momentum: 0.0,
         optimizer: None,
+        is_normalised: false,
+        family: Family::InverseTime,
+        warmup: 0,
         objective: ObjectiveSet::Train,
         objective_size: None,
         seed,

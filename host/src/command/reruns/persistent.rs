@@ -3,6 +3,7 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
+use myopia_core::family::Family;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -202,6 +203,9 @@ impl Options {
             batch: 100,
             momentum: 0.9,
             optimizer: None,
+            is_normalised: false,
+            family: Family::InverseTime,
+            warmup: 0,
             objective: ObjectiveSet::Validation,
             objective_size: None,
             seed,
