@@ -21,8 +21,8 @@ impl Layer {
         (self.inputs + 1) * self.outputs
     }
 
-    /// Rows of its parameters: weights; where it is normalised scale, shift, running mean, variance;
-    /// biases.
+    /// Rows of its parameters: weights; where it is normalised scale, shift, running mean and
+    /// variance; biases.
     pub const fn rows(self, is_normalised: bool) -> usize {
         self.inputs + 1 + if is_normalised { NORM_ROWS } else { 0 }
     }
