@@ -75,7 +75,6 @@ fn every_instruction_set_and_number_of_threads_gives_the_golden_reports() {
             "mlp-meta-descent",
             "mlp-meta-descent-micromath",
             "mlp-adam",
-            "mlp-norm",
             "bilevel-descent",
             "subnormal-training",
         ]

@@ -27,7 +27,7 @@ mod workspace;
 pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
 pub use workspace::{
-    AdamNet, EXAMPLES, Full, Learner, MetaDescentNet, NormNet, Reduced, TrainingNet, Workspace,
+    AdamNet, EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace,
 };
 
 use crate::bilevel::experiment::{HYPERPARAMETERS, WEIGHTS};
@@ -43,8 +43,8 @@ pub struct Settings {
     pub sizes: &'static [usize],
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
-    /// Steps of meta-descent on α₀, K and β together, with Adam on α₀, ε and β₂, with batch
-    /// normalisation on α₀, μ and ξ; without any, there is one record for each step of training.
+    /// Steps of meta-descent on α₀, K and β together, with Adam on α₀, ε and β₂; without any, there
+    /// is one record for each step of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,
@@ -60,7 +60,6 @@ enum Kind {
     Descent,
     DescentMicromath,
     Adam,
-    Norm,
     Bilevel,
 }
 
@@ -79,8 +78,7 @@ pub struct Experiment {
 impl Experiment {
     /// Whether [`Reduced`] has room for it.
     pub fn is_reduced(&self) -> bool {
-        use Kind::{Adam, Bilevel, Descent, DescentMicromath, Norm};
-        !matches!(self.kind, Descent | DescentMicromath | Adam | Norm | Bilevel)
+        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Adam | Kind::Bilevel)
     }
 
     /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
@@ -110,7 +108,6 @@ impl Experiment {
                 perceptron::descent(workspace.descent_micromath()?, settings, record)
             }
             Kind::Adam => perceptron::adam(workspace.adam()?, settings, record),
-            Kind::Norm => perceptron::norm(workspace.norm()?, settings, record),
             Kind::Bilevel => bilevel::descent(workspace.bilevel()?, settings, record),
         }
     }
@@ -212,18 +209,6 @@ pub static EXPERIMENTS: &[Experiment] = &[
         },
         golden: golden::MLP_ADAM,
         kind: Kind::Adam,
-    },
-    Experiment {
-        name: "mlp-norm",
-        settings: Settings {
-            seed: 6,
-            sizes: workspace::NormNet::SIZES,
-            horizon: 20,
-            meta_steps: 8,
-            schedule: NETWORK,
-        },
-        golden: golden::MLP_NORM,
-        kind: Kind::Norm,
     },
     Experiment {
         name: "bilevel-descent",

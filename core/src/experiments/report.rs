@@ -106,14 +106,10 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn network<G, E, const P: usize, const S: usize, const N: bool>(
+    pub fn network<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize>(
         &mut self,
-        network: &Network<'_, G, P, E, S, N>,
-    ) -> Result<(), Failed>
-    where
-        G: Backend,
-        E: Elementary<Scalar<G>>,
-    {
+        network: &Network<'_, G, P, E, S>,
+    ) -> Result<(), Failed> {
         add_word(&mut self.values, network.digest_values()?.value());
         add_word(&mut self.tangents, network.digest_tangents()?.value());
         Ok(())

@@ -50,23 +50,9 @@ impl AdamNet {
     pub const BATCH: usize = 2;
 }
 
-crate::fixed_network! {
-    /// The network whose training with batch normalisation is differentiated with respect to α₀, μ
-    /// and ξ; its rule is compiled for Adam too.
-    #[derive(Debug)]
-    pub struct NormNet {
-        sizes: [SIDE, 3, CLASSES], batch: NormNet::BATCH, vector: f32, tangents: 3, slots: 2, norm: true
-    }
-}
-
-impl NormNet {
-    /// Examples in a batch: of two, normalised numbers would be 1 and −1.
-    pub const BATCH: usize = 4;
-}
-
 /// A network, a batch for it, and the order of its examples.
-pub type Learner<'a, G, const P: usize, E = Libm, const S: usize = 1, const N: bool = false> =
-    (Network<'a, G, P, E, S, N>, Batch<'a, f32>, &'a mut [u32]);
+pub type Learner<'a, G, const P: usize, E = Libm, const S: usize = 1> =
+    (Network<'a, G, P, E, S>, Batch<'a, f32>, &'a mut [u32]);
 
 /// What the experiments run on and in. Two workspaces give the same reports, whatever their
 /// backends.
@@ -79,9 +65,9 @@ pub trait Workspace {
     type QuadraticF64: Backend<Vector = F64x8>;
     /// Runs the networks.
     type Network: Backend<Vector: Vector<Scalar = f32>>;
-    /// Runs the network that is trained by Adam, and the one with batch normalisation.
+    /// Runs the network that is trained by Adam.
     type Adam: Backend<Vector: Vector<Scalar = f32>>;
-    /// Takes the roots of these two, rounded correctly as those of [`Libm`] are.
+    /// Takes the roots of Adam, rounded correctly as those of [`Libm`] are.
     type Root: Elementary<f32>;
 
     /// The quadratic in `f32`.
@@ -99,9 +85,6 @@ pub trait Workspace {
     /// The network that is trained by Adam: layers of [`AdamNet::SIZES`], batches of
     /// [`AdamNet::BATCH`].
     fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Self::Root, 2>, Failed>;
-    /// The network with batch normalisation: layers of [`NormNet::SIZES`], batches of
-    /// [`NormNet::BATCH`].
-    fn norm(&mut self) -> Result<Learner<'_, Self::Adam, 3, Self::Root, 2, true>, Failed>;
     /// The bilevel problem.
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed>;
 }
@@ -161,10 +144,6 @@ impl Workspace for Reduced {
         Err(Failed::Workspace)
     }
 
-    fn norm(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2, true>, Failed> {
-        Err(Failed::Workspace)
-    }
-
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed> {
         Err(Failed::Workspace)
     }
@@ -176,7 +155,6 @@ pub struct Full {
     reduced: Reduced,
     descent: MetaDescentNet,
     adam: AdamNet,
-    norm: NormNet,
     bilevel: Bilevel<f32>,
 }
 
@@ -188,7 +166,6 @@ impl Full {
             reduced: Reduced::new(),
             descent: MetaDescentNet::new(),
             adam: AdamNet::new(),
-            norm: NormNet::new(),
             bilevel: Bilevel::new(),
         }
     }
@@ -226,11 +203,6 @@ impl Workspace for Full {
 
     fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2>, Failed> {
         let (network, batch) = self.adam.network(Portable::new())?;
-        Ok((network, batch, &mut self.reduced.order))
-    }
-
-    fn norm(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2, true>, Failed> {
-        let (network, batch) = self.norm.network(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 

@@ -6,8 +6,8 @@ use myopia_core::backend::{Backend, Kernel};
 use myopia_core::bilevel::experiment::Bilevel;
 use myopia_core::elementary::Micromath;
 use myopia_core::experiments::{
-    AdamNet, EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, NormNet, Quadratic, Record,
-    Report, TrainingNet, Workspace,
+    AdamNet, EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report,
+    TrainingNet, Workspace,
 };
 use myopia_core::mlp::{Batch, HeapBatch, HeapNetwork, Network};
 use myopia_core::vector::{F32x8, F64x8, Vector};
@@ -75,7 +75,6 @@ struct OnHeap<G: Backend<Vector: Vector<Scalar = f32>>> {
     training: (HeapNetwork<G::Vector, 0>, HeapBatch<f32>),
     descent: (HeapNetwork<G::Vector, 3>, HeapBatch<f32>),
     adam: (HeapNetwork<G::Vector, 3, 2>, HeapBatch<f32>),
-    norm: (HeapNetwork<G::Vector, 3, 2, true>, HeapBatch<f32>),
     bilevel: Bilevel<f32>,
     order: [u32; EXAMPLES],
 }
@@ -98,10 +97,6 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> OnHeap<G> {
             adam: (
                 HeapNetwork::new(AdamNet::SIZES, AdamNet::BATCH).expect(VALID),
                 HeapBatch::new(AdamNet::SIZES, AdamNet::BATCH),
-            ),
-            norm: (
-                HeapNetwork::new(NormNet::SIZES, NormNet::BATCH).expect(VALID),
-                HeapBatch::new(NormNet::SIZES, NormNet::BATCH),
             ),
             bilevel: Bilevel::new(),
             order: [0; EXAMPLES],
@@ -144,11 +139,6 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
 
     fn adam(&mut self) -> Result<Learner<'_, G, 3, WithRoot, 2>, Failed> {
         let (network, batch) = &mut self.adam;
-        Ok((network.network_with(self.backend), batch.batch(), &mut self.order))
-    }
-
-    fn norm(&mut self) -> Result<Learner<'_, G, 3, WithRoot, 2, true>, Failed> {
-        let (network, batch) = &mut self.norm;
         Ok((network.network_with(self.backend), batch.batch(), &mut self.order))
     }
 
