@@ -171,7 +171,7 @@ fn a_look_ahead_of_no_steps_judges_the_start() {
 
 #[test]
 fn a_factor_of_kfac_without_an_inverse_is_reported_with_its_layer_and_step() {
-    let singular = "of layer 1 is singular";
+    let singular = "the damped factor of the errors (S) of layer 1 is singular";
     for command in ["hypergrad --horizon 5", "train --steps 5"] {
         let words = ["K-FAC stopped: ", singular, " at step 0; give a larger --damping"];
         let flags = format!("{command} --optimizer kfac --damping 0");
