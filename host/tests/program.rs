@@ -116,6 +116,7 @@ fn impossible_values_are_refused_by_name() {
         ("meta --tune alpha0 --fix beta", "--fix and --tune both say what is learned"),
         ("meta --optimizer adam --epsilon 0 --tune epsilon", "or leave it out of --tune"),
         ("horizons --tune epsilon", "--tune epsilon: this training has no epsilon"),
+        ("hypergrad --norm batch --optimizer kfac", "--norm batch: kfac knows no normalisation"),
         ("horizons --tune alpha0 --surface x", "--surface shows alpha0, time-constant and beta"),
         ("horizons --tune alpha0 --fix beta", "--fix and --tune both say what is learned"),
         ("horizons --tune alpha0 --from 20,1,1", "--alpha0 is 20.0 where the descent starts"),

@@ -22,7 +22,7 @@ use myopia::interrupt;
 use myopia::memory::afford;
 use myopia::output::{OutputFolder, json, standard};
 use myopia::precision::Precision;
-use myopia::problem::{Data, InitialParams, ObjectiveSet, Problem, Set};
+use myopia::problem::{Data, InitialParams, InnerOptimizer, ObjectiveSet, Problem, Set};
 use myopia::shard::Shard;
 
 /// Options of every command.
@@ -351,12 +351,16 @@ impl ProblemOptions {
                 _ => failure,
             }
         })?;
+        let optimizer = self.optimizer.hyperparameters(precision, momentum)?;
+        if let Some(InnerOptimizer::Kfac { .. }) = optimizer {
+            self.plain_network("kfac")?;
+        }
         let problem = Problem {
             data,
             layers,
             batch: self.batch,
             momentum,
-            optimizer: self.optimizer.hyperparameters(precision, momentum)?,
+            optimizer,
             is_normalised: self.norm.is_some(),
             family: Family::InverseTime,
             warmup: 0,

@@ -307,7 +307,7 @@ impl Problem<'_> {
         self.optimizer.or_else(|| self.is_normalised.then(|| self.sgd().into()))
     }
 
-    /// Whether its steps can be taken back: those of a plain network by an elementwise rule.
+    /// Whether its optimiser is one whose steps can be taken back.
     pub fn is_reversible(&self) -> bool {
         !matches!(self.optimizer, Some(InnerOptimizer::Kfac { .. }))
     }
