@@ -17,8 +17,6 @@ mod labels;
 mod statistic;
 mod triangular;
 
-use core::marker::PhantomData;
-
 pub use buffers::{KfacBuffers, KfacLengths};
 #[cfg(feature = "alloc")]
 pub use heap::HeapKfac;
@@ -27,7 +25,7 @@ use apply::{Apply, Gather, Scatter};
 use buffers::{Factors, Inputs, LayerSizes, Room};
 use labels::Draw;
 use statistic::{ExamplesWithOne, MovingAverage, WithOne, average_of, average_of_examples};
-use triangular::{Factor, Root, Solve, root};
+use triangular::{Factor, Root, Solve};
 
 use super::batch::Batch;
 use super::error::{InvalidNetwork, KroneckerFactor, NonFinite, Quantity, finite};
@@ -35,6 +33,7 @@ use super::gemm::run_panels;
 use super::matrix::Matrix;
 use super::model::{Evaluate, Model};
 use super::network::{Network, total};
+use super::rule::root;
 use super::softmax::Evaluation;
 use super::step_back::KeepGradient;
 use super::transpose::Transpose;
@@ -225,9 +224,9 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
         let (backend, shape) = (self.network.backend(), self.network.shape());
         let (mut storage, Room { gradient: column, .. }) = self.buffers.parts();
         for (number, layer) in shape.layers().enumerate() {
-            let LayerSizes { rows, outputs, .. } = LayerSizes::new(layer, G::Vector::LANES);
-            let Factors { inputs, errors, roots: [of_inputs, of_errors] } =
-                storage.next(LayerSizes::new(layer, G::Vector::LANES));
+            let sizes = LayerSizes::new(layer, G::Vector::LANES);
+            let LayerSizes { rows, outputs, .. } = sizes;
+            let Factors { inputs, errors, roots: [of_inputs, of_errors] } = storage.next(sizes);
             let trace_of_inputs = match &inputs {
                 Inputs::First(a) => Dual::constant(trace(a, rows, rows).value),
                 Inputs::Others(a) => trace(a, rows, rows),
@@ -235,44 +234,27 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
             let trace_of_errors = trace(errors, outputs + 1, outputs);
             let traces = [(trace_of_inputs, rows), (trace_of_errors, outputs)];
             let [damping_of_inputs, damping_of_errors] = factored::<_, E, P>(damping, traces);
-            let elementary = PhantomData::<E>;
-            let is_regular = match inputs {
-                Inputs::First(a) => backend.run(Factor {
-                    statistic: a,
-                    rows,
-                    size: rows,
-                    damping: damping_of_inputs,
-                    root: of_inputs,
-                    column: &mut *column,
-                    elementary,
-                }),
-                Inputs::Others(a) => backend.run(Factor {
-                    statistic: a,
-                    rows,
-                    size: rows,
-                    damping: damping_of_inputs,
-                    root: of_inputs,
-                    column: &mut *column,
-                    elementary,
-                }),
-            };
             let singular = |is_of_inputs| {
                 let factor = KroneckerFactor { layer: number as u16, is_of_inputs };
                 NonFinite(Quantity::Inverse(factor))
             };
+            let room = (of_inputs, &mut *column);
+            let is_regular = match inputs {
+                Inputs::First(elements) => {
+                    let a = Matrix { elements: &*elements, rows };
+                    backend.run(Factor::<_, E, P, 0>::new(a, rows, damping_of_inputs, room))
+                }
+                Inputs::Others(elements) => {
+                    let a = Matrix { elements: &*elements, rows };
+                    backend.run(Factor::<_, E, P, P>::new(a, rows, damping_of_inputs, room))
+                }
+            };
             if !is_regular {
                 return Err(singular(true));
             }
-            let is_regular = backend.run(Factor {
-                statistic: errors,
-                rows: outputs + 1,
-                size: outputs,
-                damping: damping_of_errors,
-                root: of_errors,
-                column: &mut *column,
-                elementary,
-            });
-            if !is_regular {
+            let s = Matrix { elements: &*errors, rows: outputs + 1 };
+            let room = (of_errors, &mut *column);
+            if !backend.run(Factor::<_, E, P, P>::new(s, outputs, damping_of_errors, room)) {
                 return Err(singular(false));
             }
         }

@@ -19,16 +19,10 @@ use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::mlp::blocking::L1_BYTES;
 use crate::mlp::gemm::PanelPass;
-use crate::mlp::matrix::{panels_mut, row_of, split_mut};
+use crate::mlp::matrix::{Matrix, panels_mut, row_of, split_mut};
+use crate::mlp::rule::root;
 use crate::real::Real;
 use crate::vector::Vector;
-
-/// √x with its tangents x'/(2√x).
-pub fn root<T: Real, E: Elementary<T>, const P: usize>(x: Dual<T, P>) -> Dual<T, P> {
-    let value = E::sqrt(x.value);
-    let twice = value + value;
-    Dual { value, tangents: x.tangents.map(|tangent| tangent / twice) }
-}
 
 /// A Cholesky factor L, row after row: row i holds L_ik up to the diagonal, and L_ki right of it.
 #[derive(Clone, Copy)]
@@ -141,16 +135,31 @@ impl<V: Vector, const P: usize> PanelPass<V, P> for Solve<'_, V, P> {
 
 /// Finds the Cholesky factor of `statistic` + `damping` I.
 pub struct Factor<'a, V: Vector, E, const P: usize, const Q: usize> {
-    /// Symmetric, in column panels of `rows` rows.
-    pub statistic: &'a [Dual<V, Q>],
-    pub rows: usize,
-    pub size: usize,
-    pub damping: Dual<V::Scalar, P>,
+    /// Symmetric.
+    statistic: Matrix<'a, V, Q>,
+    size: usize,
+    damping: Dual<V::Scalar, P>,
     /// Becomes the factor.
-    pub root: &'a mut [Dual<V::Scalar, P>],
+    root: &'a mut [Dual<V::Scalar, P>],
     /// Room for a panel.
-    pub column: &'a mut [Dual<V, P>],
-    pub elementary: PhantomData<E>,
+    column: &'a mut [Dual<V, P>],
+    elementary: PhantomData<E>,
+}
+
+/// Room for a factor, and for a panel of it.
+type FactorRoom<'a, V, const P: usize> =
+    (&'a mut [Dual<<V as Vector>::Scalar, P>], &'a mut [Dual<V, P>]);
+
+impl<'a, V: Vector, E, const P: usize, const Q: usize> Factor<'a, V, E, P, Q> {
+    /// That of the first `size` rows and columns.
+    pub fn new(
+        statistic: Matrix<'a, V, Q>,
+        size: usize,
+        damping: Dual<V::Scalar, P>,
+        (root, column): FactorRoom<'a, V, P>,
+    ) -> Self {
+        Self { statistic, size, damping, root, column, elementary: PhantomData }
+    }
 }
 
 impl<V: Vector, E: Elementary<V::Scalar>, const P: usize, const Q: usize> Kernel
@@ -203,7 +212,7 @@ impl<V: Vector, E, const P: usize, const Q: usize> Factor<'_, V, E, P, Q> {
     /// `first`..`end`.
     #[inline(always)]
     fn load(&mut self, panel: usize, first: usize, end: usize) {
-        let from = self.statistic.get(panel * self.rows..).unwrap_or_default();
+        let from = self.statistic.elements.get(panel * self.statistic.rows..).unwrap_or_default();
         for (row, (to, from)) in self.column.iter_mut().zip(from).take(end).enumerate() {
             *to = Dual::constant(from.value);
             for (to, from) in to.tangents.iter_mut().zip(from.tangents) {
