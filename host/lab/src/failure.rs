@@ -89,6 +89,17 @@ impl Failure {
         matches!(self, Self::Interrupted(_))
     }
 
+    /// The interruption with which a run ended, if it did.
+    ///
+    /// # Errors
+    /// Any other failure.
+    pub fn interruption(ended: Result<(), Self>) -> Result<Option<Self>, Self> {
+        match ended {
+            Err(failure) if !failure.is_interruption() => Err(failure),
+            ended => Ok(ended.err()),
+        }
+    }
+
     /// The exit status of the program: 0 when all was done before, 2 for usage, 3 for what was not
     /// run, [`INTERRUPTED`] for what was asked to stop, 1 for anything else.
     pub fn exit_status(&self) -> u8 {

@@ -166,10 +166,7 @@ impl Options {
         let (all, done) = comparison.progress(candidates.len(), &ledger);
         let bar = progress::bar_from(common, done, all, "compare");
         let tick = |steps| ProgressBar::inc(&bar, steps);
-        let early = match awake(|| comparison.run(&candidates, &ledger, &tick)) {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let early = Failure::interruption(awake(|| comparison.run(&candidates, &ledger, &tick)))?;
         bar.finish_and_clear();
         let partial = early.is_some();
         let ended: Vec<(&Candidate, u64, Outcome)> = (0..units)

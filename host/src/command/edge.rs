@@ -147,10 +147,7 @@ impl Options {
             };
             self.measure(common, &study, &points, &ledger)
         });
-        let interrupted = match ended {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let interrupted = Failure::interruption(ended)?;
         let rows: Vec<Row> = (0..points.len()).filter_map(|n| ledger.unit(n).state()).collect();
         if let (true, Some(failure)) = (rows.is_empty(), &interrupted) {
             return Err(failure.clone());

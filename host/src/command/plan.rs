@@ -189,10 +189,7 @@ impl Options {
             let start = ledger.resumable(self.problem.start(&problem))?;
             self.go_on(common, &problem, &start, &planning, &mut progress, &ledger)
         });
-        let mut early = match ended {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let mut early = Failure::interruption(ended)?;
         let Some(first) = progress.first.clone() else {
             return early.map_or(Ok(()), Err);
         };

@@ -175,10 +175,7 @@ impl Options {
         let bar = progress::bar_from(common, done, total, "remedies");
         let went = remedies.run(&ledger, &|steps| ProgressBar::inc(&bar, steps));
         bar.finish_and_clear();
-        let early = match went {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let early = Failure::interruption(went)?;
         let partial = early.is_some();
         let outcomes = ended(&remedies, &ledger);
         let runs: Vec<(u64, Way, Finish, &Outcome)> = outcomes

@@ -150,10 +150,7 @@ impl Options {
         let start = |problem: &Problem<'_>| self.problem.start(problem);
         let seeds = ledger.resumable(awake(|| Seeded::all(&problem, seeds, start)))?;
         let ended = self.train(common, &seeds, &units, &ledger);
-        let interrupted = match ended {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let interrupted = Failure::interruption(ended)?;
         let of_unit = |(number, unit): (usize, &Unit)| {
             let seed = seeds[unit.seed].problem.seed;
             let rows = ledger.unit(number).state().unwrap_or_default();

@@ -149,10 +149,7 @@ impl Options {
             })
         });
         bar.finish_and_clear();
-        let early = match went {
-            Err(failure) if !failure.is_interruption() => return Err(failure),
-            ended => ended.err(),
-        };
+        let early = Failure::interruption(went)?;
         let partial = early.is_some();
         let states: Vec<Option<State>> = (0..units).map(|unit| ledger.unit(unit).state()).collect();
         let found = Found { seeds: problems.iter().map(|of| of.seed).collect(), states };
