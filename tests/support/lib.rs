@@ -2,11 +2,10 @@
 
 use myopia::precision::Precision;
 use myopia::problem::{
-    Data, ExampleSet, Examples, InitialParams, ObjectiveSet, Problem, Set, Sets, Source, Tangents,
+    Data, ExampleSet, Examples, InitialParams, Problem, Set, Sets, Snapshot, Source, Tangents,
+    TrainingRun,
 };
-use myopia_backend::Isa;
 use myopia_core::elementary::{Elementary, Libm};
-use myopia_core::family::Family;
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::InverseTime;
@@ -50,6 +49,24 @@ pub fn loss(
     let mut run = problem.run(Tangents::None, start);
     run.train(&schedule, 0..horizon, &mut |_, _, _| {}).unwrap();
     run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value
+}
+
+/// A run that was taken to its end, and a snapshot of another that ends as it does: it was taken
+/// after 7 of 20 steps with tangents, and gone on from.
+pub fn gone_on_from_a_snapshot<'a>(
+    problem: &'a Problem<'a>,
+    start: &InitialParams,
+    schedule: &InverseTime<f64>,
+) -> (Box<dyn TrainingRun + 'a>, Box<dyn TrainingRun + 'a>, Snapshot) {
+    let mut whole = problem.run(Tangents::Schedule, start);
+    whole.train(schedule, 0..20, &mut |_, _, _| {}).unwrap();
+    let mut half = problem.run(Tangents::Schedule, start);
+    half.train(schedule, 0..7, &mut |_, _, _| {}).unwrap();
+    let snapshot = half.snapshot();
+    let mut rest = problem.restore(Tangents::Schedule, &snapshot).unwrap();
+    rest.train(schedule, 7..20, &mut |_, _, _| {}).unwrap();
+    assert_eq!(rest.digests(), whole.digests());
+    (whole, rest, snapshot)
 }
 
 /// How far `found` is from `expected`, as a share of `expected`.
@@ -100,17 +117,8 @@ pub fn glyphs(precision: Precision) -> Data {
 /// A problem with momentum 0.9 judged on held-out examples; hidden layers as given.
 pub fn problem<'a>(data: &'a Data, hidden: &[usize], batch: usize, seed: u64) -> Problem<'a> {
     Problem {
-        data,
-        layers: [&[data.inputs], hidden, &[data.classes]].concat(),
         batch,
-        momentum: 0.9,
-        optimizer: None,
-        is_normalised: false,
-        family: Family::InverseTime,
-        warmup: 0,
-        objective: ObjectiveSet::Validation,
-        objective_size: None,
         seed,
-        isa: Isa::widest(),
+        ..Problem::new(data, [&[data.inputs], hidden, &[data.classes]].concat())
     }
 }

@@ -6,7 +6,9 @@ use myopia::problem::{InnerOptimizer, Problem, Rates, Tangents};
 use myopia_core::kfac::Kfac;
 use myopia_core::optimizer::Decay;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
-use myopia_tests::{derivative, glyphs, loss, problem, relative, with_parameter};
+use myopia_tests::{
+    derivative, glyphs, gone_on_from_a_snapshot, loss, problem, relative, with_parameter,
+};
 
 const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.02, time_constant: 10.0, beta: 1.2 };
 
@@ -105,15 +107,8 @@ fn a_run_goes_on_from_a_snapshot_of_all_its_state() {
         let optimizer = Some(optimizer);
         let problem = Problem { optimizer, ..problem(&data, &[32], 100, 1) };
         let start = problem.start(0, 0.0).unwrap();
-        let mut whole = problem.run(Tangents::Schedule, &start);
-        whole.train(&SCHEDULE, 0..20, &mut |_, _, _| {}).unwrap();
-        let mut half = problem.run(Tangents::Schedule, &start);
         // Between two factorisations.
-        half.train(&SCHEDULE, 0..7, &mut |_, _, _| {}).unwrap();
-        let snapshot = half.snapshot();
-        let mut rest = problem.restore(Tangents::Schedule, &snapshot).unwrap();
-        rest.train(&SCHEDULE, 7..20, &mut |_, _, _| {}).unwrap();
-        assert_eq!(rest.digests(), whole.digests(), "{optimizer:?}");
+        let (.., snapshot) = gone_on_from_a_snapshot(&problem, &start, &SCHEDULE);
         let other = Problem { optimizer: None, ..problem.clone() };
         assert!(other.restore(Tangents::Schedule, &snapshot).is_none());
     }

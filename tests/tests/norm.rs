@@ -6,7 +6,7 @@ use myopia::precision::Precision::{F32, F64};
 use myopia::problem::{Problem, Tangents};
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
 use myopia_core::schedule::{InverseTime, Parameter};
-use myopia_tests::{glyphs, problem};
+use myopia_tests::{glyphs, gone_on_from_a_snapshot, problem};
 
 const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.01, time_constant: 10.0, beta: 1.2 };
 
@@ -53,15 +53,7 @@ fn a_run_goes_on_from_a_snapshot_with_its_running_averages() {
         let base = problem(&data, &[32, 9], 50, 1);
         let problem = Problem { optimizer: optimizer.map(Into::into), is_normalised: true, ..base };
         let start = problem.start(0, 0.0).unwrap();
-        let mut whole = problem.run(Tangents::Schedule, &start);
-        whole.train(&SCHEDULE, 0..20, &mut |_, _, _| {}).unwrap();
-        let mut half = problem.run(Tangents::Schedule, &start);
-        half.train(&SCHEDULE, 0..7, &mut |_, _, _| {}).unwrap();
-        let snapshot = half.snapshot();
-        let mut rest = problem.restore(Tangents::Schedule, &snapshot).unwrap();
-        rest.train(&SCHEDULE, 7..20, &mut |_, _, _| {}).unwrap();
-        let digests = |digests: [myopia_core::digest::Digest; 2]| digests.map(|d| d.to_string());
-        assert_eq!(digests(rest.digests()), digests(whole.digests()));
+        let (mut whole, mut rest, snapshot) = gone_on_from_a_snapshot(&problem, &start, &SCHEDULE);
         let all = problem.objective_indices();
         let judged = |run: &mut dyn myopia::problem::TrainingRun| {
             run.evaluate(myopia::problem::Set::Training, &all).unwrap().loss
@@ -72,7 +64,7 @@ fn a_run_goes_on_from_a_snapshot_with_its_running_averages() {
         // Side by side with others.
         let mut side = problem.lockstep(Tangents::Schedule, &start, &[SCHEDULE, SCHEDULE]);
         side.train(0..20, &mut |_, _, _, _| {});
-        assert_eq!(digests(side.run(1).unwrap().digests()), digests(whole.digests()));
+        assert_eq!(side.run(1).unwrap().digests(), whole.digests());
     }
 }
 

@@ -23,14 +23,13 @@ use myopia::nqm::judge::Judge;
 use myopia::outer::{OuterOptimizer, OuterRule, limits};
 use myopia::output::record::{Record, sha256};
 use myopia::precision::Precision;
-use myopia::problem::{self, Data, ObjectiveSet, Problem, Snapshot, Source, Tangents};
+use myopia::problem::{self, Data, Problem, Snapshot, Source, Tangents};
 use myopia::provenance;
 use myopia::published::Manifest;
 use myopia::report::{self, Contents, Table};
 use myopia::surface::{self, Piece, Row, ShardReport, merge};
 use myopia::verify::{Expected, Set};
 use myopia_backend::Isa;
-use myopia_core::family::Family;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 use sha2::{Digest, Sha256};
 
@@ -239,18 +238,10 @@ pub fn experiment() -> Experiment {
 /// Its problem.
 pub fn problem() -> Problem<'static> {
     Problem {
-        data: &DATA,
-        layers: vec![64, 2, 10],
         batch: 2,
-        momentum: 0.9,
-        optimizer: None,
-        is_normalised: false,
-        family: Family::InverseTime,
-        warmup: 0,
-        objective: ObjectiveSet::Validation,
         objective_size: Some(2),
-        seed: 1,
         isa: Isa::Baseline,
+        ..Problem::new(&DATA, vec![64, 2, 10])
     }
 }
 

@@ -189,12 +189,9 @@ pub(super) fn sharpness(
 
 #[cfg(test)]
 mod tests {
-    use myopia_backend::Isa;
     use myopia_core::bilevel::eigen::symmetric;
     use myopia_core::bilevel::linear::dot;
     use myopia_core::sum::sum;
-
-    use myopia_core::family::Family;
 
     use super::*;
     use crate::precision::Precision;
@@ -206,18 +203,10 @@ mod tests {
     fn the_quadrature_has_the_moments_of_the_dense_spectrum() {
         let data = Source::Glyphs.load(Precision::F64, |_| ()).unwrap();
         let problem = Problem {
-            data: &data,
-            layers: vec![64, 3, 10],
             batch: 20,
-            momentum: 0.9,
-            optimizer: None,
-            is_normalised: false,
-            family: Family::InverseTime,
-            warmup: 0,
             objective: ObjectiveSet::Train,
-            objective_size: None,
             seed: 3,
-            isa: Isa::widest(),
+            ..Problem::new(&data, vec![64, 3, 10])
         };
         let InitialParams(parameters) = problem.start(5, 0.1).unwrap();
         let examples: Vec<u32> = (0..50).collect();

@@ -249,6 +249,27 @@ pub(super) const PLAIN: &str =
 
 const CHECKED: &str = "a problem's layers and batch were checked";
 
+impl<'a> Problem<'a> {
+    /// A plain network of these layers that is trained by SGD with momentum 0.9 in batches of 100
+    /// and judged on all held-out examples; seed 1, on the widest instruction set that there is.
+    pub fn new(data: &'a Data, layers: Vec<usize>) -> Self {
+        Self {
+            data,
+            layers,
+            batch: 100,
+            momentum: 0.9,
+            optimizer: None,
+            is_normalised: false,
+            family: Family::InverseTime,
+            warmup: 0,
+            objective: ObjectiveSet::Validation,
+            objective_size: None,
+            seed: 1,
+            isa: Isa::widest(),
+        }
+    }
+}
+
 impl Problem<'_> {
     /// The float it is trained in.
     pub fn precision(&self) -> Precision {

@@ -314,7 +314,6 @@ impl<'a> Run<'a> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use myopia_backend::Isa;
 
     use super::*;
     use crate::precision::Precision;
@@ -323,18 +322,11 @@ pub(super) mod tests {
     pub fn with<R>(check: impl Fn(&Problem<'_>, &Data) -> R) -> R {
         let (data, _) = Source::Glyphs.load(Precision::F64, |_| ()).unwrap().standardised();
         let problem = Problem {
-            data: &data,
-            layers: vec![64, 10],
             batch: BATCH,
             momentum: 0.0,
-            optimizer: None,
-            is_normalised: false,
-            family: myopia_core::family::Family::InverseTime,
-            warmup: 0,
             objective: ObjectiveSet::Train,
-            objective_size: None,
             seed: 2,
-            isa: Isa::widest(),
+            ..Problem::new(&data, vec![64, 10])
         };
         check(&problem, &data)
     }

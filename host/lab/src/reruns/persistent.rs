@@ -246,27 +246,13 @@ fn window(
 
 #[cfg(test)]
 mod tests {
-    use myopia_backend::Isa;
 
     use super::*;
-    use crate::problem::{ObjectiveSet, Source};
+    use crate::problem::Source;
 
     fn with<R>(check: impl Fn(Study<'_>) -> R) -> R {
         let (data, _) = Source::Glyphs.load(Precision::F64, |_| ()).unwrap().standardised();
-        let problem = Problem {
-            data: &data,
-            layers: vec![64, 6, 10],
-            batch: 20,
-            momentum: 0.9,
-            optimizer: None,
-            is_normalised: false,
-            family: myopia_core::family::Family::InverseTime,
-            warmup: 0,
-            objective: ObjectiveSet::Validation,
-            objective_size: None,
-            seed: 2,
-            isa: Isa::widest(),
-        };
+        let problem = Problem { batch: 20, seed: 2, ..Problem::new(&data, vec![64, 6, 10]) };
         check(Study { problem: &problem, steps: 12, windows: 5 })
     }
 

@@ -1,7 +1,6 @@
 //! The bias on a network: synthetic digits, 64-32-10, batches of 10.
 
 use myopia_backend::Isa;
-use myopia_core::family::Family;
 use myopia_core::schedule::{InverseTime, PARAMETERS};
 use myopia_core::unroll::Diverged;
 
@@ -11,7 +10,7 @@ use crate::failure::Failure;
 use crate::nqm::judge::Judge;
 use crate::outer::{OuterOptimizer, OuterRule, limits};
 use crate::precision::Precision;
-use crate::problem::{Data, InitialParams, ObjectiveSet, Problem, Set, Source, Tangents};
+use crate::problem::{Data, InitialParams, Problem, Set, Source, Tangents};
 
 /// Validation loss of a small network on synthetic digits.
 pub struct Digits {
@@ -31,18 +30,11 @@ impl Digits {
 
     fn problem(&self) -> Problem<'_> {
         Problem {
-            data: &self.data,
-            layers: vec![self.data.inputs, 32, self.data.classes],
             batch: 10,
             momentum: Precision::F32.round(0.9),
-            optimizer: None,
-            is_normalised: false,
-            family: Family::InverseTime,
-            warmup: 0,
-            objective: ObjectiveSet::Validation,
-            objective_size: None,
             seed: self.seed,
             isa: self.isa,
+            ..Problem::new(&self.data, vec![self.data.inputs, 32, self.data.classes])
         }
     }
 }

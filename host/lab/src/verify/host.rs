@@ -1,7 +1,6 @@
 //! The experiments on this machine: every instruction set, several numbers of threads.
 
 use myopia_backend::{Isa, awake, divide_all_work, pool_size};
-use myopia_core::family::Family;
 use myopia_core::schedule::InverseTime;
 use myopia_core::unroll::Diverged;
 use rayon::ThreadPoolBuilder;
@@ -11,7 +10,7 @@ use super::log::{JudgedExperiment, experiments_log};
 use super::target::Set;
 use crate::bench::diagnostics;
 use crate::precision::Precision;
-use crate::problem::{ObjectiveSet, Problem, Source, Tangents};
+use crate::problem::{Problem, Source, Tangents};
 
 /// The numbers of threads with which every instruction set is tried.
 pub const THREADS: [u16; 4] = [1, 2, 3, 8];
@@ -26,20 +25,8 @@ const SUBNORMAL_DIGEST: &str = "c911d03a70bf8b48";
 /// When the threads cannot be started.
 pub fn subnormal_training(isa: Isa, threads: u16) -> Result<JudgedExperiment, NotRun> {
     let data = Source::Glyphs.load(Precision::F32, |_| {}).map_err(|e| NotRun(e.to_string()))?;
-    let problem = Problem {
-        data: &data,
-        layers: vec![data.inputs, 32, data.classes],
-        batch: 20,
-        momentum: 0.9,
-        optimizer: None,
-        is_normalised: false,
-        family: Family::InverseTime,
-        warmup: 0,
-        objective: ObjectiveSet::Validation,
-        objective_size: None,
-        seed: 1,
-        isa,
-    };
+    let problem =
+        Problem { batch: 20, isa, ..Problem::new(&data, vec![data.inputs, 32, data.classes]) };
     let schedule = InverseTime { alpha0: 0.02, time_constant: 5.0, beta: 60.0 };
     let digest = divided(threads, || {
         let start = problem.start(0, 0.0)?;

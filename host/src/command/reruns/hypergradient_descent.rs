@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
-use myopia_core::family::Family;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -250,18 +249,12 @@ fn problems<'a>(
 ) -> Result<Vec<Problem<'a>>, Failure> {
     let isa = common.isa()?;
     let problem = |seed| Problem {
-        data,
-        layers: vec![data.inputs, data.classes],
         batch: BATCH,
         momentum: 0.0,
-        optimizer: None,
-        is_normalised: false,
-        family: Family::InverseTime,
-        warmup: 0,
         objective: ObjectiveSet::Train,
-        objective_size: None,
         seed,
         isa,
+        ..Problem::new(data, vec![data.inputs, data.classes])
     };
     Ok(seeds.into_iter().map(problem).collect())
 }
@@ -354,9 +347,7 @@ impl Found {
         let header = ["seed", "method", "step", "learning_rate"];
         let moving = self.all().filter(|(_, method, _)| method.meta_rate > 0.0);
         let rates = moving.flat_map(|(seed, method, run)| {
-            let steps = (1u32..).zip(&run.rates);
-            let shown = steps.filter(|(step, _)| *step <= 100 || step.is_multiple_of(10));
-            shown.map(move |(step, rate)| (seed, method.name, step, *rate))
+            shown(&run.rates).map(move |(step, rate)| (seed, method.name, step, rate))
         });
         folder.write_as(partial, "rates.csv", |w| csv::write(w, &header, rates))?;
         let header = ["seed", "step", "learning_rate", "ahead", "best_rate", "loss"];
@@ -389,6 +380,12 @@ impl Found {
         });
         csv::write(to, &header, rows)
     }
+}
+
+/// Steps, from 1 on, and rates: those of the first hundred, and of each tenth after them.
+fn shown(rates: &[f64]) -> impl Iterator<Item = (u32, f64)> {
+    let steps = (1u32..).zip(rates.iter().copied());
+    steps.filter(|(step, _)| *step <= 100 || step.is_multiple_of(10))
 }
 
 fn sentences(comparisons: &[Comparison], seen: &[Seen]) -> Vec<String> {
@@ -426,8 +423,8 @@ fn figure(found: &Found, seen: &[Seen], partial: bool) -> Figure {
         Axis::log("learning rate"),
     );
     if let Some((_, run)) = found.runs(LED).next() {
-        let steps = (1u32..).zip(&run.rates).filter(|(step, _)| *step <= 100 || step % 10 == 0);
-        let points = steps.map(|(step, rate)| (f64::from(step), *rate)).filter(|of| of.1 > 0.0);
+        let steps = shown(&run.rates).filter(|(_, rate)| *rate > 0.0);
+        let points = steps.map(|(step, rate)| (f64::from(step), rate));
         rates = rates.series(Series::new(METHODS[LED].name, points));
     }
     let mut lengths: Vec<u32> = seen.iter().map(|of| of.ahead).collect();

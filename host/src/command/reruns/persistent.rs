@@ -3,7 +3,6 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
-use myopia_core::family::Family;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +17,7 @@ use myopia::failure::Failure;
 use myopia::figure::{Axis, Field, Figure, Surface};
 use myopia::interrupt;
 use myopia::output::{csv, json, standard};
-use myopia::problem::{ObjectiveSet, Problem};
+use myopia::problem::Problem;
 use myopia::reruns::persistent::{FIRST, Progress, Study, Windows};
 use myopia::shown::number;
 use myopia::spread::Spread;
@@ -198,18 +197,9 @@ impl Options {
         drop(loaded);
         let isa = common.isa()?;
         let problem = |seed| Problem {
-            data: &data,
-            layers: vec![data.inputs, 100, 100, data.classes],
-            batch: 100,
-            momentum: 0.9,
-            optimizer: None,
-            is_normalised: false,
-            family: Family::InverseTime,
-            warmup: 0,
-            objective: ObjectiveSet::Validation,
-            objective_size: None,
             seed,
             isa,
+            ..Problem::new(&data, vec![data.inputs, 100, 100, data.classes])
         };
         let problems: Vec<Problem<'_>> = seeds.map(problem).collect();
         let kinds = [false, true].into_iter().flat_map(|carried| {
