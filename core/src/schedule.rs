@@ -63,6 +63,14 @@ impl Parameter {
         Self::Damping,
     ];
 
+    /// What stands above a column of its values on a screen.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::TimeConstant => "K",
+            other => other.name(),
+        }
+    }
+
     /// Its name in a table.
     pub const fn name(self) -> &'static str {
         match self {

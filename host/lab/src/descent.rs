@@ -379,11 +379,7 @@ impl MetaDescent {
             let schedule = here.schedule();
             let at = here;
             let diverged = |diverged: Diverged| {
-                let name = |parameter: Parameter| match parameter {
-                    Parameter::TimeConstant => "K",
-                    other => other.name(),
-                };
-                let with = columns.values().map(|p| (name(p), at.value(p))).collect();
+                let with = columns.values().map(|p| (p.heading(), at.value(p))).collect();
                 Ended::Diverged(DivergedAt { meta_step: at.meta_step, with, diverged })
             };
             let there = here.of(problem, &self.tuned);

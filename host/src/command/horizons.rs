@@ -443,11 +443,7 @@ fn print(out: &mut dyn Write, report: &Report<'_>, paths: &[Path]) -> io::Result
     write!(out, "{:>8}", "horizon")?;
     let parameters = report.chosen.iter().take(1).flat_map(|choice| choice.values.parameters());
     for parameter in parameters {
-        let name = match parameter {
-            Parameter::TimeConstant => "K",
-            other => other.name(),
-        };
-        write!(out, "  {name:>9}")?;
+        write!(out, "  {:>9}", parameter.heading())?;
     }
     writeln!(
         out,

@@ -187,11 +187,7 @@ impl Options {
             }
             write!(out, "{:>9}", "meta-step")?;
             for parameter in columns.values() {
-                let name = match parameter {
-                    Parameter::TimeConstant => "K",
-                    other => other.name(),
-                };
-                write!(out, "  {name:>10}")?;
+                write!(out, "  {:>10}", parameter.heading())?;
             }
             writeln!(out, "  {:>10}", "loss")?;
             for record in shown {

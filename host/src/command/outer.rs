@@ -76,6 +76,22 @@ pub enum ParameterName {
     Beta,
 }
 
+impl ParameterName {
+    /// The same for the core.
+    pub fn parameter(self) -> Parameter {
+        match self {
+            Self::Alpha0 => Parameter::Alpha0,
+            Self::TimeConstant => Parameter::TimeConstant,
+            Self::Beta => Parameter::Beta,
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 impl RuleOptions {
     /// The optimizer of the schedule, for descents from these α₀, K and β, which `options` give.
     pub fn optimizer(
@@ -84,12 +100,10 @@ impl RuleOptions {
         starts: &[InverseTime<f64>],
         options: [&str; 3],
     ) -> Result<OuterOptimizer, Failure> {
-        let names = [ParameterName::Alpha0, ParameterName::TimeConstant, ParameterName::Beta];
-        let learned: Vec<Parameter> = PARAMETERS
-            .into_iter()
-            .zip(names)
-            .filter(|(_, name)| !self.fix.contains(name))
-            .map(|(parameter, _)| parameter)
+        let learned: Vec<Parameter> = ParameterName::value_variants()
+            .iter()
+            .filter(|name| !self.fix.contains(name))
+            .map(|name| name.parameter())
             .collect();
         for start in starts {
             let named = options.into_iter().zip(start.parameters());
@@ -135,27 +149,6 @@ impl RuleOptions {
         starts: &[InverseTime<f64>],
         problem: &Problem<'_>,
     ) -> Result<OuterOptimizer, Failure> {
-        let optimizer = |start: &InverseTime<f64>| {
-            let value = |parameter| match PARAMETERS.iter().position(|p| *p == parameter) {
-                Some(which) => start.parameters()[which],
-                None => problem.value(parameter).unwrap_or_default(),
-            };
-            self.optimizer_of(precision, tuned, value)
-        };
-        let all: Vec<OuterOptimizer> = starts.iter().map(optimizer).collect::<Result<_, _>>()?;
-        // They differ in nothing: where a descent starts is no part of its optimizer.
-        all.into_iter()
-            .next()
-            .ok_or_else(|| Failure::usage("--from names no schedule to start from"))
-    }
-
-    /// The optimizer of what `--tune` names, which starts at `value`.
-    fn optimizer_of(
-        &self,
-        precision: Precision,
-        tuned: &[Tuned],
-        value: impl Fn(Parameter) -> f64,
-    ) -> Result<OuterOptimizer, Failure> {
         if !self.fix.is_empty() {
             return Err(Failure::usage(
                 "--fix and --tune both say what is learned, and of other schedules than inverse-time --tune alone; leave out \
@@ -163,23 +156,19 @@ impl RuleOptions {
             ));
         }
         let learned: Vec<Parameter> = tuned.iter().map(|tuned| tuned.parameter()).collect();
-        inside(&learned, value, "leave it out of --tune")?;
-        let rule = [self.meta_lr, self.clip];
-        outer_optimizer(precision, self.outer, rule, outer::limits(&learned))
+        let limits = outer::limits(&learned);
+        for start in starts {
+            for (tuned, &parameter) in tuned.iter().zip(&learned) {
+                let value = match PARAMETERS.iter().position(|p| *p == parameter) {
+                    Some(which) => start.parameters()[which],
+                    None => problem.value(parameter).unwrap_or_default(),
+                };
+                let limits = &limits[parameter as usize];
+                within((&tuned.name(), value), limits, "leave it out of --tune")?;
+            }
+        }
+        outer_optimizer(precision, self.outer, [self.meta_lr, self.clip], limits)
     }
-}
-
-/// Refuses a start at which one of `learned` is outside its bounds.
-fn inside(
-    learned: &[Parameter],
-    value: impl Fn(Parameter) -> f64,
-    remedy: &str,
-) -> Result<(), Failure> {
-    let limits = outer::limits(learned);
-    learned.iter().try_for_each(|&parameter| {
-        let name = parameter.name().replace('_', "-");
-        within((&name, value(parameter)), &limits[parameter as usize], remedy)
-    })
 }
 
 /// How a parameter of the schedule, or an online one, keeps its value.

@@ -6,7 +6,6 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use myopia_core::schedule::Parameter;
 
 use super::options::comma;
 use super::outer::ParameterName;
@@ -56,16 +55,11 @@ struct Made {
 /// One parameter of a row.
 type Read = fn(&Row) -> f64;
 
-const PARAMETERS: [(Parameter, ParameterName, Read); 3] = [
-    (Parameter::Alpha0, ParameterName::Alpha0, |row| row.alpha0),
-    (Parameter::TimeConstant, ParameterName::TimeConstant, |row| row.time_constant),
-    (Parameter::Beta, ParameterName::Beta, |row| row.beta),
+const PARAMETERS: [(ParameterName, Read); 3] = [
+    (ParameterName::Alpha0, |row| row.alpha0),
+    (ParameterName::TimeConstant, |row| row.time_constant),
+    (ParameterName::Beta, |row| row.beta),
 ];
-
-/// Its name on the command line.
-fn option(parameter: Parameter) -> String {
-    parameter.name().replace('_', "-")
-}
 
 impl Drawn {
     /// The surface in `folder`.
@@ -146,7 +140,7 @@ impl Drawn {
     /// Refuses descents that stay in another plane: from these starts, with the parameters `fixed`
     /// kept.
     pub fn holds(&self, fixed: &[ParameterName], starts: &[[f64; 3]]) -> Result<(), Failure> {
-        for (place, (named, parameter, read)) in PARAMETERS.into_iter().enumerate() {
+        for (place, (parameter, read)) in PARAMETERS.into_iter().enumerate() {
             let Some(there) = self.rows.first().map(read) else { continue };
             if self.varies(read) || !fixed.contains(&parameter) {
                 continue;
@@ -156,7 +150,7 @@ impl Drawn {
                     "--surface {} has --{} {there:?} everywhere, and --fix keeps it at {:?}; make a surface with \
                      that value",
                     self.folder.display(),
-                    option(named),
+                    parameter.name(),
                     start[place]
                 )));
             }
@@ -170,9 +164,9 @@ impl Drawn {
 
     /// Its panels, those of each horizon: over the two parameters that vary in it.
     pub fn overlays(&self, loss: &str) -> Result<Vec<Overlay>, Failure> {
-        let varying = PARAMETERS.into_iter().filter(|(.., read)| self.varies(*read));
-        let axes: Vec<Parameter> = varying.map(|(parameter, ..)| parameter).collect();
-        let axes = <[Parameter; 2]>::try_from(axes).map_err(|axes| {
+        let varying = PARAMETERS.into_iter().filter(|(_, read)| self.varies(*read));
+        let axes: Vec<ParameterName> = varying.map(|(parameter, _)| parameter).collect();
+        let axes = <[ParameterName; 2]>::try_from(axes).map_err(|axes| {
             let why = format!("{} parameters vary in it, not two", axes.len());
             damaged(&self.folder.join(TABLE), &why)
         })?;
@@ -180,8 +174,8 @@ impl Drawn {
         horizons.sort_unstable();
         horizons.dedup();
         let overlay = |horizon| {
-            let panel = panel(&self.rows, &axes.map(option), horizon, loss);
-            Overlay { horizon, axes, panel }
+            let panel = panel(&self.rows, &axes.map(ParameterName::name), horizon, loss);
+            Overlay { horizon, axes: axes.map(ParameterName::parameter), panel }
         };
         Ok(horizons.into_iter().map(overlay).collect())
     }

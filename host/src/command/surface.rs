@@ -4,7 +4,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::InverseTime;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -207,10 +207,13 @@ impl Options {
         if first == second {
             return Err(Failure::usage("--axes names one parameter twice; give two"));
         }
-        let axis = |name| match name {
-            ParameterName::Alpha0 => (Parameter::Alpha0, self.alpha0_range),
-            ParameterName::TimeConstant => (Parameter::TimeConstant, self.time_constant_range),
-            ParameterName::Beta => (Parameter::Beta, self.beta_range),
+        let axis = |name: ParameterName| {
+            let range = match name {
+                ParameterName::Alpha0 => self.alpha0_range,
+                ParameterName::TimeConstant => self.time_constant_range,
+                ParameterName::Beta => self.beta_range,
+            };
+            (name.parameter(), range)
         };
         let Self { alpha0, time_constant, beta, .. } = *self;
         let rng = Pcg32::new(common.seed, Stream::Schedules as u64);
@@ -238,11 +241,7 @@ impl Options {
     fn about(&self, common: &Common, data: &Data, cells: usize) -> About {
         let settings = serde_json::to_value(self).expect("options are plain data");
         let Value::Object(settings) = settings else { panic!("options have names") };
-        let axis = |i: usize| match self.axes[i] {
-            ParameterName::Alpha0 => "alpha0".to_owned(),
-            ParameterName::TimeConstant => "time-constant".to_owned(),
-            ParameterName::Beta => "beta".to_owned(),
-        };
+        let axis = |i: usize| self.axes[i].name();
         About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: common.seed,
