@@ -8,7 +8,7 @@ use myopia::problem::{
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 
 /// The derivative of `f` at `x` by central differences extrapolated to step zero (Ridders 1982),
 /// begun at step `step`, and an estimate of its error.
@@ -49,6 +49,39 @@ pub fn loss(
     let mut run = problem.run(Tangents::None, start);
     run.train(&schedule, 0..horizon, &mut |_, _, _| {}).unwrap();
     run.evaluate(Set::Training, &problem.objective_indices()).unwrap().loss.value
+}
+
+/// Asserts that tangents find the derivative by every hyperparameter of the schedule and of the
+/// optimiser that `difference` finds, at a value, along training without tangents; how many there
+/// are.
+pub fn assert_derivatives(
+    problem: &Problem<'_>,
+    start: &InitialParams,
+    schedule: InverseTime<f64>,
+    horizon: u32,
+    difference: impl Fn(f64, &dyn Fn(f64) -> f64) -> f64,
+) -> usize {
+    let all = Parameter::ALL.into_iter().filter_map(|parameter| {
+        let which = PARAMETERS.iter().position(|of| *of == parameter);
+        let of_schedule = which.map(|which| schedule.parameters()[which]);
+        Some((parameter, which, of_schedule.or_else(|| problem.value(parameter))?))
+    });
+    all.map(|(parameter, which, at)| {
+        let by = Tangents::By([parameter, Parameter::Alpha0, parameter]);
+        let found = problem.hypergradient(by, start, &schedule, horizon, &mut || {}).unwrap();
+        let exact = found.objective.loss.tangents[0];
+        let along = |x| match which {
+            Some(which) => loss(problem, start, with_parameter(schedule, which, x), horizon),
+            None => loss(&problem.clone().with_value(parameter, x), start, schedule, horizon),
+        };
+        let found = difference(at, &along);
+        assert!(
+            (found - exact).abs() < 1e-6 * exact.abs() + 1e-12 * along(at) / at,
+            "{:?}, {parameter:?}: {exact} by tangents, {found} by differences",
+            problem.optimizer
+        );
+    })
+    .count()
 }
 
 /// A run that was taken to its end, and a snapshot of another that ends as it does: it was taken

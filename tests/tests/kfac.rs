@@ -5,9 +5,9 @@ use myopia::precision::Precision::{F32, F64};
 use myopia::problem::{InnerOptimizer, Problem, Rates, Tangents};
 use myopia_core::kfac::Kfac;
 use myopia_core::optimizer::Decay;
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use myopia_core::schedule::InverseTime;
 use myopia_tests::{
-    derivative, glyphs, gone_on_from_a_snapshot, loss, problem, relative, with_parameter,
+    assert_derivatives, derivative, glyphs, gone_on_from_a_snapshot, loss, problem, relative,
 };
 
 const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.02, time_constant: 10.0, beta: 1.2 };
@@ -38,41 +38,19 @@ fn every_hyperparameter_has_the_derivative_that_differences_find() {
     let horizon = 12;
     let mut checked = 0;
     for optimizer in optimizers() {
-        let trained = |optimizer, schedule| {
-            let problem = Problem { optimizer: Some(optimizer), ..base.clone() };
-            loss(&problem, &start, schedule, horizon)
-        };
         let problem = Problem { optimizer: Some(optimizer), ..base.clone() };
         let smooth = matches!(
             optimizer,
             InnerOptimizer::Kfac { all: Kfac { clip: None, .. }, is_sampled: false }
         );
-        let agree = |name: Parameter, at: f64, along: &dyn Fn(f64) -> f64| {
-            let by = Tangents::By([name, Parameter::Alpha0, name]);
-            let found = problem.hypergradient(by, &start, &SCHEDULE, horizon, &mut || {}).unwrap();
-            let exact = found.objective.loss.tangents[0];
-            let found = match smooth {
-                true => derivative(at, 0.005 * at, along).0,
-                false => {
-                    let step = 3e-6 * at;
-                    (along(at + step) - along(at - step)) / (2.0 * step)
-                }
-            };
-            assert!(
-                (found - exact).abs() < 1e-6 * exact.abs() + 1e-12 * along(at) / at,
-                "{optimizer:?}, {name:?}: {exact} by tangents, {found}"
-            );
+        let difference = |at: f64, along: &dyn Fn(f64) -> f64| match smooth {
+            true => derivative(at, 0.005 * at, along).0,
+            false => {
+                let step = 3e-6 * at;
+                (along(at + step) - along(at - step)) / (2.0 * step)
+            }
         };
-        for (which, parameter) in PARAMETERS.into_iter().enumerate() {
-            let at = SCHEDULE.parameters()[which];
-            agree(parameter, at, &|x| trained(optimizer, with_parameter(SCHEDULE, which, x)));
-            checked += 1;
-        }
-        for parameter in [Parameter::Momentum, Parameter::Damping, Parameter::WeightDecay] {
-            let Some(at) = optimizer.value(parameter) else { continue };
-            agree(parameter, at, &|x| trained(optimizer.with(parameter, x), SCHEDULE));
-            checked += 1;
-        }
+        checked += assert_derivatives(&problem, &start, SCHEDULE, horizon, difference);
     }
     assert_eq!(checked, 4 * 5 + 2);
 }

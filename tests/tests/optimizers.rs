@@ -10,8 +10,8 @@ use myopia::precision::Precision::{F32, F64};
 use myopia::problem::{Problem, Tangents};
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::optimizer::{Decay, Hyperparameters, Method};
-use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
-use myopia_tests::{derivative, glyphs, gone_on_from_a_snapshot, loss, problem, with_parameter};
+use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_tests::{assert_derivatives, derivative, glyphs, gone_on_from_a_snapshot, problem};
 
 const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.01, time_constant: 10.0, beta: 1.2 };
 
@@ -36,46 +36,9 @@ fn every_hyperparameter_has_the_derivative_that_differences_find() {
     let mut checked = 0;
     for (method, decay) in METHODS.iter().flat_map(|m| DECAYS.map(|decay| (*m, decay))) {
         let all = Hyperparameters { method, decay };
-        let trained = |all: Hyperparameters<f64>, schedule| {
-            let problem = Problem { optimizer: Some(all.into()), ..base.clone() };
-            loss(&problem, &start, schedule, horizon)
-        };
         let problem = Problem { optimizer: Some(all.into()), ..base.clone() };
-        let exact = |parameter| {
-            let found = problem.hypergradient(
-                Tangents::By([parameter, Parameter::Alpha0, parameter]),
-                &start,
-                &SCHEDULE,
-                horizon,
-                &mut || {},
-            );
-            found.unwrap().objective.loss.tangents[0]
-        };
-        let agree = |name: Parameter, at: f64, along: &dyn Fn(f64) -> f64| {
-            let exact = exact(name);
-            let (found, error) = derivative(at, 0.02 * at, along);
-            assert!(
-                (found - exact).abs() < 1e-6 * exact.abs() + 1e-12 * along(at) / at,
-                "{method:?}, {decay:?}, {name:?}: {exact} by tangents, {found} ± {error}"
-            );
-        };
-        for (which, parameter) in PARAMETERS.into_iter().enumerate() {
-            let at = SCHEDULE.parameters()[which];
-            agree(parameter, at, &|x| trained(all, with_parameter(SCHEDULE, which, x)));
-            checked += 1;
-        }
-        for parameter in [
-            Parameter::Momentum,
-            Parameter::Epsilon,
-            Parameter::Rho,
-            Parameter::Beta1,
-            Parameter::Beta2,
-            Parameter::WeightDecay,
-        ] {
-            let Some(at) = all.value(parameter) else { continue };
-            agree(parameter, at, &|x| trained(all.with(parameter, x), SCHEDULE));
-            checked += 1;
-        }
+        let difference = |at: f64, along: &dyn Fn(f64) -> f64| derivative(at, 0.02 * at, along).0;
+        checked += assert_derivatives(&problem, &start, SCHEDULE, horizon, difference);
     }
     // Three of the schedule in each of fifteen, 1 + 1 + 3 + 3 + 3 of the methods three times, and
     // ten decays.
