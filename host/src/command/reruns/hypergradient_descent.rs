@@ -8,8 +8,8 @@ use myopia_backend::awake;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::REPORT;
-use crate::command::options::{Common, LongRun, PrecisionName, afford_record};
+use super::{REPORT, TrainingOptions, tell};
+use crate::command::options::{Common, afford_record};
 use crate::command::progress;
 use crate::command::seeds::Seeds;
 use crate::command::source::DataOptions;
@@ -18,7 +18,7 @@ use myopia::checkpoint::{Ledger, Unit};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Series};
 use myopia::interrupt;
-use myopia::output::{OutputFolder, csv, json, standard};
+use myopia::output::{OutputFolder, csv, json};
 use myopia::problem::{Data, Ended, ObjectiveSet, Problem};
 use myopia::reruns::Comparison;
 use myopia::reruns::hypergradient_descent::{BATCH, METHODS, Method, Outcome, Run};
@@ -50,16 +50,9 @@ pub struct Options {
         allow_negative_numbers = true, value_parser = whole::<u32>
     )]
     after: Vec<u32>,
-    /// Float of the gradients
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: PrecisionName,
-    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
-    #[arg(long, value_name = "SEEDS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seeds: Option<Seeds>,
     #[command(flatten)]
-    #[serde(skip)]
-    long: LongRun,
+    #[serde(flatten)]
+    training: TrainingOptions,
 }
 
 /// What a unit has found.
@@ -113,11 +106,12 @@ struct Seen {
 
 impl Options {
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
+        let (seeds, common) = Seeds::resolve(&mut self.training.seeds, common)?;
         let common = &common;
         self.check()?;
-        let folder = self.long.folder(common)?;
-        let loaded = self.data.source()?.load(self.precision.into(), |said| common.remark(said))?;
+        let folder = self.training.long.folder(common)?;
+        let loaded =
+            self.data.source()?.load(self.training.precision.into(), |said| common.remark(said))?;
         let (data, moments) = loaded.standardised();
         drop(loaded);
         let problems = problems(&data, seeds, common)?;
@@ -126,7 +120,8 @@ impl Options {
         afford_record(&what, (steps * METHODS.len() * problems.len()) as u128, 8)?;
         let units = UNITS * problems.len();
         let experiment = common.experiment("reruns hd", &self, &problems[0]);
-        let ledger = Ledger::open(folder.as_ref(), experiment, units, self.long.opening())?;
+        let ledger =
+            Ledger::open(folder.as_ref(), experiment, units, self.training.long.opening())?;
         let ahead = self.steps_ahead();
         let done = |unit: usize| match ledger.unit(unit).state() {
             None => 0,
@@ -175,13 +170,7 @@ impl Options {
         if !partial {
             ledger.finish()?;
         }
-        if common.json {
-            json::print(&report)?;
-        } else {
-            standard::print(|out| {
-                report.sentences.iter().try_for_each(|said| writeln!(out, "{said}"))
-            })?;
-        }
+        tell(common, &report, &report.sentences)?;
         early.map_or(Ok(()), Err)
     }
 

@@ -5,9 +5,12 @@ mod influence;
 mod persistent;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
-use super::options::Common;
+use super::options::{Common, LongRun, PrecisionName};
+use super::seeds::Seeds;
 use myopia::failure::Failure;
+use myopia::output::{json, standard};
 
 /// Options of `myopia reruns`.
 #[derive(Args, Debug)]
@@ -31,6 +34,29 @@ enum Rerun {
 
 /// The file with what a rerun prints as JSON.
 pub const REPORT: &str = "reruns.json";
+
+/// Options of reruns that train networks.
+#[derive(Args, Debug, Serialize)]
+struct TrainingOptions {
+    /// Float in which to train
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: PrecisionName,
+    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
+    #[arg(long, value_name = "SEEDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds: Option<Seeds>,
+    #[command(flatten)]
+    #[serde(skip)]
+    long: LongRun,
+}
+
+/// Prints what a rerun found: its report as JSON, or its sentences.
+fn tell(common: &Common, report: &impl Serialize, sentences: &[String]) -> Result<(), Failure> {
+    if common.json {
+        return json::print(report);
+    }
+    standard::print(|out| sentences.iter().try_for_each(|said| writeln!(out, "{said}")))
+}
 
 impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {

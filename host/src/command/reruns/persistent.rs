@@ -6,8 +6,8 @@ use myopia_backend::awake;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::REPORT;
-use crate::command::options::{Common, LongRun, PrecisionName, afford_record};
+use super::{REPORT, TrainingOptions, tell};
+use crate::command::options::{Common, afford_record};
 use crate::command::progress;
 use crate::command::seeds::Seeds;
 use crate::command::source::DataOptions;
@@ -16,7 +16,7 @@ use myopia::checkpoint::{Keeper, Ledger, Unit};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Field, Figure, Surface};
 use myopia::interrupt;
-use myopia::output::{csv, json, standard};
+use myopia::output::{csv, json};
 use myopia::problem::Problem;
 use myopia::reruns::persistent::{FIRST, Progress, Study, Windows};
 use myopia::shown::number;
@@ -49,16 +49,9 @@ pub struct Options {
     /// Points of the map: of log10 beta from -2 to 2, and of log10 alpha0 from -3 to 0
     #[arg(long, default_value = "9,7", value_name = "N,N", value_delimiter = ',', num_args = 1)]
     map: Vec<u32>,
-    /// Float in which to train
-    #[arg(long, value_enum, default_value = "f32")]
-    precision: PrecisionName,
-    /// Seeds to repeat it with: how many, from --seed on, or a range such as 1..5
-    #[arg(long, value_name = "SEEDS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seeds: Option<Seeds>,
     #[command(flatten)]
-    #[serde(skip)]
-    long: LongRun,
+    #[serde(flatten)]
+    training: TrainingOptions,
 }
 
 /// How far a unit has come.
@@ -188,11 +181,12 @@ impl Work<'_> {
 
 impl Options {
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
+        let (seeds, common) = Seeds::resolve(&mut self.training.seeds, common)?;
         let common = &common;
         self.check()?;
-        let folder = self.long.folder(common)?;
-        let loaded = self.data.source()?.load(self.precision.into(), |said| common.remark(said))?;
+        let folder = self.training.long.folder(common)?;
+        let loaded =
+            self.data.source()?.load(self.training.precision.into(), |said| common.remark(said))?;
         let (data, moments) = loaded.standardised();
         drop(loaded);
         let isa = common.isa()?;
@@ -215,7 +209,8 @@ impl Options {
         let what = format!("{} descents of --outer-steps {}", work.descents(), self.outer_steps);
         afford_record(&what, (work.descents() as u128) * u128::from(self.outer_steps), 40)?;
         let experiment = common.experiment("reruns pes", &self, &work.problems[0]);
-        let ledger = Ledger::open(folder.as_ref(), experiment, work.units(), self.long.opening())?;
+        let ledger =
+            Ledger::open(folder.as_ref(), experiment, work.units(), self.training.long.opening())?;
         let counts =
             (0..work.units()).map(|unit| work.steps(unit, ledger.unit(unit).state().as_ref()));
         let (total, done) = counts.fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
@@ -279,13 +274,7 @@ impl Options {
         if !partial {
             ledger.finish()?;
         }
-        if common.json {
-            json::print(&report)?;
-        } else {
-            standard::print(|out| {
-                report.sentences.iter().try_for_each(|said| writeln!(out, "{said}"))
-            })?;
-        }
+        tell(common, &report, &report.sentences)?;
         early.map_or(Ok(()), Err)
     }
 
