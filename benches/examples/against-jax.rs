@@ -7,8 +7,10 @@
 //! The command after `--` must print one JSON line for each variant, with `variant` and
 //! `us_per_step.median`. It runs three times, and before and after each run the same steps are
 //! timed here, on as many threads as its `--threads` says: on batches that lie ready in memory, as
-//! the peer's do, and again with each step making its own. Medians of all, and the digest.
+//! the peer's do, and again with each step making its own. Medians of all, and the digest. With
+//! `--isa avx2` before the command ours has no wider instructions; the peer must be told itself.
 
+use std::iter::Peekable;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -18,30 +20,33 @@ use myopia::problem::ExampleSet;
 use myopia_backend::{HeapBatch, Isa, MakeModel, Models, StepOfLayers, awake};
 use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
-use myopia_core::optimizer::{DERIVATIVES, Sgd};
+use myopia_core::dual::Dual;
+use myopia_core::elementary::Libm;
+use myopia_core::optimizer::{DERIVATIVES, Decay, Hyperparameters, Method, Sgd, Step};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
-use myopia_core::schedule::{PARAMETERS, Parameter};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 
 /// Steps of a timed run, as many as the peers take.
 const STEPS: usize = 200;
 /// Steps between two points that a run in reverse mode saves: all, or one in √T.
 const SEGMENTS: [usize; 2] = [1, 14];
+/// Why no step fails.
+const FINITE: &str = "the schedule keeps training finite";
 /// Examples in a batch.
 const BATCH: usize = 100;
 
-/// Microseconds per step, and the digest of the values. The batches lie in `room`: one for each
-/// step, or one that is filled for each step.
-fn timed<const P: usize>(
-    make: MakeModel<f32, P>,
+/// Microseconds per step with the coefficients `update`, and the digest of the values. The batches
+/// lie in `room`: one for each step, or one that is filled for each step.
+fn timed<U, const P: usize>(
+    make: MakeModel<f32, P, U>,
     examples: &ExampleSet<f32>,
     room: &mut [HeapBatch<f32>],
-    directions: [Parameter; P],
+    update: impl Fn(u32) -> U,
 ) -> (f64, String) {
     let mut model = initialised(make, PAPER, BATCH);
     let numbers: Vec<u32> = (0..examples.len() as u32).collect();
     let mut sampler = Sampler::new(numbers, Pcg32::new(1, 2));
-    let schedule = schedule().with_tangents(directions);
     let mut batches: Vec<_> = room.iter_mut().map(HeapBatch::batch).collect();
     let ready = batches.len() == STEPS;
     if ready {
@@ -56,11 +61,25 @@ fn timed<const P: usize>(
         if !ready {
             batch.fill(examples, sampler.next_batch(BATCH));
         }
-        step(&mut *model, batch, &schedule, k as u32);
+        model.step(batch, update(k as u32)).expect(FINITE);
     }
     let microseconds = started.elapsed().as_secs_f64() * 1e6;
     let [values, _] = digests(&mut *model);
     (microseconds / STEPS as f64, values)
+}
+
+/// The coefficients of each step of SGD, with the schedule of all cases.
+fn sgd<const P: usize>(directions: [Parameter; P]) -> impl Fn(u32) -> Sgd<Dual<f32, P>, f32> {
+    let schedule = schedule().with_tangents(directions);
+    move |k| update(&schedule, k)
+}
+
+/// The same of Adam, with its usual numbers and a rate that suits it.
+fn adam<const P: usize>(directions: [Parameter; P]) -> impl Fn(u32) -> Step<Dual<f32, P>> {
+    let schedule = InverseTime { alpha0: 1e-3, ..schedule() }.with_tangents(directions);
+    let method = Method::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, epsilon_root: 0.0 };
+    let rule = Hyperparameters { method, decay: Decay::None }.map(Dual::constant);
+    move |k| rule.step::<Libm>(k, schedule.learning_rate::<Libm>(k))
 }
 
 /// The same of a run that is taken back, with points saved at every `segment` steps: in a segment
@@ -80,7 +99,6 @@ fn taken_back(
         batch.fill(examples, sampler.next_batch(BATCH));
     }
     let schedule = schedule::<f32>().with_tangents([]);
-    let finite = "the schedule keeps training finite";
     let points = STEPS.div_ceil(segment);
     let mut by = [[0.0; DERIVATIVES]];
     let mut values = String::new();
@@ -96,7 +114,7 @@ fn taken_back(
             step(model.model(), batch, &schedule, k as u32);
         }
         model.begin_back();
-        model.add_gradient(&batches[0], 1.0).expect(finite);
+        model.add_gradient(&batches[0], 1.0).expect(FINITE);
         microseconds = started.elapsed().as_secs_f64() * 1e6;
         [values, _] = digests(model.model());
         let started = Instant::now();
@@ -121,7 +139,7 @@ fn taken_back(
                 });
                 let has_next = if segment > 1 { k > first } else { k > 0 };
                 let next = has_next.then(|| (&next as StepOfLayers<'_, _>, at - 1));
-                model.step_back(&batches[k], (&this, Some(at)), next, &mut by).expect(finite);
+                model.step_back(&batches[k], (&this, Some(at)), next, &mut by).expect(FINITE);
             }
         }
         microseconds += started.elapsed().as_secs_f64() * 1e6;
@@ -129,41 +147,66 @@ fn taken_back(
     (microseconds / STEPS as f64, values)
 }
 
+/// The instruction set after `--isa`, if the command line begins so, otherwise the widest.
+fn isa(words: &mut Peekable<impl Iterator<Item = String>>) -> Result<Isa, String> {
+    if words.next_if(|word| word == "--isa").is_none() {
+        return Ok(Isa::widest());
+    }
+    let named = words.next().unwrap_or_default();
+    let isa = Isa::ALL.iter().find(|isa| isa.name() == named && isa.available());
+    isa.copied().ok_or(format!("--isa {named}: this processor has no such instructions"))
+}
+
 fn run() -> Result<(), String> {
-    let peer = Peer::from_command_line()?;
+    let mut words = std::env::args().skip(1).peekable();
+    let isa = isa(&mut words)?;
+    let peer = Peer::new(words)?;
     let (examples, name) = images();
-    let isa = Isa::widest();
     let models = f32::models(isa);
     let mut rooms = [1, STEPS].map(|count| -> Vec<HeapBatch<f32>> {
         (0..count).map(|_| HeapBatch::new(PAPER, BATCH)).collect()
     });
-    let mut times: [[Vec<f64>; 2]; 2] = Default::default();
+    // SGD, then Adam; on batches that are made, then on ready ones; without tangents, then with.
+    let mut times: [[[Vec<f64>; 2]; 2]; 2] = Default::default();
     let mut back: [Vec<f64>; 2] = Default::default();
-    let mut found = Vec::new();
+    let mut found: [Vec<String>; 2] = Default::default();
     let printed = peer.beside(3, || {
-        for (room, times) in rooms.iter_mut().zip(&mut times) {
-            let plain = awake(|| timed(models.plain, &examples, room, []));
-            let three = awake(|| timed(models.schedule, &examples, room, PARAMETERS));
-            for ((time, digest), times) in [plain, three].into_iter().zip(times) {
-                times.push(time);
-                found.push(digest);
+        let three = PARAMETERS;
+        for (i, room) in rooms.iter_mut().enumerate() {
+            let runs = [
+                awake(|| timed(models.plain, &examples, room, sgd([]))),
+                awake(|| timed(models.schedule, &examples, room, sgd(three))),
+                awake(|| timed(models.any, &examples, room, adam([]))),
+                awake(|| timed(models.any_tangents, &examples, room, adam(three))),
+            ];
+            for (j, (time, digest)) in runs.into_iter().enumerate() {
+                times[j / 2][i][j % 2].push(time);
+                found[j / 2].push(digest);
             }
         }
         for (segment, times) in SEGMENTS.into_iter().zip(&mut back) {
             let (time, digest) = awake(|| taken_back(&models, &examples, &mut rooms[1], segment));
             times.push(time);
-            found.push(digest);
+            found[0].push(digest);
         }
     })?;
-    assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "every run has the same bits");
-
-    let threads = peer.threads();
-    println!("{name}, {} instructions, {threads} threads, digest {}", isa.name(), found[0]);
-    let [gathering, ready] = times.map(|times| times.map(median));
-    for (how, [plain, three]) in [("batches ready", ready), ("batches made", gathering)] {
-        let ratio = three / plain;
-        println!("{how}: plain {plain:.0} µs, with three tangents {three:.0} µs, {ratio:.2} times");
+    for found in &found {
+        assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "every run has the same bits");
     }
+
+    let (threads, isa) = (peer.threads(), isa.name());
+    println!("{name}, {isa} instructions, {threads} threads, digest {}", found[0][0]);
+    let times = times.map(|times| times.map(|times| times.map(median)));
+    for (rule, [gathering, ready]) in ["", "Adam, "].into_iter().zip(times) {
+        for (how, [plain, three]) in [("batches ready", ready), ("batches made", gathering)] {
+            let ratio = three / plain;
+            println!(
+                "{rule}{how}: plain {plain:.0} µs, with three tangents {three:.0} µs, {ratio:.2} \
+                 times"
+            );
+        }
+    }
+    println!("Adam's plain step is {:.2} times that of SGD", times[1][1][0] / times[0][1][0]);
     let time = |line: &serde_json::Value| {
         Some((line["variant"].as_str()?.to_owned(), line["us_per_step"]["median"].as_f64()?))
     };
@@ -179,8 +222,13 @@ fn run() -> Result<(), String> {
     for variant in variants {
         let theirs = peers.iter().filter(|(v, _)| v == variant).map(|(_, time)| *time);
         let theirs = median(theirs.collect());
-        let which = usize::from(variant != "plain");
-        let (ready, made) = (theirs / ready[which], theirs / gathering[which]);
+        // Variants of a peer that trains with Adam are named so.
+        let (rule, way) = match variant.strip_prefix("adam_") {
+            Some(way) => (1, way),
+            None => (0, variant.as_str()),
+        };
+        let [gathering, ready] = times[rule].map(|times| times[usize::from(way != "plain")]);
+        let (ready, made) = (theirs / ready, theirs / gathering);
         let in_reverse = match variant.as_str() {
             "reverse_scan" => format!(", {:.2} times ours in reverse", theirs / stored),
             "reverse_segments" => format!(", {:.2} times ours in reverse", theirs / segments),

@@ -66,7 +66,7 @@ struct Theirs {
 }
 
 fn run() -> Result<(), String> {
-    let peer = Peer::from_command_line()?;
+    let peer = Peer::new(std::env::args().skip(1))?;
     let mut works = DIMS.map(|dims| (dims, Work::new(dims)));
     let mut ours = Ours::default();
     let printed = peer.beside(2, || ours.time(&mut works))?;

@@ -13,12 +13,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The command that follows `--` on the command line.
+    /// The peer that these words of the command line start, those after `--`.
     ///
     /// # Errors
-    /// One sentence when there is none, or when there cannot be so many threads.
-    pub fn from_command_line() -> Result<Self, String> {
-        let mut command = std::env::args().skip(1);
+    /// One sentence when there are none, or when there cannot be so many threads.
+    pub fn new(mut command: impl Iterator<Item = String>) -> Result<Self, String> {
         let Some(program) = command.next() else {
             return Err(
                 "name the peer's command after --, for example: -- python3 jax_nqm.py --threads 1"

@@ -109,8 +109,8 @@ impl<V: Vector> Backend for Portable<V> {
     type Vector = V;
     // With one lane, code that is half as long: it is for where flash is short. Registers of 128
     // bits hold eight sums of four `f32` beside their operands, sixteen of them with SSE2 and 32
-    // with NEON: two panels with three tangents do not touch memory in between. Sixteen sums no
-    // longer fit beside the products of pairs of inputs (seen in what was compiled).
+    // with NEON: two panels with three tangents do not touch memory in between. Sixteen go
+    // through memory in most passes, on NEON too (`benches/README.md`).
     const ACCUMULATORS: usize = if V::LANES == 1 { 4 } else { 8 };
     const DENSE: bool = false;
 

@@ -142,7 +142,8 @@ where
     G: Backend,
     R: UpdateRule<G::Vector, P, S>,
 {
-    const ACCUMULATORS: usize = P + 1;
+    // Both rows of a pair.
+    const ACCUMULATORS: usize = 2 * (P + 1);
 
     fn label(&self) -> &'static str {
         "inputs gradient and update"

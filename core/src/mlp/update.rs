@@ -176,7 +176,7 @@ where
     ) {
         for (u, gradient) in gradients.iter().enumerate() {
             let at = (panel + u) * self.rows + row;
-            let probe = updated(rule, self.parameters, self.state, at, *gradient);
+            let probe = updated(&rule, self.parameters, self.state, at, *gradient);
             *finite_probe = *finite_probe + probe;
         }
     }
@@ -224,7 +224,7 @@ where
 /// Updates the parameter block at `at`; returns 0·θ.
 #[inline(always)]
 fn updated<V: Vector, R: UpdateRule<V, P, S>, const P: usize, const S: usize>(
-    rule: R,
+    rule: &R,
     parameters: &mut [Dual<V, P>],
     state: &mut [Slots<Dual<V, P>, S>],
     at: usize,
@@ -265,7 +265,7 @@ impl<V: Vector, R: UpdateRule<V, P, S>, const P: usize, const S: usize> Kernel
         let (mut finite_probe, mut panel) = (Dual::default(), first);
         for gradient in gradients {
             let at = panel * rows + row;
-            finite_probe = finite_probe + updated(*rule, parameters, state, at, *gradient);
+            finite_probe = finite_probe + updated(rule, parameters, state, at, *gradient);
             panel += 1;
             if panel == first + panels {
                 (row, panel) = (row + 1, first);

@@ -149,11 +149,11 @@ impl<E: Dataset<f32>> Measure<'_, E> {
 ///
 /// # Panics
 /// When there can be no such network.
-pub fn initialised<const P: usize>(
-    make: MakeModel<f32, P>,
+pub fn initialised<U, const P: usize>(
+    make: MakeModel<f32, P, U>,
     layers: &[usize],
     batch: usize,
-) -> Box<dyn StoredModel<f32, P>> {
+) -> Box<dyn StoredModel<f32, P, U>> {
     let mut model = make(layers, batch).expect("a case is a network");
     model.load(&weights(layers), &[]);
     model
@@ -190,7 +190,7 @@ pub fn step<const P: usize>(
 }
 
 /// The digests of values and tangents, as text.
-pub fn digests<const P: usize>(model: &mut dyn StoredModel<f32, P>) -> [String; 2] {
+pub fn digests<U, const P: usize>(model: &mut dyn StoredModel<f32, P, U>) -> [String; 2] {
     [model.digest_values(), model.digest_tangents()].map(|digest| match digest {
         Ok(digest) => digest.to_string(),
         Err(NotANumber) => "not a number".into(),
