@@ -6,6 +6,7 @@
 
 mod carry;
 mod figures;
+pub mod network;
 pub mod quadratic;
 mod study;
 mod summary;
