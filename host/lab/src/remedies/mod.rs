@@ -5,6 +5,7 @@
 //! with P tangents as 1 + P, a loss as a third of that.
 
 mod carry;
+mod estimators;
 mod figures;
 pub mod network;
 pub mod quadratic;
@@ -13,6 +14,7 @@ mod summary;
 mod train;
 
 pub use carry::{Carry, Tuner};
+pub use estimators::{COLUMNS, Estimator, Estimators, Found, Line, State as Estimated};
 pub use figures::figure;
 pub use study::{Remedies, State};
 pub use summary::{Family, Row, sentences};
