@@ -133,7 +133,7 @@ fn biases_of_a_network_are_those_of_the_derivatives_and_runs_of_other_commands()
         // Twice as many particles have half of the variance.
         let [two, four] = ["pes 2", "pes 4"].map(|name| of(name, place, "standard_deviation"));
         assert!((two / four - libm::sqrt(2.0)).abs() < 1e-12, "{two} {four}");
-        assert_eq!(of("es 2", place, "cost_of_estimate"), 2.0 * (10.0 + 1000.0 / 20.0 / 3.0));
+        assert_eq!(of("es 2", place, "cost_of_estimate"), 2.0 * (10.0 + 5000.0 / 20.0 / 3.0));
     }
     let table = std::fs::read_to_string(out.join("biases.csv")).unwrap();
     assert!(
