@@ -143,6 +143,24 @@ fn biases_of_a_network_are_those_of_the_derivatives_and_runs_of_other_commands()
 }
 
 #[test]
+fn biases_are_shown_at_the_meta_learning_rate_that_ends_lowest() {
+    let rtho = |meta_lr: &str| {
+        let report = json(&format!(
+            "biases {SMALL} --steps 30 --carry rtho --meta-lr {meta_lr} --meta-steps 1 --particles 2 --sigma 0.01 --pairs 2 \
+             --window 10 --rate 0.01"
+        ));
+        let estimators = report["estimators"].as_array().unwrap();
+        estimators.iter().find(|of| of["estimator"] == "rtho").unwrap().clone()
+    };
+    let end = |of: &Value| of["seeds"][0]["final_loss"].as_f64().unwrap();
+    let [still, moved] = ["1e-6", "0.1"].map(rtho);
+    assert!(end(&moved) < end(&still), "{moved} {still}");
+    for both in ["1e-6,0.1", "0.1,1e-6"] {
+        assert_eq!(rtho(both), moved, "{both}");
+    }
+}
+
+#[test]
 fn what_has_no_sense_is_refused_in_a_sentence() {
     for (words, said) in [
         ("remedies --steps 0", "--steps 0"),
