@@ -53,6 +53,14 @@ fn the_noisy_quadratic_confirms_a_plan_and_training_takes_it() {
             assert_eq!(taken.len(), 3);
             assert_eq!(taken[2]["trained"], planned["judged"]["loss"]);
             assert!(number(&taken[1]["loss"]) < number(&taken[0]["loss"]));
+            let choices = plan["choices"].as_array().unwrap();
+            assert_eq!(choices.len(), 2);
+            for ((choice, last), left) in choices.iter().zip(&taken).zip([190.0 / 110.0, 1.0]) {
+                let ratio = number(&last["predicted"]) / number(&last["trained"]);
+                let [gain, doubt] = [&choice["gain"], &choice["doubt"]].map(number);
+                assert!((left * libm::log(ratio).abs() - doubt).abs() < 1e-12, "{choice} {last}");
+                assert_eq!(choice["is_kept"], gain <= doubt);
+            }
         }
     }
 }
@@ -72,6 +80,7 @@ fn what_cannot_be_planned_is_refused_in_a_sentence() {
         ("plan --products 0", "--products 0 must be at least 1"),
         ("plan --samples 0", "--samples 0 must be at least 1"),
         ("plan --replan 0", "--replan 0 must be at least 1"),
+        ("plan --steps 60 --replan 61", "--replan 61 is above the 60 of --steps; plan again after"),
         ("plan --steps 3e9", "--steps 3000000000"),
         ("plan --cap 1", "--cap 1.0 must be between 0 and 1"),
         ("plan --noise-power -1", "--noise-power -1.0 must be zero or a positive number"),

@@ -89,6 +89,78 @@ fn carried_tangents_see_the_last_steps_alone() {
 }
 
 #[test]
+fn biases_of_a_network_are_those_of_the_derivatives_and_runs_of_other_commands() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let report = json(&format!(
+        "biases {NETWORK} --steps 60 --at 20 --carry hd,rtho --meta-lr 0.01 --meta-steps 2 --particles 2,4 --window 25 \
+         --sigma 0.1,0.001 --pairs 3 --seeds 2 --out {}",
+        out.display()
+    ));
+    let estimators = report["estimators"].as_array().unwrap();
+    let names: Vec<&str> = estimators.iter().map(|of| of["estimator"].as_str().unwrap()).collect();
+    let particles = ["es 2", "es 4", "es 2", "es 4", "pes 2", "pes 4", "pes 2", "pes 4"];
+    assert_eq!(names, [&["full", "hd", "rtho"][..], &particles].concat());
+    let of = |name: &str, seed: usize, what: &str| {
+        let found = estimators.iter().find(|of| of["estimator"] == name).unwrap();
+        found["seeds"][seed][what].as_f64().unwrap()
+    };
+    for (place, seed) in [(0, 1), (1, 2)] {
+        let derivative = |steps: u32, rate: f64| {
+            let words = format!(
+                "hypergrad {NETWORK} --seed {seed} --horizon {steps} --alpha0 {rate:?} --beta 0 --no-exponent"
+            );
+            rate * json(&words)["d_alpha0"].as_f64().unwrap()
+        };
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        near(of("full", place, "exact"), derivative(60, 0.1));
+        let rate = of("rtho", place, "rate");
+        let exact = of("rtho", place, "exact");
+        near(exact, derivative(60, rate));
+        near(of("rtho", place, "horizon"), derivative(20, rate) - exact);
+        assert_eq!(of("rtho", place, "truncation"), 0.0);
+        let moved = json(&format!(
+            "remedies {NETWORK} --seed {seed} --steps 60 --rates 0.1 --look-ahead 4 --meta-steps 1 --carry hd,rtho --meta-lr 0.01"
+        ));
+        for name in ["hd", "rtho"] {
+            near(of(name, place, "final_loss"), loss(&moved, name));
+            let cost = remedy(&moved, name)["cost"].as_f64().unwrap();
+            near(of(name, place, "cost"), cost);
+            let sum: Vec<f64> =
+                ["hysteresis", "truncation", "horizon"].map(|part| of(name, place, part)).to_vec();
+            near(of(name, place, "bias"), sum[0] + sum[1] + sum[2]);
+        }
+        // Twice as many particles have half of the variance.
+        let [two, four] = ["pes 2", "pes 4"].map(|name| of(name, place, "standard_deviation"));
+        assert!((two / four - libm::sqrt(2.0)).abs() < 1e-12, "{two} {four}");
+        assert_eq!(of("es 2", place, "cost_of_estimate"), 2.0 * (10.0 + 5000.0 / 20.0 / 3.0));
+    }
+    let table = std::fs::read_to_string(out.join("biases.csv")).unwrap();
+    assert!(
+        table.starts_with("estimator,sigma,meta_lr,seeds,cost_of_estimate,cost,rate,rate_least,")
+    );
+    assert_eq!(table.lines().count(), 12);
+}
+
+#[test]
+fn biases_are_shown_at_the_meta_learning_rate_that_ends_lowest() {
+    let rtho = |meta_lr: &str| {
+        let report = json(&format!(
+            "biases {SMALL} --steps 30 --carry rtho --meta-lr {meta_lr} --meta-steps 1 --particles 2 --sigma 0.01 --pairs 2 \
+             --window 10 --rate 0.01"
+        ));
+        let estimators = report["estimators"].as_array().unwrap();
+        estimators.iter().find(|of| of["estimator"] == "rtho").unwrap().clone()
+    };
+    let end = |of: &Value| of["seeds"][0]["final_loss"].as_f64().unwrap();
+    let [still, moved] = ["1e-6", "0.1"].map(rtho);
+    assert!(end(&moved) < end(&still), "{moved} {still}");
+    for both in ["1e-6,0.1", "0.1,1e-6"] {
+        assert_eq!(rtho(both), moved, "{both}");
+    }
+}
+
+#[test]
 fn what_has_no_sense_is_refused_in_a_sentence() {
     for (words, said) in [
         ("remedies --steps 0", "--steps 0"),
@@ -115,6 +187,14 @@ fn what_has_no_sense_is_refused_in_a_sentence() {
         ("reruns influence --particles 3", "--particles is 3"),
         ("reruns influence --sigma 0", "--sigma 0"),
         ("reruns influence --windows 0", "each of --windows"),
+        ("biases --steps 9 --at 9", "--at is 9"),
+        ("biases --rate 0", "--rate 0"),
+        ("biases --sigma 0.1,0", "--sigma 0"),
+        ("biases --particles 1", "--particles has 1"),
+        ("biases --particles 4e9", "of memory and"),
+        ("biases --pairs 1", "--pairs is 2"),
+        ("biases --optimizer adam", "plain sgd"),
+        ("biases --norm batch", "--norm batch"),
         ("nqm biases --at 0", "--at is 0"),
         ("nqm biases --particles 3", "--particles has 3"),
         ("nqm biases --sigma 0", "--sigma 0"),

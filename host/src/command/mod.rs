@@ -1,6 +1,7 @@
 //! The program's commands: each a set of options, and what it does with them.
 
 mod bench;
+mod biases;
 mod bilevel;
 pub mod bindings;
 mod compare;
@@ -8,6 +9,7 @@ pub mod config;
 mod data;
 mod edge;
 mod entries;
+mod estimators;
 mod explore;
 mod family;
 mod horizons;
@@ -92,6 +94,9 @@ enum Command {
     Online(online::Options),
     /// What is proposed against short-horizon bias, side by side: judges, tangents, plans
     Remedies(remedies::Options),
+    /// Truncation, hysteresis and horizon of a network's online hypergradients apart, beside
+    /// evolution strategies
+    Biases(biases::Options),
     /// Figures that others have published, run again: do the numbers agree?
     Reruns(reruns::Options),
     /// Evaluate a schedule on the noisy quadratic
@@ -143,6 +148,7 @@ impl Program {
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
             Command::Remedies(options) => options.run(&common),
+            Command::Biases(options) => options.run(&common),
             Command::Reruns(options) => options.run(&common),
             Command::Report(options) => options.run(&common),
             Command::Reproduce(options) => options.run(&common),
@@ -190,6 +196,7 @@ impl Command {
             Self::Compare(_) => Some("compare.json"),
             Self::Plan(_) => Some("plan.json"),
             Self::Remedies(_) => Some("remedies.json"),
+            Self::Biases(_) => Some("biases.json"),
             Self::Reruns(_) => Some(reruns::REPORT),
             Self::Surface(options) => Some(options.report()),
             // The shards of anything else print what is there themselves.

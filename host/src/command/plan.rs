@@ -20,8 +20,8 @@ use myopia::nqm::lanczos::Node;
 use myopia::nqm::policy::MOST_STEPS;
 use myopia::output::{csv, json, standard};
 use myopia::plan::{
-    Extent, Failed, Followed, Forecast, Model, Noise, Planning, Progress, Rates, Round, figure,
-    follow,
+    Choice, Extent, Failed, Followed, Forecast, Model, Noise, Planning, Progress, Rates, Round,
+    figure, follow,
 };
 use myopia::problem::{self, CurvatureMatrix, Ended, Entries, InitialParams, Problem};
 use myopia::shown::number;
@@ -154,6 +154,9 @@ struct Report<'a> {
     cap_rate: f64,
     predicted: Foretold,
     rounds: &'a [Round],
+    /// Where there was a plan already: whether it was kept.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    choices: &'a [Choice],
     /// In gradients of one batch; a gradient with a tangent counts as two, a loss as a third.
     gradient_equivalents: f64,
     evaluations: u64,
@@ -240,6 +243,7 @@ impl Options {
                 course: forecast.course.clone(),
             },
             rounds: &progress.rounds,
+            choices: &progress.choices,
             gradient_equivalents: progress.cost.0,
             evaluations: progress.evaluations,
             segments: progress.lengths.iter().copied().zip(progress.rates.clone()).collect(),
@@ -352,14 +356,18 @@ impl Options {
             }
             for round in report.rounds.iter().filter(|_| self.replan.is_some()) {
                 let shown = |x: Option<f64>| x.map_or("-".to_owned(), |x| number(x, 4));
+                let kept = |choice: &&Choice| choice.step == round.step && choice.is_kept;
+                let first = report.rounds.iter().find(|first| first.step == round.step);
+                let is_kept = first == Some(round) && report.choices.iter().any(|of| kept(&of));
                 writeln!(
                     out,
-                    "at {:>7}: loss {}, next foretold {}, trained {}, cap {}{}",
+                    "at {:>7}: loss {}, next foretold {}, trained {}, cap {}{}{}",
                     round.step,
                     number(round.loss, 4),
                     shown(round.predicted),
                     shown(round.trained),
                     number(round.cap, 4),
+                    if is_kept { ", the plan kept" } else { "" },
                     if round.is_taken { "" } else { ", taken back" }
                 )?;
             }
@@ -393,6 +401,12 @@ impl Options {
             }
         }
         at_most("steps", self.steps, MOST_STEPS)?;
+        if let Some(every) = self.replan.filter(|every| *every > self.steps) {
+            return Err(Failure::usage(format!(
+                "--replan {every} is above the {} of --steps; plan again after fewer steps, or leave it out",
+                self.steps
+            )));
+        }
         if self.noise_batches < self.samples {
             return Err(Failure::usage(format!(
                 "--noise-batches {} must be at least --samples {}",

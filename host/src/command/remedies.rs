@@ -327,7 +327,7 @@ impl Options {
 }
 
 /// The outer optimizer of a moving rate: within 1e-6 to 10.
-fn mover(problem: &Problem<'_>, meta_lr: f64) -> OuterOptimizer<1> {
+pub fn mover(problem: &Problem<'_>, meta_lr: f64) -> OuterOptimizer<1> {
     let [limits, _] = RateAndDamping::<f64>::default_limits();
     let limits = myopia_core::meta::Limits { greatest: 10.0, ..limits };
     OuterOptimizer::new(problem.precision(), OuterRule::Adam, meta_lr, [limits])

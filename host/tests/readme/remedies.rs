@@ -10,6 +10,149 @@ fn signed(x: f64, places: usize) -> String {
     format!("{}{:.places$}", if x < 0.0 { "−" } else { "" }, x.abs())
 }
 
+/// The tables of networks, and what perturbations have to do with the sign.
+#[test]
+fn what_it_says_of_biases_of_networks_is_published() {
+    let readme = read("results/README.md");
+    for name in ["biases-glyphs", "biases-mnist"] {
+        let file = format!("results/{name}/biases.csv");
+        let get = |name: &str| column(&file, name);
+        let parts = ["hysteresis", "truncation", "horizon"].map(get);
+        let spread = |name: &str| {
+            [name.to_owned(), format!("{name}_least"), format!("{name}_greatest")]
+                .map(|name| get(&name))
+        };
+        let shown = |[median, least, greatest]: &[Vec<f64>; 3], k: usize| {
+            let [a, b, c] = [median, least, greatest].map(|all| signed(all[k], 4));
+            format!("{a} ({b} to {c})")
+        };
+        let (bias, end) = (spread("bias"), spread("final_loss"));
+        let (deviation, cost) = (get("standard_deviation"), get("cost_of_estimate"));
+        for (k, line) in read(&file).lines().skip(1).enumerate() {
+            let mut cells = line.split(',');
+            let (estimator, sigma) = (cells.next().unwrap(), cells.next().unwrap());
+            let apart = match sigma {
+                "" => parts.each_ref().map(|part| format!(" {} ", signed(part[k], 4))).join("|"),
+                _ => " | | ".to_owned(),
+            };
+            let line = format!(
+                "| {estimator} | {sigma} |{apart}| {} | {:.4} | {:.0} | {} |",
+                shown(&bias, k),
+                deviation[k],
+                cost[k],
+                shown(&end, k)
+            );
+            assert!(readme.contains(&line), "results/README.md lacks {line}");
+        }
+    }
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let truncations = |name: &str| {
+        let file = format!("results/{name}/biases.csv");
+        let all = column(&file, "truncation").into_iter().zip(
+            read(&file)
+                .lines()
+                .skip(1)
+                .map(|line| ["hd", "marthe", "truncated"].iter().any(|of| line.starts_with(of)))
+                .collect::<Vec<_>>(),
+        );
+        let mut all: Vec<f64> = all.filter(|of| of.1).map(|of| of.0).collect();
+        all.sort_by(f64::total_cmp);
+        [all[0], all[all.len() - 1]]
+    };
+    let [glyphs, mnist] = ["biases-glyphs", "biases-mnist"].map(truncations);
+    let ends = ["final_loss_least", "final_loss_greatest"]
+        .map(|name| column("results/biases-mnist/biases.csv", name));
+    assert!(ends[0].iter().all(|least| ends[1].iter().all(|greatest| least <= greatest)));
+    let all = estimators("biases-glyphs");
+    let of = |name: &str, sigma: f64| {
+        all.iter()
+            .find(|of| of["estimator"] == name && of["sigma"].as_f64().unwrap_or(0.0) == sigma)
+            .unwrap()
+    };
+    let middle = |name: &str, sigma: f64, what: &str| {
+        let mut found: Vec<f64> =
+            seeds(of(name, sigma)).iter().map(|of| of[what].as_f64().unwrap()).collect();
+        found.sort_by(f64::total_cmp);
+        found[found.len() / 2]
+    };
+    let end = |name: &str| middle(name, 0.0, "final_loss");
+    let opposite = |estimator: &Value| {
+        let turned = |of: &&Value| of["exact"].as_f64().unwrap() * mean(of) < 0.0;
+        seeds(estimator).iter().filter(turned).count()
+    };
+    for sentence in [
+        format!("truncation is {:.3} to {:.3}", glyphs[0], glyphs[1]),
+        format!("either sign, {} to {:.3}", signed(mnist[0], 3), mnist[1]),
+        format!("hysteresis of {}", signed(middle("rtho", 0.0, "hysteresis"), 3)),
+        format!(
+            "RTHO ends at {:.4}, hypergradient descent at {:.4}, and a constant rate tuned run by run at {:.4}",
+            end("rtho"),
+            end("hd"),
+            end("full")
+        ),
+        format!("other sign than G on {} of 3 seeds", opposite(of("es 10", 0.1))),
+        format!("sign of G on {} of 3", 3 - opposite(of("pes 10", 0.1))),
+        format!(
+            "deviation of {:.4} and costs {:.0} steps",
+            middle("pes 10", 0.1, "standard_deviation"),
+            middle("pes 10", 0.1, "cost_of_estimate")
+        ),
+        format!("tangent takes {:.0} and", middle("full", 0.0, "cost_of_estimate")),
+        format!(
+            "from {:.4} to {:.4} with ten",
+            middle("pes 10", 0.1, "standard_deviation"),
+            middle("pes 10", 0.001, "standard_deviation")
+        ),
+    ] {
+        assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    }
+    let mut wrong = [0; 2];
+    for name in ["biases-sigma-plain", "biases-sigma"] {
+        for estimator in estimators(name).iter().filter(|of| of["estimator"] == "pes 2") {
+            let sigma = estimator["sigma"].as_f64().unwrap();
+            let cells: Vec<String> = seeds(estimator)
+                .iter()
+                .map(|of| {
+                    let error = of["error_of_bias"].as_f64().unwrap();
+                    format!("{} ± {error:.4}", signed(mean(of), 4))
+                })
+                .collect();
+            let line = format!("| | σ = {sigma} | {} |", cells.join(" | "));
+            assert!(readme.contains(&line), "results/README.md lacks {line}");
+            match sigma {
+                0.01 => wrong[0] += opposite(estimator),
+                0.001 => wrong[1] += opposite(estimator),
+                0.0001 => {
+                    for of in seeds(estimator) {
+                        let ratio = mean(of) / of["exact"].as_f64().unwrap();
+                        assert!((ratio - 1.0).abs() < 0.05, "{name} {of}");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let sentence = format!("wrong sign on {} of 6, with 0.001 on {} of 6", wrong[0], wrong[1]);
+    assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+}
+
+/// The estimators of a table of a network.
+fn estimators(name: &str) -> Vec<Value> {
+    let report: Value =
+        serde_json::from_str(&read(&format!("results/{name}/biases.json"))).unwrap();
+    report["estimators"].as_array().unwrap().clone()
+}
+
+/// What one came to with each seed.
+fn seeds(estimator: &Value) -> &Vec<Value> {
+    estimator["seeds"].as_array().unwrap()
+}
+
+/// What particles estimate in the mean.
+fn mean(of: &Value) -> f64 {
+    of["exact"].as_f64().unwrap() + of["bias"].as_f64().unwrap()
+}
+
 #[test]
 fn what_it_says_of_biases_is_published() {
     let readme = read("results/README.md");

@@ -191,12 +191,15 @@ impl Surface {
     /// A sentence for each kind of thing that could not be drawn as it is.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        let about = match &*self.title {
+            "" => String::new(),
+            title => format!("{title}: "),
+        };
         let shaded = || self.samples().filter_map(|(.., value)| value);
         let unplaced = shaded().filter(|&value| !self.colour.takes(value)).count();
         if unplaced > 0 {
             notes.push(format!(
-                "{}: {} without a place on the colour scale, drawn in an end colour.",
-                self.title,
+                "{about}{} without a place on the colour scale, drawn in an end colour.",
                 counted(unplaced, "value")
             ));
         }
@@ -205,8 +208,7 @@ impl Surface {
             match beyond.count() {
                 0 => {}
                 count => notes.push(format!(
-                    "{}: {} outside {} to {}, drawn in the end colours.",
-                    self.title,
+                    "{about}{} outside {} to {}, drawn in the end colours.",
                     counted(count, "value"),
                     brief(low),
                     brief(high)

@@ -16,7 +16,7 @@ pub use follow::{Followed, follow};
 pub use forecast::Forecast;
 pub use measure::{Cost, Extent, Measured};
 pub use model::Model;
-pub use replan::{Planning, Progress, Round};
+pub use replan::{Choice, Planning, Progress, Round};
 pub use search::{Noise, Plan, Settings, plan};
 
 use myopia_core::unroll::Diverged;

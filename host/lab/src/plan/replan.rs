@@ -1,9 +1,10 @@
 //! Training by a schedule that is planned again every so many steps, within a trust region.
 
+use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::real::Real;
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Extent, Failed, Measured, Model, Noise, Settings, plan};
+use super::{Cost, Extent, Failed, Measured, Model, Noise, Plan, Settings, plan};
 use crate::problem::{InitialParams, Problem, Set, Snapshot, Tangents, TrainingRun};
 
 /// What is planned, and how often.
@@ -51,6 +52,29 @@ pub struct Round {
     pub is_taken: bool,
 }
 
+/// Whether training went on by the plan that it had, or by a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Steps trained before it.
+    pub step: usize,
+    /// How much lower ln(loss foretold at the end) is by the new plan, on the new measurement.
+    pub gain: f64,
+    /// By how much ln(loss) at the end of the last stretch was other than foretold, times the
+    /// stretches that are left.
+    pub doubt: f64,
+    /// Whether the gain was not more than that, and the plan was kept.
+    pub is_kept: bool,
+}
+
+/// What is left of a plan.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Left {
+    /// Steps of its segments.
+    lengths: Vec<usize>,
+    /// Their learning rates.
+    rates: Vec<f64>,
+}
+
 /// How far planning has come.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Progress {
@@ -58,6 +82,8 @@ pub struct Progress {
     pub first: Option<Measured>,
     /// The rounds.
     pub rounds: Vec<Round>,
+    /// What was chosen where there was a plan already.
+    pub choices: Vec<Choice>,
     /// Steps of the segments planned so far.
     pub lengths: Vec<usize>,
     /// Their learning rates.
@@ -66,6 +92,8 @@ pub struct Progress {
     pub cost: Cost,
     /// Courses computed in searches.
     pub evaluations: u64,
+    /// What is left of the plan that training follows.
+    left: Left,
     /// The run, where there is training.
     run: Option<Snapshot>,
     /// Where training is.
@@ -78,6 +106,39 @@ pub struct Progress {
 const TRIALS: usize = 4;
 /// Above this share of the foretold decrease the cap is doubled, up to the first one.
 const TRUST: f64 = 0.5;
+
+impl Left {
+    /// Ends a segment after so many steps, if none does.
+    fn mark(&mut self, steps: usize) {
+        let (mut segment, mut end) = (0, 0);
+        while end < steps {
+            end += self.lengths[segment];
+            segment += 1;
+        }
+        let (last, beyond) = (segment - 1, end - steps);
+        if beyond > 0 {
+            self.lengths[last] -= beyond;
+            self.lengths.insert(segment, beyond);
+            self.rates.insert(segment, self.rates[last]);
+        }
+    }
+}
+
+/// Whether to follow a plan on from here or a new one.
+///
+/// The quadratic that was measured before the last stretch foretold its end wrongly by some factor,
+/// and the cause of that stays: each stretch that is `left` may add as much. What a new plan
+/// promises of the end is believed where that is more.
+fn choose(step: usize, old: &Plan, new: &Plan, last: &Round, left: f64) -> Choice {
+    let gain = old.cost - new.cost;
+    let doubt = match (last.predicted, last.trained) {
+        (Some(predicted), Some(trained)) => {
+            left * <Libm as Elementary<f64>>::ln(predicted / trained).abs()
+        }
+        _ => 0.0,
+    };
+    Choice { step, gain, doubt, is_kept: gain <= doubt }
+}
 
 /// The decrease of the loss as a share of the one foretold; where none was, whether there was
 /// none.
@@ -136,8 +197,23 @@ impl Planning {
                 cap: next.cap,
                 noise: self.noise,
             };
-            let plan = plan(&model, settings, stop)?;
+            let mut plan = plan(&model, settings, stop)?;
             next.evaluations += plan.evaluations;
+            let last = next.rounds.iter().rfind(|round| round.is_taken);
+            let mut is_kept = false;
+            if let (1, Some(stretch), Some(last)) = (trial, stretch, last) {
+                let mut kept = std::mem::take(&mut next.left);
+                kept.mark(stretch);
+                let kept = Plan::of(&model, &settings, kept.lengths, kept.rates);
+                next.evaluations += kept.evaluations;
+                let stretches = left as f64 / stretch as f64;
+                let choice = choose(next.at, &kept, &plan, last, stretches);
+                next.choices.push(choice);
+                is_kept = choice.is_kept;
+                if is_kept {
+                    plan = kept;
+                }
+            }
             let round = Round {
                 step: next.at,
                 loss: measured.loss,
@@ -167,7 +243,9 @@ impl Planning {
             let trained = self.train(problem, run.as_mut(), lengths, rates, stop)?;
             next.cost.0 += stretch as f64 + Cost::loss(problem).0;
             let agreement = trained.map_or(-1.0, |loss| agreement(measured.loss, predicted, loss));
-            let is_taken = agreement > 0.0 || trained.is_some() && trial == TRIALS;
+            // A loss that rises before it falls may be what an older plan was made for.
+            let is_held = is_kept && trained.is_some_and(|loss| loss < next.rounds[0].loss);
+            let is_taken = agreement > 0.0 || is_held || trained.is_some() && trial == TRIALS;
             next.rounds.push(Round { predicted: Some(predicted), trained, is_taken, ..round });
             if agreement > TRUST {
                 next.cap = if 2.0 * next.cap < most { 2.0 * next.cap } else { most };
@@ -178,6 +256,10 @@ impl Planning {
                 next.lengths.extend(lengths);
                 next.rates.extend(rates);
                 next.at += stretch;
+                next.left = Left {
+                    lengths: plan.lengths[segments..].to_vec(),
+                    rates: plan.rates[segments..].to_vec(),
+                };
                 next.run = Some(run.snapshot());
                 break;
             }
@@ -217,5 +299,59 @@ impl Planning {
         }
         let all: Vec<u32> = (0..problem.trained_on() as u32).collect();
         Ok(run.evaluate(Set::Training, &all).ok().map(|found| found.loss.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Course;
+
+    #[test]
+    fn a_stretch_ends_a_segment() {
+        let left = || Left { lengths: vec![4, 4, 4], rates: vec![0.3, 0.2, 0.1] };
+        let marked = |steps| {
+            let mut left = left();
+            left.mark(steps);
+            (left.lengths, left.rates)
+        };
+        assert_eq!(marked(8), (vec![4, 4, 4], vec![0.3, 0.2, 0.1]));
+        assert_eq!(marked(6), (vec![4, 2, 2, 4], vec![0.3, 0.2, 0.2, 0.1]));
+        assert_eq!(marked(11), (vec![4, 4, 3, 1], vec![0.3, 0.2, 0.1, 0.1]));
+        assert_eq!(marked(12), (vec![4, 4, 4], vec![0.3, 0.2, 0.1]));
+    }
+
+    #[test]
+    fn a_new_plan_is_followed_where_it_promises_more_than_the_last_forecast_was_wrong_by() {
+        let plan = |cost| Plan {
+            lengths: Vec::new(),
+            rates: Vec::new(),
+            cost,
+            course: Course::default(),
+            evaluations: 0,
+        };
+        let last = |predicted, trained| Round {
+            step: 0,
+            loss: 1.0,
+            sharpness: 1.0,
+            noise_variance: 1.0,
+            gradient_square: 1.0,
+            damping: 0.0,
+            cap: 1.0,
+            predicted_end: 0.1,
+            predicted: Some(predicted),
+            trained: Some(trained),
+            is_taken: true,
+        };
+        // Half, and twice, of what was foretold: a doubt of ln 2 either way.
+        for last in [last(0.2, 0.1), last(0.1, 0.2)] {
+            let chosen = |old| choose(5, &plan(old), &plan(-2.0), &last, 1.0);
+            let earlier = choose(5, &plan(-1.2), &plan(-2.0), &last, 2.0);
+            assert!(earlier.is_kept && earlier.doubt == 2.0 * chosen(-1.2).doubt);
+            assert!((chosen(-1.5).doubt - core::f64::consts::LN_2).abs() < 1e-15);
+            assert!(chosen(-1.5).is_kept && !chosen(-1.2).is_kept);
+            assert!(!chosen(f64::INFINITY).is_kept && !chosen(f64::NAN).is_kept);
+        }
+        assert!(!choose(5, &plan(-1.9), &plan(-2.0), &last(0.1, 0.1), 1.0).is_kept);
     }
 }

@@ -3,7 +3,7 @@
 use myopia_core::real::Real;
 use myopia_nqm::lbfgs::minimise;
 
-use super::{Course, Failed, Model, Rates};
+use super::{Course, Failed, Maps, Model, Rates};
 
 /// What is planned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,10 +70,35 @@ pub struct Plan {
     pub lengths: Vec<usize>,
     /// The learning rate of each.
     pub rates: Vec<f64>,
+    /// The mean of ln(loss foretold at its end) over the powers of the noise.
+    pub cost: f64,
     /// What is foretold of it with the median power of the noise.
     pub course: Course,
     /// Courses and their derivatives computed.
     pub evaluations: u64,
+}
+
+impl Plan {
+    /// What `model` foretells of a schedule that is there.
+    pub fn of(model: &Model, settings: &Settings, lengths: Vec<usize>, rates: Vec<f64>) -> Self {
+        let schedule = Rates { lengths: &lengths, rates: &rates, momentum: settings.momentum };
+        let maps = model.maps(&schedule);
+        let (cost, _) = cost(model, &maps, settings.noise, rates.len());
+        let course = model.course(&maps, settings.noise.median());
+        Self { lengths, rates, cost, course, evaluations: 1 }
+    }
+}
+
+/// The mean of ln(loss at the end) over the powers of the noise, and its derivatives by the rate of
+/// each of so many segments.
+fn cost(model: &Model, maps: &Maps, noise: Noise, segments: usize) -> (f64, Vec<f64>) {
+    let (mut cost, mut by_rate) = (0.0, vec![0.0; segments]);
+    for (power, weight) in noise.powers() {
+        let Course { losses, derivatives, .. } = model.course(maps, power);
+        cost += weight * libm::log(losses[segments]);
+        by_rate.iter_mut().zip(derivatives).for_each(|(sum, d)| *sum += weight * d);
+    }
+    (cost, by_rate)
 }
 
 /// The schedule of the lowest loss at the end, of all with no rate above the cap.
@@ -95,9 +120,7 @@ pub fn plan(
     }
     let evaluations = search.spent;
     let (_, rates) = search.lowest.take().ok_or(Failed::Spectrum)?;
-    let schedule = Rates { lengths: &lengths, rates: &rates, momentum: settings.momentum };
-    let course = model.course(&model.maps(&schedule), settings.noise.median());
-    Ok(Plan { lengths, rates, course, evaluations })
+    Ok(Plan { evaluations, ..Plan::of(model, &settings, lengths, rates) })
 }
 
 /// Steps of each segment: of equal length but for the last before the mark and the last of all.
@@ -155,12 +178,7 @@ impl Search<'_> {
             stalled += 1;
             let rates = self.rates(point);
             let maps = model.maps(&Rates { lengths: self.lengths, rates: &rates, momentum });
-            let (mut cost, mut by_rate) = (0.0, vec![0.0; point.len()]);
-            for (power, weight) in noise.powers() {
-                let Course { losses, derivatives, .. } = model.course(&maps, power);
-                cost += weight * libm::log(losses[point.len()]);
-                by_rate.iter_mut().zip(derivatives).for_each(|(sum, d)| *sum += weight * d);
-            }
+            let (cost, by_rate) = cost(model, &maps, noise, point.len());
             if !(cost.is_finite() && by_rate.iter().all(|x| x.is_finite())) {
                 return Some((DIVERGED, vec![0.0; point.len()]));
             }

@@ -5,13 +5,16 @@
 //! with P tangents as 1 + P, a loss as a third of that.
 
 mod carry;
+mod estimators;
 mod figures;
+pub mod network;
 pub mod quadratic;
 mod study;
 mod summary;
 mod train;
 
 pub use carry::{Carry, Tuner};
+pub use estimators::{COLUMNS, Estimator, Estimators, Found, Line, State as Estimated};
 pub use figures::figure;
 pub use study::{Remedies, State};
 pub use summary::{Family, Row, sentences};

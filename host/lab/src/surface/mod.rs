@@ -14,7 +14,7 @@ mod seeds;
 
 pub use cell::{Row, train};
 pub use merge::{Piece, merge};
-pub use picture::panel;
+pub use picture::{colours, panel};
 pub use plane::{Grid, Plane, Points, Span};
 pub use report::{About, Report, ShardReport, write, write_shard};
 pub use seeds::{Cell, Run};

@@ -21,14 +21,7 @@ fn panel_of(rows: &[&Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surf
         .map(|row| (coordinate(row, &axes[0]), coordinate(row, &axes[1]), row.loss))
         .collect();
     let [x, y] = axes.each_ref().map(|name| Axis::log(label(name)));
-    let mut colour = Axis::log(loss);
-    let losses = || samples.iter().filter_map(|sample| sample.2);
-    let least = losses().reduce(|a, b| if b < a { b } else { a });
-    if let Some(least) = least.filter(|&least| 0.0 < least && least < BLOWN_UP)
-        && losses().any(|loss| loss > BLOWN_UP)
-    {
-        colour = colour.range(least, BLOWN_UP);
-    }
+    let colour = colours(loss, samples.iter().filter_map(|sample| sample.2));
     let title = format!("T = {horizon}");
     Surface::new(title, x, y, colour, grid(&samples).unwrap_or(Field::Scattered(samples)))
 }
@@ -36,6 +29,18 @@ fn panel_of(rows: &[&Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surf
 /// A loss in nats far above that of guessing, which is 2.3 among ten classes. Runs above it blew
 /// up, though they stayed finite; how far would only take the colours away from those that did not.
 const BLOWN_UP: f64 = 10.0;
+
+/// The colour scale of `losses` in nats, logarithmic, which ends where runs blew up.
+pub fn colours(label: &str, losses: impl Iterator<Item = f64>) -> Axis {
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+    for loss in losses {
+        least = if loss < least { loss } else { least };
+        most = if loss > most { loss } else { most };
+    }
+    let colour = Axis::log(label);
+    let is_needed = 0.0 < least && least < BLOWN_UP && most > BLOWN_UP;
+    if is_needed { colour.range(least, BLOWN_UP) } else { colour }
+}
 
 /// The most panels of the picture of all horizons; of more horizons it shows so many, spread
 /// evenly.
@@ -175,6 +180,16 @@ mod tests {
         assert_eq!((few[0], few[TOGETHER - 1]), (1, 700));
         assert!(few.is_sorted_by(|a, b| a < b), "{few:?}");
         assert_eq!(spread(&many[..4], TOGETHER), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_run_that_blew_up_does_not_take_the_colours_from_the_others() {
+        let range = |losses: &[f64]| colours("loss", losses.iter().copied()).range;
+        assert_eq!(range(&[0.06, 1e16, 2.3]), Some((0.06, BLOWN_UP)));
+        assert_eq!(range(&[0.06, 2.3]), None);
+        assert_eq!(range(&[0.0, 1e16]), None);
+        assert_eq!(range(&[20.0, 1e16]), None);
+        assert_eq!(range(&[]), None);
     }
 
     #[test]

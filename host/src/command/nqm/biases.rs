@@ -10,10 +10,10 @@ use serde::{Serialize, Serializer};
 
 use super::options::{QuadraticOptions, check_momentum, check_steps, interrupted};
 use super::provenance::Provenance;
+use crate::command::estimators::{Moving, check};
 use crate::command::options::Common;
-use crate::command::outer::MOST_META_LR;
 use crate::command::progress;
-use crate::command::values::{real, trimmed, whole};
+use crate::command::values::{real, whole};
 use myopia::failure::Failure;
 use myopia::interrupt;
 use myopia::memory::afford;
@@ -39,19 +39,9 @@ pub struct Options {
     /// Momentum: from 0 up to but not including 1
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "MU")]
     momentum: f64,
-    /// Learning rate at first
-    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true, value_name = "RATE")]
-    rate: f64,
-    /// Steps after which derivatives are compared [default: half of --steps]
-    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<u32>)]
-    at: Option<u32>,
-    /// How tangents are carried: hd, rtho, marthe, marthe:NU or truncated:STEPS
-    #[arg(
-        long, value_delimiter = ',', value_name = "CARRY,…", value_parser = trimmed::<Carry>,
-        default_value = "hd,marthe:0.9,marthe:0.99,marthe,truncated:10,truncated:100,rtho"
-    )]
-    #[serde(serialize_with = "each_as_words")]
-    carry: Vec<Carry>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    moving: Moving,
     /// Meta-learning rates to choose from by the final loss, of Adam on the rate's logarithm
     #[arg(
         long, value_delimiter = ',', default_value = "0.001,0.003,0.01,0.03,0.1,0.3,1",
@@ -152,10 +142,10 @@ impl Options {
             quadratic: &quadratic,
             steps: self.steps,
             momentum: self.momentum,
-            rate: self.rate,
+            rate: self.moving.rate,
             at,
         };
-        let count = 1 + self.carry.len() + 2 * self.particles.len();
+        let count = 1 + self.moving.carry.len() + 2 * self.particles.len();
         let bar = progress::bar(common, count as u64, "estimators");
         let mut lines = Vec::new();
         let mut add = |line: Line| {
@@ -164,7 +154,7 @@ impl Options {
             if interrupt::is_asked() { Err(interrupted()) } else { Ok(()) }
         };
         add(self.in_full(&course))?;
-        for &carry in &self.carry {
+        for &carry in &self.moving.carry {
             add(self.carried(&course, carry))?;
         }
         for (stream, persistent) in [(0, false), (1, true)] {
@@ -221,34 +211,13 @@ impl Options {
     fn check(&self) -> Result<u32, Failure> {
         check_steps(self.steps as usize)?;
         check_momentum(self.momentum)?;
-        let at = self.at.unwrap_or(self.steps / 2);
-        if at == 0 || at >= self.steps {
-            return Err(Failure::usage(format!(
-                "--at is {at}; give a number of steps from 1 to {}, below --steps",
-                self.steps.saturating_sub(1)
-            )));
+        let at = self.moving.at(self.steps)?;
+        let rate = self.moving.rate;
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(Failure::usage(format!("--rate {rate} must be a positive number")));
         }
-        for (name, x) in [("rate", self.rate), ("sigma", self.sigma)] {
-            if !(x > 0.0 && x.is_finite()) {
-                return Err(Failure::usage(format!("--{name} {x} must be a positive number")));
-            }
-        }
-        if let Some(rate) = self.meta_lr.iter().find(|&&rate| !(rate > 0.0 && rate <= MOST_META_LR))
-        {
-            return Err(Failure::usage(format!(
-                "--meta-lr has {rate:?}; give positive numbers up to {MOST_META_LR}, steps on a logarithm"
-            )));
-        }
-        if self.meta_lr.is_empty() || self.window == 0 || self.pairs < 2 {
-            return Err(Failure::usage(
-                "--meta-lr names a rate at least, --window is a step at least, --pairs is 2 at least",
-            ));
-        }
-        if let Some(n) = self.particles.iter().find(|&&n| n < 2 || !n.is_multiple_of(2)) {
-            return Err(Failure::usage(format!(
-                "--particles has {n}; give even numbers, for they come in pairs"
-            )));
-        }
+        let counts = [self.window, self.pairs];
+        check(&[self.sigma], &self.meta_lr, &self.particles, counts)?;
         Ok(at)
     }
 
@@ -264,13 +233,13 @@ impl Options {
 
     /// The derivative of the loss after all steps, by which the rate is tuned run by run.
     fn in_full(&self, course: &Course<'_>) -> Line {
-        let exact = course.constant(self.rate, self.steps, |_| 1.0);
+        let exact = course.constant(self.moving.rate, self.steps, |_| 1.0);
         let (meta_lr, final_loss) =
             self.best(|outer| course.tuned(outer, META_STEPS), |loss: &f64| *loss);
         let each = 2.0 * f64::from(self.steps);
         Line {
             estimator: "full".to_owned(),
-            rate: self.rate,
+            rate: self.moving.rate,
             exact,
             hysteresis: 0.0,
             truncation: 0.0,
@@ -315,13 +284,15 @@ impl Options {
         (mean, variance): (f64, f64),
         rng: impl Fn() -> Pcg32,
     ) -> Line {
-        let exact = course.constant(self.rate, self.steps, |_| 1.0);
+        let exact = course.constant(self.moving.rate, self.steps, |_| 1.0);
         // What the last window sees without perturbation.
         let windows = self.steps.div_ceil(self.window);
         let last = (windows - 1) * self.window;
         let seen = match how.persistent {
             true => exact,
-            false => course.constant(self.rate, self.steps, |k| if k == last { 0.0 } else { 1.0 }),
+            false => {
+                course.constant(self.moving.rate, self.steps, |k| if k == last { 0.0 } else { 1.0 })
+            }
         };
         let pairs = particles / 2;
         let (meta_lr, final_loss) =
@@ -329,7 +300,7 @@ impl Options {
         let steps = if how.persistent { self.steps } else { self.steps - last };
         Line {
             estimator: format!("{} {particles}", if how.persistent { "pes" } else { "es" }),
-            rate: self.rate,
+            rate: self.moving.rate,
             exact,
             hysteresis: 0.0,
             truncation: seen - exact,

@@ -21,6 +21,7 @@ use myopia::problem::Problem;
 use myopia::reruns::persistent::{FIRST, Progress, Study, Windows};
 use myopia::shown::number;
 use myopia::spread::Spread;
+use myopia::surface::colours;
 
 /// Options of `myopia reruns pes`.
 #[derive(Args, Debug, Serialize)]
@@ -405,14 +406,11 @@ fn figure(
         along.sort_by(f64::total_cmp);
         along.dedup();
     }
-    let values = points.iter().map(|(_, of)| of.as_ref().map(|of| of[0])).collect();
-    let surface = Surface::new(
-        "",
-        Axis::log("β"),
-        Axis::log("α₀"),
-        Axis::log("mean loss of a training run (nats)"),
-        Field::Grid { x, y, values },
-    );
+    let losses = points.iter().map(|(_, of)| of.as_ref().map(|of| of[0]));
+    let colour = colours("mean loss of a training run (nats)", losses.clone().flatten());
+    let values = losses.collect();
+    let surface =
+        Surface::new("", Axis::log("β"), Axis::log("α₀"), colour, Field::Grid { x, y, values });
     let first = work.problems.first().map_or(0, |of| of.seed);
     let own = descents(work, states).filter(|of| of.0 == first);
     let surface = own.fold(surface, |surface, (_, kind, progress, _)| {
