@@ -48,7 +48,7 @@ fn each_run_is_what_train_makes_of_it_and_the_lowest_is_chosen() {
     let report: Value = serde_json::from_str(&said).unwrap();
     let [rates, grid] = ["rates.csv", "grid.csv"].map(|name| table(&out.join(name)));
     // Of weight decay each value is four times the one before, of others twice.
-    let values = [5, 5, 5, 5, 4].iter().sum::<usize>();
+    let values = 5 + 5 + 5 + 5 + 4;
     assert_eq!([grid.len(), rates.len()], [values * 2 * 2 * 2, studies.len() * 2 * 2 * 2]);
     for (study, options) in studies {
         let mut parts = study.split(':');

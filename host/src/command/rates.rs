@@ -187,11 +187,12 @@ impl Options {
             .iter()
             .flat_map(|&start| seeds.clone().map(move |seed| (seed, start)))
             .collect();
-        let parameters: u128 = studies.iter().map(|study| study.problem.parameters() as u128).sum();
+        let parameters =
+            studies.iter().fold(0, |sum, study| sum + study.problem.parameters() as u128);
         let bytes = u128::from(self.problem.precision().bytes());
         let count = origins.len() as u128;
         afford("the weights of all starts", count * parameters * bytes, "take fewer seeds")?;
-        let runs: u128 = studies.iter().map(|study| count * study.values.len() as u128).sum();
+        let runs = count * studies.iter().fold(0, |sum, study| sum + study.values.len() as u128);
         afford_record(&format!("{runs} runs"), runs, 40 * self.horizon.len() + 200)?;
         let Some(first) = studies.first() else {
             return Err(Failure::usage("--study names nothing to tune; leave it out or give one"));

@@ -9,13 +9,11 @@ use crate::published::read;
 fn assert_told(name: &str) {
     let readme = read("results/README.md");
     let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
-    let report: Value =
-        serde_json::from_str(&read(&format!("results/{name}/rates.json"))).unwrap();
+    let report: Value = serde_json::from_str(&read(&format!("results/{name}/rates.json"))).unwrap();
     let range = |spread: &Value, places: usize| {
         let ends = spread.as_array().expect("nothing published has diverged").iter();
-        let [least, median, greatest] = &ends
-            .map(|x| number(x.as_f64().unwrap(), places))
-            .collect::<Vec<_>>()[..]
+        let [least, median, greatest] =
+            &ends.map(|x| number(x.as_f64().unwrap(), places)).collect::<Vec<_>>()[..]
         else {
             panic!("{spread} is no spread")
         };

@@ -73,7 +73,7 @@ impl Rates<'_> {
 
     /// How many there are from so many starts.
     pub fn units_of(&self, starts: usize) -> usize {
-        starts * self.studies.iter().map(|study| study.values.len()).sum::<usize>()
+        starts * self.studies.iter().fold(0, |sum, study| sum + study.values.len())
     }
 
     /// Which study, start and value the unit numbered `unit` is.
@@ -92,9 +92,8 @@ impl Rates<'_> {
 
     /// The number of the first run of a grid.
     fn first(&self, study: usize, start: usize) -> usize {
-        let before = self.studies.iter().take(study);
-        let before: usize = before.map(|study| study.values.len() * self.starts.len()).sum();
-        before + start * self.studies[study].values.len()
+        let before = self.studies[..study].iter().fold(0, |sum, study| sum + study.values.len());
+        before * self.starts.len() + start * self.studies[study].values.len()
     }
 
     /// The steps after which a run is judged: the horizons and the end.
@@ -162,7 +161,11 @@ impl Rates<'_> {
                 for (at, &horizon) in self.horizons.iter().enumerate() {
                     let points = ended[place].iter().map(|(value, of)| (*value, of.loss(at)));
                     let points: Vec<(f64, Option<f64>)> = points.collect();
-                    let chosen = tuned(&points, study.spacing)
+                    // Nothing is chosen on half a grid.
+                    let whole = points.len() == study.values.len();
+                    let chosen = whole
+                        .then(|| tuned(&points, study.spacing))
+                        .flatten()
                         .map(|chosen| self.choice(study, place, horizon, chosen, &ended));
                     all.push(Grid { study, start, horizon, points, chosen });
                 }
