@@ -47,4 +47,45 @@ fn assert_told(name: &str) {
 #[test]
 fn what_it_says_of_rates_on_mnist_is_published() {
     assert_told("rates");
+    let readme = read("results/README.md");
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let report: Value = serde_json::from_str(&read("results/rates/rates.json")).unwrap();
+    let curves = report["curves"].as_array().unwrap();
+    let at = |optimizer: &str, pretrain: u32, horizon: u32| {
+        let of = |curve: &&Value| {
+            (&curve["optimizer"], &curve["pretrain"]) == (&optimizer.into(), &pretrain.into())
+        };
+        let horizons = curves.iter().find(of).unwrap()["horizons"].as_array().unwrap();
+        horizons.iter().find(|of| of["horizon"] == horizon).unwrap()
+    };
+    let median = |of: &Value, name: &str| of[name][1].as_f64().unwrap();
+    // At the same effective rate, of RMSprop α/ε and of Adam (1 − β₁)α/ε.
+    let [sgd, rmsprop, adam] =
+        ["sgd", "rmsprop", "adam"].map(|of| median(at(of, 0, 20_000), "value"));
+    for sentence in [
+        format!("RMSprop's α/ε is {:.4}", 0.01 / rmsprop),
+        format!("(1 − β₁)α/ε is {:.4} from a cold start, SGD's α is {sgd:.4}", 0.1 * 0.05 / adam),
+        format!("with every seed, {:.2} times", median(at("adam", 50, 10), "relative_rate")),
+    ] {
+        assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    }
+    let short = ["sgd", "rmsprop", "adam"]
+        .map(|of| [10, 100].map(|t| median(at(of, 0, t), "relative_loss")));
+    let short = short.concat();
+    let pick = |better: fn(f64, f64) -> bool| {
+        short.iter().copied().reduce(|a, b| if better(b, a) { b } else { a }).unwrap()
+    };
+    let ends = format!("end {:.0} to {:.0} times higher", pick(|a, b| a < b), pick(|a, b| a > b));
+    assert!(said.contains(&ends), "results/README.md lacks {ends}");
+    // Weight decay: short horizons do not care.
+    for (pretrain, horizon) in [(0, 10), (0, 100), (50, 10), (50, 100)] {
+        assert!(median(at("sgd-norm", pretrain, horizon), "slack") > 200.0);
+    }
+    // Only Adam's choice takes the smaller rate with every seed.
+    let smaller = |of: &Value| of["relative_rate"][2].as_f64().unwrap() < 1.0;
+    let all = ["sgd", "rmsprop", "adam"]
+        .iter()
+        .flat_map(|of| [10, 100, 1000, 5000].map(|t| (*of, t, smaller(at(of, 50, t)))));
+    let all: Vec<_> = all.filter(|(_, _, smaller)| *smaller).collect();
+    assert_eq!(all, [("adam", 10, true)]);
 }
