@@ -196,8 +196,9 @@ fn range(spread: Spread, digits: usize) -> String {
 /// costs, and whether the claims hold by the criteria set beforehand.
 ///
 /// - There is a bias at a horizon when with every seed its choice ends higher on the other seeds
-///   after all steps than the longest horizon's. The claim that a hyperparameter shows short-horizon bias has failed
-///   from a start when there is none at any horizon up to [`SHORT`] of the steps.
+///   after all steps than the longest horizon's. The claim that a hyperparameter shows
+///   short-horizon bias has failed from a start when there is none at any horizon up to [`SHORT`]
+///   of the steps.
 /// - The bias is to small rates where the rate is smaller than the longest horizon's with every
 ///   seed; where it is larger with every seed, the claim that short horizons take small rates has
 ///   failed.
