@@ -91,7 +91,7 @@ enum Command {
     Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
-    /// What expresses a learning rate (alpha0, epsilon, damping, weight decay), tuned at each horizon
+    /// What expresses a learning rate (alpha0, epsilon, damping, weight decay), at each horizon
     Rates(rates::Options),
     /// What is proposed against short-horizon bias, side by side: judges, tangents, plans
     Remedies(remedies::Options),
