@@ -14,7 +14,7 @@ use shared::{RECORD, contents, names, refuses_in_a_sentence as refuses};
 const CHECKPOINT: &str = "checkpoint.myopia";
 
 /// Runs that last a good part of a second, a checkpoint at every pause.
-const LONG: [&str; 16] = [
+const LONG: [&str; 17] = [
     "train --steps 200 --layers 64,8,10 --batch 20 --objective-size 100",
     "meta --horizon 30 --meta-steps 6 --layers 64,6,10 --batch 10 --objective-size 50",
     "surface --horizon 40,400 --grid 8x6 --layers 64,8,10 --batch 20 --objective-size 100 --threads 2",
@@ -32,6 +32,8 @@ const LONG: [&str; 16] = [
      --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
     "biases --steps 40 --seeds 2 --carry hd,truncated:7 --meta-lr 0.01,0.1 --meta-steps 2 --particles 4 --window 10 --sigma 0.01 \
      --pairs 9 --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
+    "rates --horizon 5,40 --steps 60 --starts 0,5 --seeds 2 --study sgd:alpha0:0.02..0.16 --study adam:epsilon:0.01..0.08@0.02 \
+     --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
     "reruns hd --epochs 1 --after 5,40 --look-ahead 1,4 --seeds 2 --threads 2",
     "reruns pes --steps 20 --windows 5 --outer-steps 9 --map 2,2 --seeds 2 --threads 2",
 ];
@@ -149,6 +151,7 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
         "schedule",
         "runs",
         "biases",
+        "rates",
         "runs",
         "map",
     ]) {
@@ -180,7 +183,12 @@ fn a_run_that_is_asked_to_stop_leaves_partial_results_and_goes_on_to_the_same_fi
 #[test]
 fn a_run_that_is_asked_to_stop_while_it_pretrains_says_how_to_go_on() {
     for arguments in of_a_problem() {
-        let long = format!("{} --pretrain 4000000000", arguments.replace(" --pretrain 5", ""));
+        let long = match arguments.starts_with("rates") {
+            true => arguments.replace("--starts 0,5", "--starts 4000000000"),
+            false => {
+                format!("{} --pretrain 4000000000", arguments.replace(" --pretrain 5", ""))
+            }
+        };
         let mut wait = Duration::from_millis(100);
         loop {
             let root = tempfile::tempdir().unwrap();

@@ -24,6 +24,7 @@ pub mod precision;
 pub mod problem;
 pub mod provenance;
 pub mod published;
+pub mod rates;
 pub mod remark;
 pub mod remedies;
 pub mod report;

@@ -25,6 +25,7 @@ mod outer;
 mod overlay;
 mod plan;
 mod progress;
+mod rates;
 mod refusal;
 mod remedies;
 mod report;
@@ -92,6 +93,8 @@ enum Command {
     Plan(plan::Options),
     /// Train while learning rate and momentum follow short look-aheads, beside fixed ones
     Online(online::Options),
+    /// What expresses a learning rate (alpha0, epsilon, damping, weight decay), at each horizon
+    Rates(rates::Options),
     /// What is proposed against short-horizon bias, side by side: judges, tangents, plans
     Remedies(remedies::Options),
     /// Truncation, hysteresis and horizon of a network's online hypergradients apart, beside
@@ -147,6 +150,7 @@ impl Program {
             Command::Bilevel(options) => options.run(&common),
             Command::Horizons(options) => options.run(&common),
             Command::Online(options) => options.run(&common),
+            Command::Rates(options) => options.run(&common),
             Command::Remedies(options) => options.run(&common),
             Command::Biases(options) => options.run(&common),
             Command::Reruns(options) => options.run(&common),
@@ -195,6 +199,7 @@ impl Command {
             Self::Edge(_) => Some("edge.json"),
             Self::Compare(_) => Some("compare.json"),
             Self::Plan(_) => Some("plan.json"),
+            Self::Rates(_) => Some("rates.json"),
             Self::Remedies(_) => Some("remedies.json"),
             Self::Biases(_) => Some("biases.json"),
             Self::Reruns(_) => Some(reruns::REPORT),

@@ -180,6 +180,41 @@ impl OptimizerOptions {
         Ok(self)
     }
 
+    /// The name given, if there is one.
+    pub fn name(&self) -> Option<String> {
+        self.optimizer.map(spelled)
+    }
+
+    /// Those of the optimiser `name` with `value` of what is tuned: what is given of others is left
+    /// out.
+    pub fn of_study(self, name: OptimizerName, tuned: Tuned, value: f64) -> Self {
+        use OptimizerName::{Adam, Kfac, Rmsprop, Sgd};
+        let is = |of: &[OptimizerName]| of.contains(&name);
+        let mut all = Self {
+            optimizer: Some(name),
+            nesterov: self.nesterov && is(&[Sgd]),
+            rho: self.rho.filter(|_| is(&[Rmsprop])),
+            epsilon: self.epsilon.filter(|_| is(&[Rmsprop, Adam])),
+            epsilon_inside: self.epsilon_inside && is(&[Rmsprop]),
+            epsilon_root: self.epsilon_root.filter(|_| is(&[Adam])),
+            beta1: self.beta1.filter(|_| is(&[Adam])),
+            beta2: self.beta2.filter(|_| is(&[Adam])),
+            damping: self.damping.filter(|_| is(&[Kfac])),
+            kfac_decay: self.kfac_decay.filter(|_| is(&[Kfac])),
+            refactor_every: self.refactor_every.filter(|_| is(&[Kfac])),
+            kfac_sampled: self.kfac_sampled && is(&[Kfac]),
+            kfac_clip: self.kfac_clip.filter(|_| is(&[Kfac])),
+            ..self
+        };
+        match tuned {
+            Tuned::Epsilon => all.epsilon = Some(value),
+            Tuned::Damping => all.damping = Some(value),
+            Tuned::WeightDecay => all.weight_decay = Some(value),
+            _ => {}
+        }
+        all
+    }
+
     /// The hyperparameters, rounded to the working precision; none of SGD with plain momentum.
     ///
     /// # Errors

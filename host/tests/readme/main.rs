@@ -6,6 +6,7 @@ mod horizons;
 mod judges;
 mod plans;
 mod published;
+mod rates;
 mod remedies;
 #[path = "../shared/mod.rs"]
 mod shared;

@@ -70,7 +70,7 @@ impl Settings {
 
 /// What the results of each command are called, without their endings: those of a folder whose run
 /// left no record, as the published ones. A folder of strangers has none of these.
-const RESULTS: [&str; 23] = [
+const RESULTS: [&str; 24] = [
     "biases",
     "compare",
     "distill",
@@ -83,6 +83,7 @@ const RESULTS: [&str; 23] = [
     "nqm",
     "online",
     "plan",
+    "rates",
     "remedies",
     "reruns",
     "shard",

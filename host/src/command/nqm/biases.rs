@@ -71,8 +71,15 @@ pub struct Options {
     pairs: u32,
 }
 
-pub fn each_as_words<S: Serializer>(carries: &[Carry], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(carries.iter().map(Carry::to_string))
+/// Writes each of `words` as it is written on the command line.
+///
+/// # Errors
+/// When the serializer fails.
+pub fn each_as_words<W: ToString, S: Serializer>(
+    words: &[W],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(words.iter().map(W::to_string))
 }
 
 /// Where the tables go unless `--out` says otherwise.

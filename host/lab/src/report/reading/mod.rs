@@ -49,7 +49,8 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
     }
     let plans = contents.settings.iter().filter(|settings| settings.name.starts_with("plan."));
     found.extend(plans.flat_map(plan::ends));
-    let told = |name: &str| name.starts_with("remedies.") || name.starts_with("reruns.");
+    let told =
+        |name: &str| ["rates.", "remedies.", "reruns."].iter().any(|of| name.starts_with(of));
     let told = contents.settings.iter().filter(|settings| told(&settings.name));
     found.extend(told.flat_map(remedies::told));
     for (name, read) in bilevel::STUDIES {
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn remedies_and_reruns_say_what_the_run_has_said() {
-        for name in ["remedies.json", "reruns.json"] {
+        for name in ["rates.json", "remedies.json", "reruns.json"] {
             let json = r#"{"sentences": ["Lowest training loss: a.", "Next b."]}"#;
             let fields = serde_json::from_str::<serde_json::Map<_, _>>(json).unwrap();
             let mut found = Contents::default();
