@@ -47,6 +47,9 @@ fn every_command_s_folder_has_a_page() {
         "nqm compare --dim 3 --steps 4 greedy constant:0.1".to_owned(),
         "nqm meta --dim 3 --horizons 4 --meta-steps 2".to_owned(),
         "nqm judges --dim 3".to_owned(),
+        "nqm meta --dim 3 --horizons 4 --meta-steps 2 --optimizer adam --tune epsilon,beta2"
+            .to_owned(),
+        "nqm rates --dim 3 --horizons 2,4 --warm 3 --grid 3".to_owned(),
         "reruns influence --updates 20".to_owned(),
         "reruns hd --epochs 1 --after 2 --look-ahead 1".to_owned(),
         "reruns pes --steps 4 --windows 2 --outer-steps 3 --map 2,2".to_owned(),

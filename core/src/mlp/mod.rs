@@ -50,7 +50,7 @@ mod network;
 mod norm;
 mod products;
 mod relu;
-mod rule;
+pub(crate) mod rule;
 mod serial;
 mod shape;
 mod softmax;

@@ -39,7 +39,7 @@ pub fn root<V: Vector, E: Elementary<V::Scalar>, const P: usize>(x: Dual<V, P>) 
 /// `x`, value and tangents, in the lanes in which `square` is above zero, else zero: no gradient
 /// has been seen there, and 0/0 is no step.
 #[inline(always)]
-fn where_seen<V: Vector, const P: usize>(x: Dual<V, P>, square: Dual<V, P>) -> Dual<V, P> {
+pub fn where_seen<V: Vector, const P: usize>(x: Dual<V, P>, square: Dual<V, P>) -> Dual<V, P> {
     x.map(|plane| plane.select_positive(square.value))
 }
 

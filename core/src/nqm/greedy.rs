@@ -1,6 +1,7 @@
 //! Greedy step: (α, μ) = argmin of the next expected excess loss, in closed form (theorem 2).
 
 use super::model::{BLOCK, CHUNK, Directions, Step};
+use super::precondition::Block;
 use super::response::Response;
 use crate::backend::{Backend, Kernel, Scalar};
 use crate::dual::Dual;
@@ -73,20 +74,28 @@ impl<T: Real> NextLoss<T> {
     }
 }
 
-/// Takes `responses` through `step`, if there is one, and returns the loss after the step that
-/// follows.
+/// A block of directions of which the loss after a step is a quadratic form in that step.
+pub trait Ahead<V: Vector>: Block<V, 0> {
+    /// Each lane's part of the loss after the step that follows `state`; `next` is that step with
+    /// learning rate one and without momentum.
+    fn next_loss(&self, state: &Self::State, next: &Self::InLanes) -> NextLoss<V>;
+}
+
+/// Takes `states` through `step`, if there is one, and returns the loss after the step that
+/// follows, of which `next` is what is known before its learning rate and momentum are chosen.
 ///
-/// `directions` and `responses` are equally long.
-pub fn advance<G: Backend>(
+/// `directions` and `states` are equally long.
+pub fn advance<G: Backend, D: Ahead<G::Vector>>(
     backend: G,
-    directions: &[Directions<G::Vector>],
-    responses: &mut [Response<Dual<G::Vector, 0>>],
-    step: Option<Step<Scalar<G>>>,
+    directions: &[D],
+    states: &mut [D::State],
+    step: Option<D::Step>,
+    next: D::Step,
 ) -> NextLoss<Scalar<G>> {
     let blocks = CHUNK / BLOCK;
     let mut total = NextLoss::default();
-    for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
-        let lanes = backend.run(Advance { directions, responses, step });
+    for (directions, states) in directions.chunks(blocks).zip(states.chunks_mut(blocks)) {
+        let lanes = backend.run(Advance { directions, states, step, next });
         total = total.add(lanes.map(reduce_lanes));
     }
     total
@@ -120,41 +129,49 @@ impl<V: Copy + core::ops::Add<Output = V>> NextLoss<V> {
 }
 
 /// One chunk of [`advance`], its sums left as eight partial sums each.
-#[derive(Debug)]
-pub struct Advance<'a, V: Vector> {
+#[expect(missing_debug_implementations, reason = "it is handed to a backend and gone")]
+pub struct Advance<'a, V: Vector, D: Ahead<V>> {
     /// The blocks of the chunk.
-    pub directions: &'a [Directions<V>],
-    /// The responses of the blocks, before and after.
-    pub responses: &'a mut [Response<Dual<V, 0>>],
+    pub directions: &'a [D],
+    /// The states of the blocks, before and after.
+    pub states: &'a mut [D::State],
     /// The step to take.
-    pub step: Option<Step<V::Scalar>>,
+    pub step: Option<D::Step>,
+    /// What is known of the one after it.
+    pub next: D::Step,
 }
 
-impl<V: Vector> Kernel for Advance<'_, V> {
+impl<V: Vector, D: Ahead<V>> Kernel for Advance<'_, V, D> {
     type Output = NextLoss<V>;
 
     #[inline(always)]
     fn run(self) -> NextLoss<V> {
         if let Some(step) = self.step {
-            let learning_rate = V::splat(step.learning_rate);
-            let momentum = Dual::constant(V::splat(step.momentum));
-            for (block, response) in self.directions.iter().zip(&mut *self.responses) {
-                *response = response
-                    .step(Dual::constant(learning_rate * block.preconditioned_curvature), momentum);
+            let step = D::in_lanes(&step);
+            for (block, state) in self.directions.iter().zip(&mut *self.states) {
+                *state = block.step(state, &step);
             }
         }
+        let next = D::in_lanes(&self.next);
         let mut sums = NextLoss::default();
-        for (block, response) in self.directions.iter().zip(&*self.responses) {
-            sums = sums.add(block.next_loss(response));
+        for (block, state) in self.directions.iter().zip(&*self.states) {
+            sums = sums.add(block.next_loss(state, &next));
         }
         sums
+    }
+}
+
+impl<V: Vector> Ahead<V> for Directions<V> {
+    #[inline(always)]
+    fn next_loss(&self, state: &Self::State, _: &Self::InLanes) -> NextLoss<V> {
+        self.next_loss_of(state)
     }
 }
 
 impl<V: Vector> Directions<V> {
     /// Each lane's part of the next loss.
     #[inline(always)]
-    fn next_loss(&self, response: &Response<Dual<V, 0>>) -> NextLoss<V> {
+    pub(super) fn next_loss_of(&self, response: &Response<Dual<V, 0>>) -> NextLoss<V> {
         let (position, velocity) = (response.position.value, response.velocity.value);
         let (signal, floor, g) = (self.signal, self.floor, self.preconditioned_curvature);
         // ½hA, ½hB and ½hD.

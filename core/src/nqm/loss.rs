@@ -1,6 +1,6 @@
 //! The expected loss along a schedule.
 
-use super::model::{BLOCK, CHUNK, Directions, Step};
+use super::model::{BLOCK, CHUNK, Directions};
 use super::precondition::Block;
 use super::response::Response;
 use crate::backend::{Backend, Kernel, Scalar};
@@ -58,23 +58,23 @@ pub fn floor<V: Vector>(directions: &[Directions<V>]) -> V::Scalar {
     total
 }
 
-/// Takes `responses` through the whole `schedule` and adds the excess losses to `losses`: before
-/// the first step, then after each.
+/// Takes `states` through the whole `schedule` and adds the excess losses to `losses`: before the
+/// first step, then after each.
 ///
-/// `directions` and `responses` are equally long; `losses` and `partial` have one element more than
+/// `directions` and `states` are equally long; `losses` and `partial` have one element more than
 /// `schedule`. What the shorter of them lacks is left undone. `partial` is overwritten.
 pub fn losses<G: Backend, D: Block<G::Vector, P>, const P: usize>(
     backend: G,
     directions: &[D],
-    schedule: &[Step<Dual<Scalar<G>, P>>],
-    responses: &mut [Response<Dual<G::Vector, P>>],
+    schedule: &[D::Step],
+    states: &mut [D::State],
     partial: &mut [Dual<G::Vector, P>],
     losses: &mut [Dual<Scalar<G>, P>],
 ) {
     let blocks = CHUNK / BLOCK;
-    for (directions, responses) in directions.chunks(blocks).zip(responses.chunks_mut(blocks)) {
+    for (directions, states) in directions.chunks(blocks).zip(states.chunks_mut(blocks)) {
         partial.fill(Dual::default());
-        backend.run(Losses { directions, schedule, responses, partial: &mut *partial });
+        backend.run(Losses { directions, schedule, states, partial: &mut *partial });
         for (loss, lanes) in losses.iter_mut().zip(&*partial) {
             *loss = *loss + lanes_total(lanes);
         }
@@ -87,14 +87,14 @@ pub(super) fn lanes_total<V: Vector, const P: usize>(lanes: &Dual<V, P>) -> Dual
 }
 
 /// The excess losses of one chunk, each left as eight partial sums.
-#[derive(Debug)]
-pub struct Losses<'a, V: Vector, D, const P: usize> {
+#[expect(missing_debug_implementations, reason = "it is handed to a backend and gone")]
+pub struct Losses<'a, V: Vector, D: Block<V, P>, const P: usize> {
     /// The blocks of the chunk.
     pub directions: &'a [D],
     /// T steps.
-    pub schedule: &'a [Step<Dual<V::Scalar, P>>],
-    /// The responses of the blocks, before and after.
-    pub responses: &'a mut [Response<Dual<V, P>>],
+    pub schedule: &'a [D::Step],
+    /// The states of the blocks, before and after.
+    pub states: &'a mut [D::State],
     /// T + 1 sums, to which the losses are added.
     pub partial: &'a mut [Dual<V, P>],
 }
@@ -104,7 +104,7 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Kernel for Losses<'_, V, D, P> {
 
     #[inline(always)]
     fn run(mut self) {
-        // As many responses as registers hold; with tangents more, so that there is always work
+        // As many states as registers hold; with tangents more, so that there is always work
         // that does not wait.
         if P == 0 {
             self.tiles::<4>();
@@ -126,19 +126,19 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Losses<'_, V, D, P> {
     #[inline(always)]
     fn tiles<const W: usize>(&mut self) {
         let (directions, rest) = self.directions.as_chunks::<W>();
-        let (responses, rest_responses) = core::mem::take(&mut self.responses).as_chunks_mut::<W>();
-        for (directions, responses) in directions.iter().zip(responses) {
+        let (states, rest_states) = core::mem::take(&mut self.states).as_chunks_mut::<W>();
+        for (directions, states) in directions.iter().zip(states) {
             if P == 0 {
                 // A copy of their own lets the compiler keep them in registers all the way.
-                let mut held = *responses;
+                let mut held = *states;
                 through(directions, &mut held, self.schedule, self.partial);
-                *responses = held;
+                *states = held;
             } else {
-                through(directions, responses, self.schedule, self.partial);
+                through(directions, states, self.schedule, self.partial);
             }
         }
         self.directions = rest;
-        self.responses = rest_responses;
+        self.states = rest_states;
     }
 }
 
@@ -147,21 +147,20 @@ impl<V: Vector, D: Block<V, P>, const P: usize> Losses<'_, V, D, P> {
 #[inline(always)]
 fn through<V: Vector, D: Block<V, P>, const P: usize, const W: usize>(
     directions: &[D; W],
-    responses: &mut [Response<Dual<V, P>>; W],
-    schedule: &[Step<Dual<V::Scalar, P>>],
+    states: &mut [D::State; W],
+    schedule: &[D::Step],
     partial: &mut [Dual<V, P>],
 ) {
     let Some((first, after)) = partial.split_first_mut() else { return };
-    for (block, response) in directions.iter().zip(&*responses) {
-        *first = *first + block.directions().excess(response);
+    for (block, state) in directions.iter().zip(&*states) {
+        *first = *first + block.excess(state);
     }
     for (step, partial) in schedule.iter().zip(after) {
-        let learning_rate = Dual::<V, P>::splat(step.learning_rate);
-        let momentum = Dual::<V, P>::splat(step.momentum);
+        let step = D::in_lanes(step);
         let mut sum = *partial;
-        for (block, response) in directions.iter().zip(&mut *responses) {
-            *response = response.step(block.alpha_g(learning_rate), momentum);
-            sum = sum + block.directions().excess(response);
+        for (block, state) in directions.iter().zip(&mut *states) {
+            *state = block.step(state, &step);
+            sum = sum + block.excess(state);
         }
         *partial = sum;
     }

@@ -22,14 +22,16 @@ mod gradient;
 mod greedy;
 mod judge;
 mod loss;
+mod mean_field;
 mod model;
 mod precondition;
 mod response;
 
 pub use gradient::{Gradient, Tape, gradient};
-pub use greedy::{Advance, NextLoss, advance};
+pub use greedy::{Advance, Ahead, NextLoss, advance};
 pub use judge::{Averaged, ExponentialAverage, Judge, LastIterate};
 pub use loss::{Diverged, Losses, first_divergence, floor, losses};
+pub use mean_field::{Coupled, InMeanField, MeanField, MeanFieldStep, NotInMeanField};
 pub use model::{BLOCK, CHUNK, Direction, Directions, InvalidDirection, Step, pack};
 pub use precondition::{Block, InvalidPreconditioner, Preconditioned, Preconditioner};
 pub use response::{Moments, Response};

@@ -1,6 +1,7 @@
 //! Preconditioned gradients: what the step length in each direction is multiplied by.
 
-use super::model::{BLOCK, Directions};
+use super::model::{BLOCK, Directions, Step};
+use super::response::Response;
 use crate::dual::Dual;
 use crate::elementary::Elementary;
 use crate::real::Real;
@@ -70,23 +71,48 @@ impl<T: Real, const P: usize> Preconditioner<Dual<T, P>> {
     }
 }
 
-/// A block of directions as the kernels see it: the weights of its losses, and αg for a step.
+/// A block of directions as the kernels see it: how a step takes it on, and what it adds to the
+/// loss.
 pub trait Block<V: Vector, const P: usize>: Copy {
-    /// The weights, and the preconditioned curvature without its tangents.
-    fn directions(&self) -> &Directions<V>;
-    /// αg of a step with learning rate α, g being the preconditioned curvature.
-    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P>;
+    /// What the block is told of a step.
+    type Step: Copy;
+    /// The same in every lane.
+    type InLanes: Copy;
+    /// Where training has got to.
+    type State: Copy;
+
+    /// `step` in every lane.
+    fn in_lanes(step: &Self::Step) -> Self::InLanes;
+    /// The state after `step`.
+    fn step(&self, state: &Self::State, step: &Self::InLanes) -> Self::State;
+    /// The part of the expected loss above the floor, for each lane.
+    fn excess(&self, state: &Self::State) -> Dual<V, P>;
+}
+
+/// A step's numbers in every lane.
+#[inline(always)]
+fn splat<V: Vector, const P: usize>(step: &Step<Dual<V::Scalar, P>>) -> Step<Dual<V, P>> {
+    Step { learning_rate: Dual::splat(step.learning_rate), momentum: Dual::splat(step.momentum) }
 }
 
 impl<V: Vector, const P: usize> Block<V, P> for Directions<V> {
+    type Step = Step<Dual<V::Scalar, P>>;
+    type InLanes = Step<Dual<V, P>>;
+    type State = Response<Dual<V, P>>;
+
     #[inline(always)]
-    fn directions(&self) -> &Directions<V> {
-        self
+    fn in_lanes(step: &Self::Step) -> Self::InLanes {
+        splat(step)
     }
 
     #[inline(always)]
-    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
-        learning_rate.scaled(self.preconditioned_curvature)
+    fn step(&self, state: &Self::State, step: &Self::InLanes) -> Self::State {
+        state.step(step.learning_rate.scaled(self.preconditioned_curvature), step.momentum)
+    }
+
+    #[inline(always)]
+    fn excess(&self, state: &Self::State) -> Dual<V, P> {
+        Directions::excess(self, state)
     }
 }
 
@@ -99,15 +125,31 @@ pub struct Preconditioned<V: Vector, const P: usize> {
     preconditioned_curvature: Dual<V, P>,
 }
 
-impl<V: Vector, const P: usize> Block<V, P> for Preconditioned<V, P> {
-    #[inline(always)]
-    fn directions(&self) -> &Directions<V> {
+impl<V: Vector, const P: usize> Preconditioned<V, P> {
+    /// The weights, and the preconditioned curvature without its tangents.
+    pub fn directions(&self) -> &Directions<V> {
         &self.directions
+    }
+}
+
+impl<V: Vector, const P: usize> Block<V, P> for Preconditioned<V, P> {
+    type Step = Step<Dual<V::Scalar, P>>;
+    type InLanes = Step<Dual<V, P>>;
+    type State = Response<Dual<V, P>>;
+
+    #[inline(always)]
+    fn in_lanes(step: &Self::Step) -> Self::InLanes {
+        splat(step)
     }
 
     #[inline(always)]
-    fn alpha_g(&self, learning_rate: Dual<V, P>) -> Dual<V, P> {
-        learning_rate * self.preconditioned_curvature
+    fn step(&self, state: &Self::State, step: &Self::InLanes) -> Self::State {
+        state.step(step.learning_rate * self.preconditioned_curvature, step.momentum)
+    }
+
+    #[inline(always)]
+    fn excess(&self, state: &Self::State) -> Dual<V, P> {
+        self.directions.excess(state)
     }
 }
 

@@ -1,4 +1,5 @@
 mod judge;
+mod mean_field;
 
 use std::vec::Vec;
 
@@ -83,6 +84,15 @@ fn random_schedule(rng: &mut Pcg32, steps: usize) -> Vec<Step<f64>> {
     (0..steps).map(|_| step(rng)).collect()
 }
 
+/// The loss after the step that follows `step`.
+fn ahead_of(
+    blocks: &[Directions<F64x8>],
+    responses: &mut Responses<F64x8, 0>,
+    step: Option<Step<f64>>,
+) -> NextLoss<f64> {
+    advance(backend(), blocks, responses, step.map(Step::constant), Step::default())
+}
+
 /// The greedy schedule and the responses before each of its steps and after the last.
 fn greedy_run(directions: &[Direction<f64>], steps: usize) -> Path {
     let blocks = blocks(directions);
@@ -90,7 +100,7 @@ fn greedy_run(directions: &[Direction<f64>], steps: usize) -> Path {
     let (mut schedule, mut ahead, mut path) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..=steps {
-        let next = advance(backend(), &blocks, &mut responses, last);
+        let next = ahead_of(&blocks, &mut responses, last);
         ahead.push(next);
         path.push(responses.clone());
         last = Some(next.best_step());
@@ -339,9 +349,9 @@ fn the_best_step_is_a_minimum_of_the_next_loss() {
     let blocks = blocks::<F64x8>(&directions);
     let mut responses = initial::<F64x8, 0>(blocks.len());
     let before = Step { learning_rate: 0.3, momentum: 0.0 };
-    let next = advance(backend(), &blocks, &mut responses, Some(before));
+    let next = ahead_of(&blocks, &mut responses, Some(before));
     let best = next.best_step();
-    let after = |step| advance(backend(), &blocks, &mut responses.clone(), Some(step)).excess;
+    let after = |step| ahead_of(&blocks, &mut responses.clone(), Some(step)).excess;
     for _ in 0..50 {
         let step = Step {
             learning_rate: best.learning_rate + 0.1 * rng.normal::<f64>(),
@@ -376,7 +386,7 @@ fn singular_systems_answer_with_momentum_zero() {
     // Velocity along the gradient in one direction: a line of equally good steps.
     let blocks = blocks::<F64x8>(&[one]);
     let half = Step { learning_rate: 0.25, momentum: 0.0 };
-    let next = advance(backend(), &blocks, &mut initial::<F64x8, 0>(1), Some(half));
+    let next = ahead_of(&blocks, &mut initial::<F64x8, 0>(1), Some(half));
     let best = next.best_step();
     assert_eq!(best, Step { learning_rate: 0.5, momentum: 0.0 });
     assert!(next.at(best).abs() < 1e-15);

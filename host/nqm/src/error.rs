@@ -1,10 +1,10 @@
 //! Error types of the crate; no sentence names a command-line option.
 
 use myopia_core::nqm::{Diverged, InvalidDirection};
+use myopia_core::schedule::Parameter;
 
 use crate::judge::Judge;
 use crate::request::PARTS;
-use crate::tuning::Parameter;
 use crate::{judge, policy, spectrum};
 
 /// The search was asked to stop.
@@ -49,18 +49,20 @@ pub enum InvalidQuadratic {
 }
 
 /// A meta-descent whose loss is not finite.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "meta-step {meta_step}: with alpha0 = {}, K = {}, beta = {}, damping = {} {source}",
-    parameters[0], parameters[1], parameters[2], parameters[3]
-)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("meta-step {meta_step}: with {} {source}", in_words(parameters))]
 pub struct TuningDiverged {
     /// Meta-steps before it.
     pub meta_step: u32,
-    /// α₀, K, β and λ.
-    pub parameters: [f64; 4],
+    /// Those of [`crate::tuning::ALL`] that the training has.
+    pub parameters: Vec<(Parameter, f64)>,
     /// Where.
     pub source: Diverged,
+}
+
+fn in_words(parameters: &[(Parameter, f64)]) -> String {
+    let words = parameters.iter().map(|(name, value)| format!("{} = {value}", name.heading()));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A start that the first meta-step would move into the bounds, whatever its gradient.
@@ -78,14 +80,20 @@ pub struct StartOutOfBounds {
 }
 
 /// A meta-descent without a result.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TuneError {
     /// It cannot begin.
     #[error(transparent)]
     StartOutOfBounds(#[from] StartOutOfBounds),
-    /// Damping is to be learned by what a judge reads, by which it is not differentiated.
-    #[error("damping is learned by the plain loss alone")]
-    JudgedDamping,
+    /// A parameter is to be learned by what a judge reads, which is not differentiated by it.
+    #[error("{} is learned by the plain loss alone", .0.heading())]
+    Judged(Parameter),
+    /// An optimiser in mean field is to be judged otherwise than by the plain loss.
+    #[error("look-aheads of {0} are judged by the plain loss alone")]
+    JudgedMeanField(&'static str),
+    /// This training has no such parameter.
+    #[error("this training has no {}", .0.heading())]
+    NotThere(Parameter),
     /// It diverged.
     #[error(transparent)]
     Diverged(#[from] TuningDiverged),
@@ -95,7 +103,7 @@ pub enum TuneError {
 }
 
 /// A run without a result.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The loss left the finite range.
@@ -107,9 +115,35 @@ pub enum RunError {
     /// The meta-descent of [`Policy::Tuned`](crate::policy::Policy::Tuned) has no result.
     #[error(transparent)]
     Tuning(TuneError),
+    /// A schedule that there is not for an optimiser in mean field.
+    #[error(transparent)]
+    MeanField(#[from] MeanFieldError),
     /// It was asked to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+/// What an optimiser in mean field does not go with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MeanFieldError {
+    /// A search, which differentiates backwards.
+    #[error(
+        "it is searched for by steps back, which the second moment of {0} does not take; name \
+         tuned:H, or a fixed preconditioner"
+    )]
+    Search(&'static str),
+    /// A greedy step of an optimiser whose step is no sum of velocity and gradient.
+    #[error("there is no greedy step of {0} in closed form; name tuned:H, or another optimiser")]
+    Greedy(&'static str),
+    /// A judge.
+    #[error("look-aheads of {0} are judged by the plain loss alone")]
+    Judge(&'static str),
+    /// Momentum for an optimiser that has its own.
+    #[error("{0} has its own momentum; leave out that of the schedule, and give beta1")]
+    Momentum(&'static str),
+    /// A rate of zero, after which the velocity of Adam is unknown.
+    #[error("{0} takes no step with a learning rate of zero; give positive rates")]
+    NoRate(&'static str),
 }
 
 impl From<TuneError> for RunError {
@@ -188,6 +222,14 @@ pub enum InvalidRequest {
     /// An impossible preconditioner.
     #[error("power and damping: {0}")]
     Preconditioner(String),
+    /// A schedule that there is not for an optimiser in mean field.
+    #[error("{policy}: {source}")]
+    MeanField {
+        /// The schedule.
+        policy: String,
+        /// Why.
+        source: MeanFieldError,
+    },
 }
 
 impl ParseError {

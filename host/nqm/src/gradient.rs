@@ -62,7 +62,7 @@ impl<S: Copy + Default + Send> Chunk<S> {
         &mut self,
         judge: J,
         blocks: &[Directions<F64x8>],
-        State(responses): &State,
+        State(responses, _): &State,
         begin: fn(Response<Dual<F64x8, 0>>) -> S,
         schedule: &[Step<Dual<f64, 0>>],
     ) -> f64 {

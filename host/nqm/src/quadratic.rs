@@ -3,13 +3,16 @@
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
 use myopia_core::nqm::{
-    BLOCK, Block, CHUNK, Direction, Directions, Diverged, InvalidDirection, Moments, NextLoss,
-    Preconditioned, Preconditioner, Response, Step, advance, first_divergence, floor, losses, pack,
+    BLOCK, Block, CHUNK, Direction, Directions, Diverged, InvalidDirection, MeanField, Moments,
+    NextLoss, Preconditioned, Preconditioner, Response, Step, advance, first_divergence, floor,
+    losses, pack,
 };
 use myopia_core::real::Real;
+use myopia_core::schedule::Parameter;
 use myopia_core::sum::sum;
 use myopia_core::vector::{F64x8, Vector};
 
+use crate::mean_field::Averages;
 use crate::native::Native;
 use crate::parallel;
 
@@ -19,17 +22,20 @@ pub type Schedule = Vec<Step<f64>>;
 /// A noisy quadratic of any number of directions, on which gradients may be preconditioned.
 #[derive(Clone, Debug)]
 pub struct Quadratic {
-    directions: Vec<Direction<f64>>,
+    pub(crate) directions: Vec<Direction<f64>>,
     /// The directions as the kernels need them, without a preconditioner.
-    plain: Vec<Directions<F64x8>>,
+    pub(crate) plain: Vec<Directions<F64x8>>,
     /// The same with it.
     pub(crate) blocks: Vec<Directions<F64x8>>,
-    floor: f64,
+    pub(crate) floor: f64,
+    /// What divides gradients by a second moment in place of a preconditioner.
+    pub(crate) mean_field: Option<MeanField<f64>>,
 }
 
-/// Where training has got to: the response of every direction.
+/// Where training has got to: the response of every direction, and the averages of an optimiser in
+/// mean field.
 #[derive(Clone, Debug)]
-pub struct State(pub(crate) Vec<Response<Dual<F64x8, 0>>>);
+pub struct State(pub(crate) Vec<Response<Dual<F64x8, 0>>>, pub(crate) Averages);
 
 /// Blocks that one task takes: the contract's chunk, the sums of which are never split.
 pub(crate) const LARGEST_TASK: usize = CHUNK / BLOCK;
@@ -39,7 +45,7 @@ impl Quadratic {
         let mut blocks = vec![Directions::default(); directions.len().div_ceil(8)];
         pack(directions.iter().copied(), &mut blocks)?;
         let floor = floor(&blocks);
-        Ok(Self { directions, plain: blocks.clone(), blocks, floor })
+        Ok(Self { directions, plain: blocks.clone(), blocks, floor, mean_field: None })
     }
 
     /// The same quadratic with `preconditioner` on its gradients in place of any other, or the
@@ -57,6 +63,11 @@ impl Quadratic {
         preconditioner: &Preconditioner<Dual<f64, P>>,
     ) -> Vec<Preconditioned<F64x8, P>> {
         self.plain.iter().map(|block| block.preconditioned::<Libm, P>(preconditioner)).collect()
+    }
+
+    /// The responses before the first step.
+    fn initial<const P: usize>(&self) -> Vec<Response<Dual<F64x8, P>>> {
+        vec![Response::initial(); self.plain.len()]
     }
 
     /// Its directions.
@@ -85,13 +96,33 @@ impl Quadratic {
 
     /// The state before the first step.
     pub fn start(&self) -> State {
-        State(vec![Response::initial(); self.blocks.len()])
+        State(vec![Response::initial(); self.blocks.len()], Averages::default())
     }
 
     /// Takes `state` through `step`, if there is one, and returns the loss after the step that
     /// follows.
     pub fn advance(&self, state: &mut State, step: Option<Step<f64>>) -> NextLoss<f64> {
-        advance(Native, &self.blocks, &mut state.0, step)
+        match self.mean_field {
+            Some(optimizer) => {
+                let step = step.map(|step| (step, false));
+                self.advance_in_mean_field(optimizer, state, step)
+            }
+            None => self.advance_plainly(state, step),
+        }
+    }
+
+    fn advance_plainly(&self, state: &mut State, step: Option<Step<f64>>) -> NextLoss<f64> {
+        let step = step.map(Step::constant);
+        advance(Native, &self.blocks, &mut state.0, step, Step::default())
+    }
+
+    /// The same by a step without any momentum.
+    pub fn cool(&self, state: &mut State, learning_rate: f64) -> NextLoss<f64> {
+        let step = Step { learning_rate, momentum: 0.0 };
+        match self.mean_field {
+            Some(optimizer) => self.advance_in_mean_field(optimizer, state, Some((step, true))),
+            None => self.advance_plainly(state, Some(step)),
+        }
     }
 
     /// The excess loss after `schedule` from `state` on.
@@ -107,7 +138,7 @@ impl Quadratic {
     /// What each direction adds to the excess loss in `state`.
     pub fn shares<'a>(&'a self, state: &'a State) -> impl Iterator<Item = f64> + 'a {
         let lanes = self.blocks.iter().zip(&state.0).flat_map(|(block, response)| {
-            let excess = block.excess(response).value;
+            let excess = Block::excess(block, response).value;
             (0..8).map(move |lane| excess.lane(lane))
         });
         lanes.take(self.directions.len())
@@ -160,6 +191,30 @@ pub trait Losses<const P: usize> {
         schedule: &[Step<Dual<f64, P>>],
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Vec<Dual<f64, P>>>, Diverged>;
+
+    /// The same without an optimiser in mean field, from the state `from` on.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    fn losses_from(
+        &self,
+        from: &State,
+        schedule: &[Step<Dual<f64, P>>],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<Dual<f64, P>>>, Diverged>;
+
+    /// The same with `optimizer` in mean field, from the state `from` on, in which none has been
+    /// at work but it.
+    ///
+    /// # Errors
+    /// When a loss is not finite.
+    fn losses_in_mean_field(
+        &self,
+        optimizer: &MeanField<Dual<f64, P>, f64>,
+        from: &State,
+        schedule: &[Step<Dual<f64, P>>],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Vec<Dual<f64, P>>>, Diverged>;
 }
 
 macro_rules! losses {
@@ -170,7 +225,13 @@ macro_rules! losses {
                 schedule: &[Step<Dual<f64, $tangents>>],
                 stop: &(dyn Fn() -> bool + Sync),
             ) -> Result<Option<Vec<Dual<f64, $tangents>>>, Diverged> {
-                along(&self.blocks, schedule, stop)
+                if let Some(optimizer) = &self.mean_field {
+                    // None of its numbers is a schedule's.
+                    let constant = optimizer.with_tangents([Parameter::TimeConstant; $tangents]);
+                    let start = self.start();
+                    return self.losses_in_mean_field(&constant, &start, schedule, stop);
+                }
+                along(&self.blocks, &self.initial(), schedule, stop)
             }
 
             fn losses_under(
@@ -179,25 +240,50 @@ macro_rules! losses {
                 schedule: &[Step<Dual<f64, $tangents>>],
                 stop: &(dyn Fn() -> bool + Sync),
             ) -> Result<Option<Vec<Dual<f64, $tangents>>>, Diverged> {
-                along(&self.under(preconditioner), schedule, stop)
+                along(&self.under(preconditioner), &self.initial(), schedule, stop)
+            }
+
+            fn losses_from(
+                &self,
+                from: &State,
+                schedule: &[Step<Dual<f64, $tangents>>],
+                stop: &(dyn Fn() -> bool + Sync),
+            ) -> Result<Option<Vec<Dual<f64, $tangents>>>, Diverged> {
+                let initial: Vec<_> = from.0.iter().map(|response| response.constant()).collect();
+                along(&self.blocks, &initial, schedule, stop)
+            }
+
+            fn losses_in_mean_field(
+                &self,
+                optimizer: &MeanField<Dual<f64, $tangents>, f64>,
+                from: &State,
+                schedule: &[Step<Dual<f64, $tangents>>],
+                stop: &(dyn Fn() -> bool + Sync),
+            ) -> Result<Option<Vec<Dual<f64, $tangents>>>, Diverged> {
+                let (steps, states) = from.continued(optimizer, schedule);
+                along(&self.in_mean_field_blocks(), &states, &steps, stop)
             }
         }
     )*};
 }
-losses!(0 3 4);
+losses!(0 1 3 4);
 
 /// Steps between two questions whether to stop.
 const STRIDE: usize = 256;
 
-/// The excess losses along `schedule` from the start, chunks of directions spread over the threads;
-/// nothing once `stop` says so.
-fn along<D: Block<F64x8, P> + Sync, const P: usize>(
+/// The excess losses along `schedule` from the states `initial` on, chunks of directions spread
+/// over the threads; nothing once `stop` says so.
+fn along<D, const P: usize>(
     blocks: &[D],
-    schedule: &[Step<Dual<f64, P>>],
+    initial: &[D::State],
+    schedule: &[D::Step],
     stop: &(dyn Fn() -> bool + Sync),
-) -> Result<Option<Vec<Dual<f64, P>>>, Diverged> {
-    let one = |blocks: &[D]| {
-        let mut responses = vec![Response::initial(); blocks.len()];
+) -> Result<Option<Vec<Dual<f64, P>>>, Diverged>
+where
+    D: Block<F64x8, P, Step: Sync, State: Sync> + Sync,
+{
+    let one = |(blocks, initial): (&[D], &[D::State])| {
+        let mut states = initial.to_vec();
         let mut partial = [Dual::default(); STRIDE + 1];
         let mut out = vec![Dual::default(); schedule.len() + 1];
         let mut first = 0;
@@ -214,7 +300,7 @@ fn along<D: Block<F64x8, P> + Sync, const P: usize>(
                 Native,
                 blocks,
                 &schedule[first..last],
-                &mut responses,
+                &mut states,
                 partial,
                 &mut out[first..=last],
             );
@@ -226,10 +312,11 @@ fn along<D: Block<F64x8, P> + Sync, const P: usize>(
     };
     let mut total = vec![Dual::default(); schedule.len() + 1];
     if blocks.len() <= LARGEST_TASK {
-        total = one(blocks);
+        total = one((blocks, initial));
     } else {
         // Added up in order, as one thread would.
-        for part in parallel::map(blocks.chunks(LARGEST_TASK).collect(), one) {
+        let tasks = blocks.chunks(LARGEST_TASK).zip(initial.chunks(LARGEST_TASK)).collect();
+        for part in parallel::map(tasks, one) {
             total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
         }
     }

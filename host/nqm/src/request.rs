@@ -3,13 +3,16 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use myopia_core::nqm::Preconditioner;
+use myopia_core::nqm::{Direction, MeanField, Preconditioner};
+use myopia_core::schedule::Parameter;
 
-use crate::error::{InvalidRequest, OutOfRange};
+use crate::error::{InvalidQuadratic, InvalidRequest, OutOfRange};
 use crate::judge::Judge;
+use crate::mean_field::Named;
 use crate::policy::{DEFAULT_STEPS, MOST_STEPS, Policy};
+use crate::quadratic::Quadratic;
 use crate::run::Settings;
-use crate::spectrum::{DEFAULT_DIRECTIONS, Noise, Setting, Spectrum};
+use crate::spectrum::{DEFAULT_DIRECTIONS, Noise, Setting, Spectrum, quadratic};
 
 /// The most directions: some ten gigabytes of them.
 pub const MOST_DIRECTIONS: usize = 100_000_000;
@@ -17,8 +20,8 @@ pub const MOST_DIRECTIONS: usize = 100_000_000;
 pub const DEFAULT_COOLING: usize = 10;
 
 /// The names that [`Request::set`] knows.
-pub(crate) const PARTS: &str =
-    "dim, spectrum, noise, mean0, var0, power, damping, steps, momentum, cool, judge and schedule";
+pub(crate) const PARTS: &str = "dim, spectrum, noise, mean0, var0, power, damping, optimizer, steps, momentum, cool, judge and \
+     schedule";
 
 /// Accepts a number of directions that there can be.
 ///
@@ -65,12 +68,40 @@ pub struct Request {
     pub setting: Setting,
     /// p of the factor 1/(h^p + λ) on gradients.
     pub power: f64,
-    /// Its λ.
+    /// Its λ, or that of K-FAC.
     pub damping: f64,
+    /// What divides gradients by a second moment in mean field.
+    pub optimizer: Named,
     /// How long the run is.
     pub settings: Settings,
     /// The schedule; none unless it was named.
     pub policy: Option<Policy>,
+}
+
+/// What multiplies gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    /// A fixed preconditioner, the identity where there is an optimiser.
+    pub preconditioner: Preconditioner<f64>,
+    /// An optimiser in mean field.
+    pub optimizer: Option<MeanField<f64>>,
+}
+
+impl Training {
+    /// The quadratic with these directions, trained so.
+    ///
+    /// # Errors
+    /// A quadratic that cannot be.
+    pub fn quadratic(
+        &self,
+        directions: Vec<Direction<f64>>,
+    ) -> Result<Quadratic, InvalidQuadratic> {
+        let found = quadratic(directions, self.preconditioner)?;
+        Ok(match self.optimizer {
+            Some(optimizer) => found.in_mean_field(optimizer),
+            None => found,
+        })
+    }
 }
 
 impl Default for Request {
@@ -85,6 +116,7 @@ impl Default for Request {
             },
             power: 0.0,
             damping: 0.0,
+            optimizer: Named::Sgd,
             settings: Settings {
                 steps: DEFAULT_STEPS,
                 momentum: 0.0,
@@ -102,7 +134,7 @@ impl Request {
     /// # Errors
     /// When there is no such part or the text is not one.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), InvalidRequest> {
-        let Self { setting, power, damping, settings, policy } = self;
+        let Self { setting, power, damping, optimizer, settings, policy } = self;
         match name {
             "dim" => put(&mut setting.directions, name, text),
             "spectrum" => put(&mut setting.spectrum, name, text),
@@ -111,6 +143,7 @@ impl Request {
             "var0" => put(&mut setting.variance, name, text),
             "power" => put(power, name, text),
             "damping" => put(damping, name, text),
+            "optimizer" => put(optimizer, name, text),
             "steps" => put(&mut settings.steps, name, text),
             "momentum" => put(&mut settings.momentum, name, text),
             "cool" => put(&mut settings.cooling, name, text),
@@ -123,11 +156,12 @@ impl Request {
         }
     }
 
-    /// The schedule and the preconditioner of a request whose numbers are in range.
+    /// The schedule of a request whose numbers are in range, and what multiplies gradients, with
+    /// which the schedule goes.
     ///
     /// # Errors
     /// When a number is out of range, or no schedule is named.
-    pub fn checked(&self) -> Result<(&Policy, Preconditioner<f64>), InvalidRequest> {
+    pub fn checked(&self) -> Result<(&Policy, Training), InvalidRequest> {
         let Settings { steps, momentum, cooling, judge } = self.settings;
         let range = |name| move |source| InvalidRequest::Range { name, source };
         check_directions(self.setting.directions).map_err(range("dim"))?;
@@ -140,7 +174,23 @@ impl Request {
         if judge != Judge::Plain && !policy.looks_ahead() {
             return Err(InvalidRequest::Judge { judge, policy: policy.to_string() });
         }
-        Ok((policy, preconditioner))
+        let optimizer = self.optimizer.optimizer(self.damping);
+        let optimizer = optimizer.map_err(|e| InvalidRequest::Preconditioner(e.to_string()))?;
+        let Some(optimizer) = optimizer else {
+            return Ok((policy, Training { preconditioner, optimizer: None }));
+        };
+        policy
+            .check(&optimizer, self.settings)
+            .map_err(|source| InvalidRequest::MeanField { policy: policy.to_string(), source })?;
+        let has_damping = optimizer.value(Parameter::Damping).is_some();
+        if self.power != 0.0 || self.damping != 0.0 && !has_damping {
+            return Err(InvalidRequest::Preconditioner(format!(
+                "{} has its own; leave out the fixed preconditioner",
+                optimizer.name()
+            )));
+        }
+        let preconditioner = Preconditioner::identity();
+        Ok((policy, Training { preconditioner, optimizer: Some(optimizer) }))
     }
 }
 
@@ -178,6 +228,7 @@ mod tests {
             ("var0", "3"),
             ("power", "0.5"),
             ("damping", "0.1"),
+            ("optimizer", "sgd"),
             ("steps", "12"),
             ("momentum", "0.9"),
             ("cool", "4"),
@@ -195,7 +246,28 @@ mod tests {
         let settings =
             Settings { steps: 12, momentum: 0.9, cooling: 4, judge: Judge::Average(0.5) };
         let policy = Some(Policy::Replan(7));
-        assert_eq!(request, Request { setting, power: 0.5, damping: 0.1, settings, policy });
+        let optimizer = Named::Sgd;
+        assert_eq!(
+            request,
+            Request { setting, power: 0.5, damping: 0.1, optimizer, settings, policy }
+        );
+    }
+
+    #[test]
+    fn an_optimiser_is_taken_from_its_text() {
+        for (text, damping, name) in [
+            ("rmsprop:0.9,0.01", "0", "rmsprop"),
+            ("adam:0.9,0.999,1e-8", "0", "adam"),
+            ("kfac:0.95", "0.3", "kfac"),
+            ("kfac-sampled:0.95", "0.3", "kfac"),
+        ] {
+            let parts = [("optimizer", text), ("damping", damping), ("schedule", "tuned:7")];
+            let request = of(&parts).unwrap();
+            let optimizer = request.checked().unwrap().1.optimizer.unwrap();
+            assert_eq!(optimizer.name(), name);
+            let found = optimizer.value(Parameter::Damping).unwrap_or_default();
+            assert_eq!(found, damping.parse::<f64>().unwrap());
+        }
     }
 
     #[test]
@@ -217,6 +289,16 @@ mod tests {
             (
                 &[("judge", "same-batch"), ("schedule", "optimal")],
                 "judge is same-batch, but optimal does not look ahead; name replan:H or tuned:H",
+            ),
+            (&[("optimizer", "adam")], "optimizer is \"adam\": an optimiser is sgd, rmsprop:RHO,"),
+            (&[("optimizer", "rmsprop:1,0")], "decays are numbers from 0 up to but not"),
+            (
+                &[("optimizer", "adam:0.9,0.9,0"), ("schedule", "optimal")],
+                "optimal: it is searched for by steps back, which the second moment of adam",
+            ),
+            (
+                &[("optimizer", "kfac:0.9"), ("power", "1"), ("schedule", "greedy")],
+                "kfac has its own; leave out the fixed preconditioner",
             ),
             (&[], "name a schedule"),
         ] {

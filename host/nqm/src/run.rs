@@ -151,7 +151,7 @@ pub fn run(
         for _ in 0..settings.cooling {
             control.check()?;
             let learning_rate = next.best_learning_rate(0.0);
-            next = quadratic.advance(&mut cooling, Some(Step { learning_rate, momentum: 0.0 }));
+            next = quadratic.cool(&mut cooling, learning_rate);
         }
         excess.cooled.push(next.excess);
     }
@@ -184,6 +184,9 @@ fn choose(
     control: &Control<'_>,
 ) -> Result<Chosen, RunError> {
     let Settings { steps, momentum, judge, .. } = settings;
+    if let Some(optimizer) = quadratic.mean_field() {
+        policy.check(optimizer, settings)?;
+    }
     if let Some(schedule) = policy.schedule(steps, momentum) {
         return Ok((schedule, None));
     }

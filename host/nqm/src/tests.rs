@@ -3,7 +3,7 @@ use myopia_core::nqm::{Direction, Preconditioner, Step};
 
 use crate::judge::Judge;
 use crate::tolerances::Control;
-use crate::tuning::{Tuning, look_ahead};
+use crate::tuning::{Tuned, Tuning, Values, look_ahead};
 use crate::{Losses, Quadratic, Schedule, Scratch};
 
 /// Curvatures and inverse noise variances 1/i, initial mean ½.
@@ -15,6 +15,11 @@ fn inverse(dim: u32) -> Quadratic {
         initial_variance: 1.0,
     };
     Quadratic::new((1..=dim).map(direction).collect()).unwrap()
+}
+
+/// α₀, K, β, λ and the momentum; there is no more of SGD.
+fn values([alpha0, time_constant, beta, damping]: [f64; 4], momentum: f64) -> Values {
+    [alpha0, time_constant, beta, damping, momentum, 0.0, 0.0, 0.0, 0.0]
 }
 
 const JUDGES: [Judge; 5] =
@@ -58,7 +63,7 @@ fn derivatives_agree_with_differences_whoever_judges() {
 #[test]
 fn hypergradients_agree_with_differences_whoever_judges() {
     let quadratic = inverse(30);
-    let parameters = [0.3, 9.0, 1.2, 0.0];
+    let parameters = values([0.3, 9.0, 1.2, 0.0], 0.5);
     for judge in JUDGES {
         let tuning = Tuning { horizon: 12, momentum: 0.5, judge, ..Tuning::new(&quadratic) };
         let at = |parameters| look_ahead(&quadratic, &tuning, parameters).unwrap();
@@ -100,9 +105,9 @@ fn hypergradients_agree_with_the_adjoint() {
     let quadratic = inverse(100);
     for horizon in [1, 7, 60] {
         let tuning = Tuning { horizon, momentum: 0.8, ..Tuning::new(&quadratic) };
-        let parameters = [0.3, 9.0, 1.2, 0.0];
+        let parameters = values([0.3, 9.0, 1.2, 0.0], 0.8);
         let found = look_ahead(&quadratic, &tuning, parameters).unwrap();
-        let [alpha0, time_constant, beta, _] = parameters;
+        let [alpha0, time_constant, beta, ..] = parameters;
         let rates = InverseTime { alpha0, time_constant, beta }.with_tangents(PARAMETERS);
         let rates: Vec<Dual<f64, 3>> =
             (0..horizon as u32).map(|k| rates.learning_rate::<Libm>(k)).collect();
@@ -127,26 +132,16 @@ fn the_derivative_by_the_damping_agrees_with_differences() {
         let quadratic = inverse(50);
         let preconditioner = Preconditioner { power, damping };
         let tuning = Tuning { horizon: 20, preconditioner, ..Tuning::new(&quadratic) };
-        let at = |damping| look_ahead(&quadratic, &tuning, [0.05, 30.0, 0.5, damping]).unwrap();
+        let all = |damping| values([0.05, 30.0, 0.5, damping], 0.0);
+        let at = |damping| look_ahead(&quadratic, &tuning, all(damping)).unwrap();
         let shift = 1e-5 * damping;
         let difference = (at(damping + shift).value - at(damping - shift).value) / (2.0 * shift);
         let found = at(damping).tangents[3];
         assert!((found / difference - 1.0).abs() < 1e-7, "{power}: {found} {difference}");
         // The same value as the quadratic that has the preconditioner built in.
         let built_in = quadratic.clone().preconditioned(preconditioner).unwrap();
-        let schedule: Schedule = crate::tuning::Tuned {
-            meta_step: 0,
-            alpha0: 0.05,
-            time_constant: 30.0,
-            beta: 0.5,
-            damping,
-            excess_loss: 0.0,
-            d_alpha0: 0.0,
-            d_time_constant: 0.0,
-            d_beta: 0.0,
-            d_damping: 0.0,
-        }
-        .schedule(20, 0.0);
+        let schedule: Schedule =
+            Tuned::new(0, all(damping), 0.0, Values::default()).schedule(20, 0.0);
         let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
         let last = built_in.losses(&numbers).unwrap().last().unwrap().value;
         assert_eq!(last.to_bits(), at(damping).value.to_bits());

@@ -32,50 +32,50 @@ pub enum OptimizerName {
 pub struct OptimizerOptions {
     /// Optimiser of the training [default: sgd]
     #[arg(long, value_enum, value_name = "NAME")]
-    optimizer: Option<OptimizerName>,
+    pub(super) optimizer: Option<OptimizerName>,
     /// Nesterov's momentum (sgd)
     #[arg(long)]
-    nesterov: bool,
+    pub(super) nesterov: bool,
     /// Decay of the mean square, in 0..1 (rmsprop) [default: 0.9]
     #[arg(long, value_name = "RHO", allow_negative_numbers = true)]
-    rho: Option<f64>,
+    pub(super) rho: Option<f64>,
     /// Added to the root of the mean square (rmsprop, adam) [default: 1e-8]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    epsilon: Option<f64>,
+    pub(super) epsilon: Option<f64>,
     /// Add epsilon under the root (rmsprop)
     #[arg(long)]
-    epsilon_inside: bool,
+    pub(super) epsilon_inside: bool,
     /// Added under the root (adam) [default: 0]
     #[arg(long, value_name = "EPSILON", allow_negative_numbers = true)]
-    epsilon_root: Option<f64>,
+    pub(super) epsilon_root: Option<f64>,
     /// Decay of the mean, in 0..1 (adam) [default: 0.9]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    beta1: Option<f64>,
+    pub(super) beta1: Option<f64>,
     /// Decay of the mean square, in 0..1 (adam) [default: 0.999]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
-    beta2: Option<f64>,
+    pub(super) beta2: Option<f64>,
     /// Damping of the Kronecker factors (kfac) [default: 1e-3]
     #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
-    damping: Option<f64>,
+    pub(super) damping: Option<f64>,
     /// Share of its statistics that a step keeps, in 0..1 (kfac) [default: 0.95]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    kfac_decay: Option<f64>,
+    pub(super) kfac_decay: Option<f64>,
     /// Steps between two factorisations of its statistics (kfac) [default: 10]
     #[arg(long, value_name = "STEPS", allow_negative_numbers = true, value_parser = whole::<u32>)]
-    refactor_every: Option<u32>,
+    pub(super) refactor_every: Option<u32>,
     /// Take errors of labels drawn from the predictions, not of the batch's (kfac)
     #[arg(long)]
-    kfac_sampled: bool,
+    pub(super) kfac_sampled: bool,
     /// Bound on a step's squared norm in the damped Fisher matrix (kfac) [default: none]
     #[arg(long, value_name = "BOUND", allow_negative_numbers = true)]
-    kfac_clip: Option<f64>,
+    pub(super) kfac_clip: Option<f64>,
     /// Weight decay, of weights and not of biases: added to the gradient [default: none]
     #[arg(long, value_name = "XI", allow_negative_numbers = true)]
-    weight_decay: Option<f64>,
+    pub(super) weight_decay: Option<f64>,
     /// Take the weight decay off the weights, times the learning rate, in place of adding it to the
     /// gradient
     #[arg(long)]
-    decoupled: bool,
+    pub(super) decoupled: bool,
 }
 
 /// Saved with its defaults, and not at all where it is SGD with momentum.

@@ -6,6 +6,7 @@ mod horizons;
 mod judges;
 mod plans;
 mod published;
+mod quadratic_rates;
 mod rates;
 mod remedies;
 #[path = "../shared/mod.rs"]

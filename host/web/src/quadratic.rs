@@ -7,7 +7,6 @@ use myopia_nqm::optimum::{bytes, evaluations};
 use myopia_nqm::policy::Policy;
 use myopia_nqm::request::Request;
 use myopia_nqm::run::{self, Run};
-use myopia_nqm::spectrum::quadratic;
 use myopia_nqm::tolerances::Control;
 use myopia_nqm::tuning::{Tuned, Tuning};
 use serde::Serialize;
@@ -39,7 +38,7 @@ pub fn run(options: &BTreeMap<String, String>, listener: &dyn Listener) -> Resul
     for (name, text) in options {
         request.set(name, text).map_err(|e| e.to_string())?;
     }
-    let (policy, preconditioner) = request.checked().map_err(|e| e.to_string())?;
+    let (policy, training) = request.checked().map_err(|e| e.to_string())?;
     let (setting, settings) = (request.setting, request.settings);
     let search = policy.search(settings.steps, settings.momentum);
     let tolerances = Control::default().tolerances;
@@ -53,7 +52,7 @@ pub fn run(options: &BTreeMap<String, String>, listener: &dyn Listener) -> Resul
                 .into(),
         );
     }
-    let quadratic = quadratic(setting.directions(), preconditioner).map_err(|e| e.to_string())?;
+    let quadratic = training.quadratic(setting.directions()).map_err(|e| e.to_string())?;
 
     // Meta-descent tells the losses it has differentiated, a receding horizon the steps it has
     // planned, and a single search its evaluations.

@@ -136,6 +136,7 @@ impl ProblemOptions {
             var0: 1.0,
             power: 0.0,
             damping: 0.0,
+            optimizer: Default::default(),
         }
         .quadratic()?;
         let curvatures: Vec<f64> =

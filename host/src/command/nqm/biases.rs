@@ -138,6 +138,7 @@ impl Options {
     pub fn run(self, common: &Common) -> Result<(), Failure> {
         let at = self.check()?;
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
+        self.quadratic.optimizer.refuse_backwards("nqm biases")?;
         let quadratic = self.quadratic.quadratic()?;
         let most = self.particles.iter().fold(2, |most, &n| if n > most { n } else { most });
         let bytes = u128::from(most) * 400 * quadratic.directions().len() as u128;

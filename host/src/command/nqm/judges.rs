@@ -130,6 +130,7 @@ impl Options {
         let judges = self.judges()?;
         let after = self.after()?;
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
+        self.quadratic.optimizer.refuse_backwards("nqm judges")?;
         let quadratic = self.quadratic.quadratic()?;
         let rates = Variables::LearningRates { momentum: self.momentum };
         let longest = judges.iter().fold(0, |most: usize, judge| {

@@ -1,9 +1,11 @@
 //! `myopia nqm meta`: short-horizon bias on the model, in a learning-rate schedule or in a
 //! preconditioner.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
-use myopia_core::nqm::Preconditioner;
-use myopia_core::schedule::InverseTime;
+use myopia_core::nqm::{MeanField, Preconditioner};
+use myopia_core::schedule::{InverseTime, Parameter};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -22,7 +24,7 @@ use myopia::nqm::error::{StartOutOfBounds, TuneError};
 use myopia::nqm::judge::Judge;
 use myopia::nqm::policy::MOST_STEPS;
 use myopia::nqm::run::{self, Settings};
-use myopia::nqm::tuning::{self, Parameter, Trajectory, Tuned, Tuning, tune};
+use myopia::nqm::tuning::{self, Trajectory, Tuned, Tuning, tune, with_values};
 use myopia::nqm::{Losses, Quadratic};
 use myopia::output::{OutputFolder, csv, json, standard};
 
@@ -36,8 +38,18 @@ pub enum Learned {
     TimeConstant,
     /// The decay exponent
     Beta,
-    /// The preconditioner's damping
+    /// The preconditioner's damping, or that of kfac
     Damping,
+    /// Momentum (sgd, rmsprop, kfac)
+    Momentum,
+    /// Epsilon (rmsprop, adam)
+    Epsilon,
+    /// Decay of the mean square (rmsprop)
+    Rho,
+    /// Decay of the mean (adam)
+    Beta1,
+    /// Decay of the mean square (adam)
+    Beta2,
 }
 
 impl Learned {
@@ -47,9 +59,18 @@ impl Learned {
             Self::TimeConstant => Parameter::TimeConstant,
             Self::Beta => Parameter::Beta,
             Self::Damping => Parameter::Damping,
+            Self::Momentum => Parameter::Momentum,
+            Self::Epsilon => Parameter::Epsilon,
+            Self::Rho => Parameter::Rho,
+            Self::Beta1 => Parameter::Beta1,
+            Self::Beta2 => Parameter::Beta2,
         }
     }
 }
+
+/// Those that have columns in every table.
+const USUAL: [Learned; 4] =
+    [Learned::Alpha0, Learned::TimeConstant, Learned::Beta, Learned::Damping];
 
 /// Options of `myopia nqm meta`.
 #[derive(Args, Debug, Serialize)]
@@ -66,9 +87,11 @@ pub struct Options {
     /// Steps after which the schedules are compared [default: the longest horizon]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
     steps: Option<usize>,
-    /// What is learned; the rest keeps its value
+    /// What is learned; the rest keeps its value. The optimiser's hyperparameters start with the
+    /// values of its options
     #[arg(
         long,
+        visible_alias = "tune",
         value_parser = named::<Learned>(),
         value_delimiter = ',',
         value_name = "NAME,…",
@@ -102,16 +125,16 @@ pub struct Options {
 /// The refusal of a start that meta-descent would leave at once.
 fn out_of_bounds(found: StartOutOfBounds) -> Failure {
     let StartOutOfBounds { parameter, start, least, greatest } = found;
-    let option = match parameter {
-        Parameter::Alpha0 => "--alpha0",
-        Parameter::TimeConstant => "--time-constant",
-        Parameter::Beta => "--beta",
-        Parameter::Damping => "--damping",
-    };
+    let option = format!("--{}", parameter.name().replace('_', "-"));
     Failure::usage(format!(
         "{option} is {start:?}; what is learned starts from {least:?} to {greatest:?}, so give a \
          number in that range or leave the parameter out of --learn"
     ))
+}
+
+/// Columns of a table for the screen.
+fn column(words: &[String]) -> String {
+    words.iter().map(|word| format!("  {word:>11}")).collect()
 }
 
 /// What `meta.json` holds besides its provenance.
@@ -133,12 +156,15 @@ pub struct Choice {
     pub beta: f64,
     /// λ.
     pub damping: f64,
+    /// What is learned besides.
+    #[serde(flatten)]
+    pub others: BTreeMap<&'static str, f64>,
     /// The excess loss at the horizon, which the choice minimised.
     pub excess_at_horizon: f64,
     /// The excess loss after the number of steps at which choices are compared.
     pub excess_loss: f64,
     #[serde(skip)]
-    trajectory: Vec<Tuned>,
+    pub trajectory: Vec<Tuned>,
     #[serde(skip)]
     rates: Vec<f64>,
     #[serde(skip)]
@@ -173,24 +199,40 @@ impl Options {
             let after = format!("after {}", self.steps());
             writeln!(
                 out,
-                "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>12}  {after:>12}",
-                "horizon", "alpha0", "K", "beta", "damping", "at horizon"
+                "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}{}  {:>12}  {after:>12}",
+                "horizon",
+                "alpha0",
+                "K",
+                "beta",
+                "damping",
+                column(&self.others().map(|p| p.heading().to_owned()).collect::<Vec<_>>()),
+                "at horizon"
             )?;
             for c in &choices {
                 writeln!(
                     out,
-                    "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>12}  {:>12}",
+                    "{:>8}  {:>11}  {:>11}  {:>11}  {:>11}{}  {:>12}  {:>12}",
                     c.horizon,
                     readable(c.alpha0),
                     readable(c.time_constant),
                     readable(c.beta),
                     readable(c.damping),
+                    column(&c.others.values().copied().map(readable).collect::<Vec<_>>()),
                     readable(c.excess_at_horizon),
                     readable(c.excess_loss)
                 )?;
             }
             Ok(())
         })
+    }
+
+    /// What is learned besides what is usual, in the order of its names.
+    fn others(&self) -> impl Iterator<Item = Parameter> {
+        let mut others: Vec<Parameter> =
+            self.learn.iter().filter(|l| !USUAL.contains(l)).map(|l| l.parameter()).collect();
+        others.sort_by_key(|parameter| parameter.name());
+        others.dedup();
+        others.into_iter()
     }
 
     fn steps(&self) -> usize {
@@ -247,6 +289,11 @@ impl Options {
             ));
         }
         let quadratic = self.quadratic.quadratic()?;
+        if quadratic.mean_field().is_some_and(MeanField::has_own_momentum) && self.momentum != 0.0 {
+            return Err(Failure::usage(
+                "--momentum is none of adam, which has --beta1; leave it out",
+            ));
+        }
         let usual = Tuning::new(&quadratic);
         let alpha0 = self.alpha0.unwrap_or(usual.schedule.alpha0);
         let (time_constant, beta) = (self.time_constant, self.beta);
@@ -274,6 +321,9 @@ impl Options {
                 let trajectory = tune(&quadratic, tuning, &interrupt::is_asked, |_| tick()).map_err(|e| match e {
                     TuneError::Interrupted(_) => interrupted(),
                     TuneError::StartOutOfBounds(e) => out_of_bounds(e),
+                    TuneError::NotThere(_) => Failure::usage(format!(
+                        "--learn: {e}; choose an optimiser that has it with --optimizer, or leave it out"
+                    )),
                     e => Failure::run(format!(
                         "{e}; start from a smaller --alpha0 or take smaller meta-steps (--meta-lr)"
                     )),
@@ -291,11 +341,24 @@ impl Options {
     ) -> Result<Choice, Failure> {
         let chosen = trajectory.best();
         let Tuned { alpha0, time_constant, beta, damping, .. } = chosen;
-        let schedule = chosen.schedule(self.steps(), self.momentum);
+        let momentum = match chosen.of(Parameter::Momentum) {
+            Some([momentum, _]) if self.learn.contains(&Learned::Momentum) => momentum,
+            _ => self.momentum,
+        };
+        let schedule = chosen.schedule(self.steps(), momentum);
         let numbers: Vec<_> = schedule.iter().map(|step| step.constant::<0>()).collect();
-        let preconditioner = Preconditioner { power: self.quadratic.power, damping };
-        let losses =
-            quadratic.losses_under(&preconditioner.constant(), &numbers, &interrupt::is_asked);
+        let losses = match quadratic.mean_field() {
+            Some(optimizer) => {
+                let optimizer = with_values(*optimizer, &chosen.values);
+                let quadratic = quadratic.clone().in_mean_field(optimizer);
+                quadratic.losses_until(&numbers, &interrupt::is_asked)
+            }
+            None => {
+                let preconditioner = Preconditioner { power: self.quadratic.power, damping };
+                quadratic.losses_under(&preconditioner.constant(), &numbers, &interrupt::is_asked)
+            }
+        };
+        let others = self.others().filter_map(|other| Some((other.name(), chosen.of(other)?[0])));
         let losses = losses.map_err(|e| {
             Failure::run(format!("the choice of horizon {horizon}: {e}; give fewer --steps"))
         })?;
@@ -307,6 +370,7 @@ impl Options {
             time_constant,
             beta,
             damping,
+            others: others.collect(),
             excess_at_horizon: chosen.excess_loss,
             excess_loss: losses.last().copied().unwrap_or(f64::NAN),
             trajectory: trajectory.records,
@@ -316,37 +380,37 @@ impl Options {
     }
 
     fn write(&self, folder: &OutputFolder, choices: &[Choice]) -> Result<(), Failure> {
-        let header = [
-            "horizon",
-            "alpha0",
-            "time_constant",
-            "beta",
-            "damping",
-            "excess_at_horizon",
-            "excess_loss",
-        ];
-        folder.write("choices.csv", |w| csv::write(w, &header, choices))?;
-        let header = [
-            "horizon",
-            "meta_step",
-            "alpha0",
-            "time_constant",
-            "beta",
-            "damping",
-            "excess_loss",
-            "d_alpha0",
-            "d_time_constant",
-            "d_beta",
-            "d_damping",
-        ];
+        let others: Vec<Parameter> = self.others().collect();
+        let names = |prefix: &str| -> Vec<String> {
+            let usual = USUAL.iter().map(|l| l.parameter()).chain(others.iter().copied());
+            usual.map(|parameter| format!("{prefix}{}", parameter.name())).collect()
+        };
+        let header = |parts: &[&[String]]| parts.concat();
+        let [horizon, excess] = ["horizon", "excess_loss"].map(|name| vec![name.to_owned()]);
+        let at_horizon = vec!["excess_at_horizon".to_owned()];
+        let first = header(&[&horizon, &names(""), &at_horizon, &excess]);
+        let first: Vec<&str> = first.iter().map(String::as_str).collect();
+        let rows = choices.iter().map(|c| {
+            let usual = (c.alpha0, c.time_constant, c.beta, c.damping);
+            let others: Vec<f64> = c.others.values().copied().collect();
+            (c.horizon, usual, others, c.excess_at_horizon, c.excess_loss)
+        });
+        folder.write("choices.csv", |w| csv::write(w, &first, rows))?;
+        let meta_step = vec!["meta_step".to_owned()];
+        let all = header(&[&horizon, &meta_step, &names(""), &excess, &names("d_")]);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
         let rows = choices.iter().flat_map(|choice| {
-            choice.trajectory.iter().map(move |r| {
+            choice.trajectory.iter().map(|r| {
+                let of = |place: usize| -> Vec<f64> {
+                    others.iter().filter_map(|other| Some(r.of(*other)?[place])).collect()
+                };
                 let derivatives = (r.d_alpha0, r.d_time_constant, r.d_beta, r.d_damping);
                 let parameters = (r.alpha0, r.time_constant, r.beta, r.damping);
-                (choice.horizon, r.meta_step, parameters, r.excess_loss, derivatives)
+                let place = (choice.horizon, r.meta_step);
+                (place, parameters, of(0), r.excess_loss, derivatives, of(1))
             })
         });
-        folder.write("trajectories.csv", |w| csv::write(w, &header, rows))?;
+        folder.write("trajectories.csv", |w| csv::write(w, &all, rows))?;
         let about = Provenance::new("nqm meta", self, Choices { choices });
         folder.write("meta.json", |w| json::write(w, &about))?;
 
@@ -357,17 +421,23 @@ impl Options {
         );
         let choices = drawn(choices);
         let mut figure = Figure::new(title).columns(2);
-        type Read = fn(&Tuned) -> f64;
-        let parameters: [(Learned, &str, Read); 4] = [
-            (Learned::Alpha0, "first learning rate α₀", |r| r.alpha0),
-            (Learned::TimeConstant, "time constant K (steps)", |r| r.time_constant),
-            (Learned::Beta, "decay exponent β", |r| r.beta),
-            (Learned::Damping, "damping λ", |r| r.damping),
-        ];
-        for (_, label, read) in parameters.iter().filter(|(p, ..)| self.learn.contains(p)) {
-            let panel = Lines::new("", Axis::linear("meta-step"), Axis::log(*label));
+        let label = |learned: Learned| match learned {
+            Learned::Alpha0 => "first learning rate α₀",
+            Learned::TimeConstant => "time constant K (steps)",
+            Learned::Beta => "decay exponent β",
+            Learned::Damping => "damping λ",
+            Learned::Momentum => "momentum μ",
+            Learned::Epsilon => "ε",
+            Learned::Rho => "ρ",
+            Learned::Beta1 => "β₁",
+            Learned::Beta2 => "β₂",
+        };
+        let shown = Learned::value_variants().iter().filter(|name| self.learn.contains(name));
+        for learned in shown {
+            let value = |r: &Tuned| r.of(learned.parameter()).map_or(f64::NAN, |[value, _]| value);
+            let panel = Lines::new("", Axis::linear("meta-step"), Axis::log(label(*learned)));
             figure = figure.panel(choices.iter().fold(panel, |panel, choice| {
-                let points = choice.trajectory.iter().map(read);
+                let points = choice.trajectory.iter().map(value);
                 panel.series(Series::steps(name(choice), points).markers(Markers::Ends))
             }));
         }

@@ -3,9 +3,11 @@
 mod biases;
 mod compare;
 mod judges;
+mod mean_field;
 mod meta;
 pub mod options;
 mod provenance;
+mod rates;
 #[cfg(test)]
 mod tests;
 
@@ -41,12 +43,16 @@ enum Action {
     /// Run several schedules and draw them: learning rates, losses, and where in the spectrum the
     /// losses are
     Compare(compare::Options),
-    /// Tune alpha0, K, beta or a preconditioner's damping by meta-descent at several horizons
+    /// Tune alpha0, K, beta, a preconditioner's damping or an optimiser's other hyperparameters by
+    /// meta-descent at several horizons
     Meta(meta::Options),
     /// Truncation, hysteresis and horizon of online hypergradients apart, beside perturbations
     Biases(biases::Options),
     /// Sweep what a look-ahead is judged by: how far the rate it chooses is from the optimal plan's
     Judges(judges::Options),
+    /// Tune alpha, K-FAC's damping, and epsilon of RMSprop and Adam at several horizons: what
+    /// learning rate each expresses
+    Rates(rates::Options),
 }
 
 /// One schedule.
@@ -108,6 +114,7 @@ impl Options {
             Some(Action::Meta(options)) => options.run(common),
             Some(Action::Biases(options)) => options.run(common),
             Some(Action::Judges(options)) => options.run(common),
+            Some(Action::Rates(options)) => options.run(common),
             None => self.one.print(common),
         }
     }

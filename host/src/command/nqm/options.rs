@@ -8,6 +8,7 @@ use clap::Args;
 use myopia_core::nqm::{Direction, Preconditioner};
 use serde::{Serialize, Serializer};
 
+use super::mean_field::MeanFieldOptions;
 use crate::command::schedule_file;
 use crate::command::values::whole;
 use myopia::data::table::{self, Columns, Row};
@@ -107,15 +108,20 @@ pub struct QuadraticOptions {
     /// SGD
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "P")]
     pub power: f64,
-    /// The LAMBDA of that factor: K-FAC's damping, RMSprop's and Adam's epsilon
+    /// The LAMBDA of that factor: K-FAC's damping, RMSprop's and Adam's epsilon. With --optimizer
+    /// kfac the damping added to the measured curvature
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_name = "LAMBDA")]
     pub damping: f64,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: MeanFieldOptions,
 }
 
 impl QuadraticOptions {
     /// The quadratic they describe; a spectrum's file is read here, once.
     pub fn quadratic(&self) -> Result<Quadratic, Failure> {
         let Self { power, damping, .. } = *self;
+        let optimizer = self.optimizer.optimizer(power, damping)?;
         let directions = self.dim.unwrap_or(DEFAULT_DIRECTIONS);
         request::check_directions(directions).map_err(|e| match e {
             OutOfRange::NoDirections => Failure::usage(format!("--dim is 0; {e}")),
@@ -130,11 +136,19 @@ impl QuadraticOptions {
                 (directions, rows, path.display().to_string())
             }
         };
-        quadratic(directions, preconditioner).map_err(|e| match e {
+        let preconditioner = match optimizer {
+            Some(_) => Preconditioner::identity(),
+            None => preconditioner,
+        };
+        let found = quadratic(directions, preconditioner).map_err(|e| match e {
             InvalidQuadratic::Direction { direction, reason } if !rows.is_empty() => {
                 Failure::run(format!("{name}, line {}: {reason}", rows[direction].line))
             }
             e => refused(e),
+        })?;
+        Ok(match optimizer {
+            Some(optimizer) => found.in_mean_field(optimizer),
+            None => found,
         })
     }
 
@@ -325,6 +339,7 @@ impl RunOptions {
             RunError::Diverged(_) => Failure::run(format!("{name}: {e}; lower the learning rate")),
             RunError::Floor => Failure::run(format!("{e}; lower the noise")),
             RunError::Interrupted(_) => interrupted(),
+            RunError::MeanField(e) => Failure::usage(format!("{name}: {e}")),
             e => Failure::run(format!("{name}: {e}")),
         })
     }

@@ -322,9 +322,48 @@ fn wrong_requests_for_meta_descent_are_refused() {
         ("--power nan", "power must be a finite number"),
         ("--damping -0.1", "damping must be zero or a positive"),
         ("--spectrum geometric:1e-200,1 --power 2 --noise none", "overflows"),
+        ("--learn rho", "this training has no rho; choose an optimiser that has it"),
+        ("--optimizer adam --tune rho", "this training has no rho"),
+        ("--optimizer adam --momentum 0.5", "--momentum is none of adam, which has --beta1"),
+        ("--optimizer rmsprop --epsilon 1e13 --tune epsilon", "--epsilon is 10000000000000.0"),
+        ("--optimizer rmsprop --power 0.5", "rmsprop has its own; leave one out"),
+        ("--optimizer rmsprop --damping 0.5", "rmsprop has --epsilon"),
+        ("--optimizer rmsprop --beta2 0.5", "--beta2 is an option of adam"),
+        ("--epsilon 0.1", "--epsilon is an option of rmsprop and adam"),
+        ("--optimizer adam --beta1 1", "--beta1 1.0 must be a finite number from 0 up to"),
     ] {
         let refused = tuned(&format!("--dim 3 --meta-steps 1 {words}")).unwrap_err().to_string();
         assert!(refused.contains(says), "{words}: {refused}");
+    }
+}
+
+/// Each horizon tunes what an optimiser in mean field has, lower than where it starts; on a horizon
+/// of its own nothing is lower.
+#[test]
+fn what_an_optimiser_has_is_tuned_at_each_horizon() {
+    for (options, names) in [
+        ("--optimizer rmsprop --epsilon 0.1 --tune alpha0,epsilon,rho", &["epsilon", "rho"][..]),
+        (
+            "--optimizer adam --epsilon 0.1 --tune epsilon,beta1,beta2",
+            &["beta1", "beta2", "epsilon"],
+        ),
+        ("--optimizer kfac --damping 1 --momentum 0.5 --tune damping,momentum", &["momentum"]),
+        ("--momentum 0.5 --tune alpha0,momentum", &["momentum"]),
+    ] {
+        let words =
+            format!("--dim 30 --beta 0 --alpha0 0.1 --meta-steps 20 --horizons 5,40 {options}");
+        let found = tuned(&words).unwrap();
+        for choice in &found {
+            assert_eq!(choice.others.keys().copied().collect::<Vec<_>>(), names, "{options}");
+            let first = choice.trajectory[0].excess_loss;
+            assert!(choice.excess_at_horizon < first, "{options}, horizon {}", choice.horizon);
+        }
+        let long = &found[1];
+        assert!((long.excess_loss / long.excess_at_horizon - 1.0).abs() < 1e-13, "{options}");
+        assert!(found[0].excess_loss > long.excess_loss, "{options}");
+        let moved = |choice: &meta::Choice| choice.others.values().map(|x| x.to_bits()).collect();
+        let [short, long]: [Vec<u64>; 2] = [moved(&found[0]), moved(long)];
+        assert!(short.iter().zip(&long).all(|(short, long)| short != long), "{options}");
     }
 }
 
