@@ -25,7 +25,7 @@ pub struct Curve {
     /// The horizons, ascending.
     pub horizons: Vec<Horizon>,
     /// Whether the learning rate that it expresses is at each horizon within a factor of
-    /// [`ALIKE`] of that which α of SGD on the same network from the same start has there, both
+    /// `ALIKE` of that which α of SGD on the same network from the same start has there, both
     /// relative to the longest horizon's; nothing of α itself, and where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goes_with_alpha: Option<bool>,
@@ -197,13 +197,13 @@ fn range(spread: Spread, digits: usize) -> String {
 ///
 /// - There is a bias at a horizon when with every seed its choice ends higher on the other seeds
 ///   after all steps than the longest horizon's. The claim that a hyperparameter shows
-///   short-horizon bias has failed from a start when there is none at any horizon up to [`SHORT`]
+///   short-horizon bias has failed from a start when there is none at any horizon up to `SHORT`
 ///   of the steps.
 /// - The bias is to small rates where the rate is smaller than the longest horizon's with every
 ///   seed; where it is larger with every seed, the claim that short horizons take small rates has
 ///   failed.
 /// - The claim that a hyperparameter is a learning rate has failed where its relative rate is
-///   anywhere further than a factor of [`ALIKE`] from that of SGD's α.
+///   anywhere further than a factor of `ALIKE` from that of SGD's α.
 pub fn sentences(curves: &[Curve], steps: u32) -> Vec<String> {
     let mut said = Vec::new();
     for curve in curves {

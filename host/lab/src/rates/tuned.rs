@@ -15,7 +15,7 @@ pub struct Tuned {
     /// Whether that is the first or the last value of the grid: the optimum may lie beyond.
     pub at_edge: bool,
     /// How many times the least value of the grid is the greatest, of those whose losses are within
-    /// [`ALIKE`] of the lowest: how little the horizon cares.
+    /// `ALIKE` of the lowest: how little the horizon cares.
     pub slack: f64,
 }
 
