@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::published::read;
 
-/// The rows and verdicts of `results/NAME`.
-fn assert_told(name: &str) {
+/// The rows and verdicts of `results/NAME`, those of one start alone where its steps are given.
+fn assert_told(name: &str, only: Option<u32>) {
     let readme = read("results/README.md");
     let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
     let report: Value = serde_json::from_str(&read(&format!("results/{name}/rates.json"))).unwrap();
@@ -19,7 +19,11 @@ fn assert_told(name: &str) {
         };
         if least == greatest { median.clone() } else { format!("{median} ({least}–{greatest})") }
     };
+    let mut rows = 0;
     for curve in report["curves"].as_array().unwrap() {
+        if only.is_some_and(|steps| curve["pretrain"] != steps) {
+            continue;
+        }
         let [optimizer, parameter] =
             ["optimizer", "parameter"].map(|name| curve[name].as_str().unwrap());
         let start = if curve["pretrain"] == 0 { "cold" } else { "warm" };
@@ -33,12 +37,16 @@ fn assert_told(name: &str) {
                 range(&of["relative_loss"], 1),
             );
             assert!(readme.contains(&line), "results/README.md lacks {line}");
+            rows += 1;
         }
     }
+    assert!(rows >= 20, "{rows} rows of {name}");
     // Every verdict stands there as the program says it.
     for sentence in report["sentences"].as_array().unwrap() {
         let sentence = sentence.as_str().unwrap();
-        if !sentence.contains(", beside T = ") {
+        let of_start =
+            only.is_none_or(|steps| sentence.contains(&format!("after {steps} steps of")));
+        if of_start && !sentence.contains(", beside T = ") {
             assert!(said.contains(sentence), "results/README.md lacks {sentence}");
         }
     }
@@ -46,7 +54,8 @@ fn assert_told(name: &str) {
 
 #[test]
 fn what_it_says_of_rates_on_mnist_is_published() {
-    assert_told("rates");
+    assert_told("rates", None);
+    assert_told("rates-kfac", None);
     let readme = read("results/README.md");
     let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
     let report: Value = serde_json::from_str(&read("results/rates/rates.json")).unwrap();
@@ -88,4 +97,31 @@ fn what_it_says_of_rates_on_mnist_is_published() {
         .flat_map(|of| [10, 100, 1000, 5000].map(|t| (*of, t, smaller(at(of, 50, t)))));
     let all: Vec<_> = all.filter(|(_, _, smaller)| *smaller).collect();
     assert_eq!(all, [("adam", 10, true)]);
+}
+
+#[test]
+fn what_it_says_of_rates_on_glyphs_is_published() {
+    assert_told("rates-glyphs", Some(500));
+    let readme = read("results/README.md");
+    let said = readme.split_whitespace().collect::<Vec<_>>().join(" ");
+    let report: Value = serde_json::from_str(&read("results/rates-glyphs/rates.json")).unwrap();
+    let curves = report["curves"].as_array().unwrap().iter();
+    let warm: Vec<&Value> = curves
+        .filter(|curve| curve["pretrain"] == 500 && curve["parameter"] != "weight_decay")
+        .map(|curve| &curve["horizons"][0])
+        .collect();
+    assert_eq!(warm.len(), 4);
+    assert!(warm.iter().all(|of| of["relative_rate"][2].as_f64().unwrap() < 1.0));
+    let ends = |name: &str| {
+        let mut medians: Vec<f64> = warm.iter().map(|of| of[name][1].as_f64().unwrap()).collect();
+        medians.sort_by(f64::total_cmp);
+        [medians[0], medians[3]]
+    };
+    let ([low, high], [least, most]) = (ends("relative_rate"), ends("relative_loss"));
+    for sentence in [
+        format!("{low:.3} to {high:.3} times that of T = 5,000 at the median"),
+        format!("ends {least:.0} to {most:.0} times higher"),
+    ] {
+        assert!(said.contains(&sentence), "results/README.md lacks {sentence}");
+    }
 }
