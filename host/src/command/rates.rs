@@ -246,7 +246,10 @@ impl Options {
                 });
                 csv::write(w, &header, rows)
             })?;
-            figure(&curves, steps, partial).write(folder, partial, "rates")?;
+            // Of half a grid nothing is chosen, and nothing is drawn.
+            if !partial {
+                figure(&curves, steps).write(folder, partial, "rates")?;
+            }
             losses(&grids, partial).write(folder, partial, "grid")?;
             folder.write_as(partial, "rates.json", |w| json::write(w, &report))?;
         }

@@ -11,19 +11,15 @@ fn from(pretrain: u32) -> String {
     }
 }
 
-fn unfinished(title: String, partial: bool) -> String {
-    if partial { format!("{title}, unfinished") } else { title }
-}
-
 /// A panel for each start with the learning rate that each hyperparameter expresses at each
 /// horizon, relative to the longest's, and below it one with the loss after `steps` steps,
 /// relative to that of the longest horizon's choice; medians and ranges over the seeds.
-pub fn figure(curves: &[Curve], steps: u32, partial: bool) -> Figure {
+pub fn figure(curves: &[Curve], steps: u32) -> Figure {
     let mut starts: Vec<u32> = curves.iter().map(|curve| curve.pretrain).collect();
     starts.sort_unstable();
     starts.dedup();
     let title = format!("What short horizons choose, and what that is worth after {steps} steps");
-    let figure = Figure::new(unfinished(title, partial)).columns(starts.len().max(1));
+    let figure = Figure::new(title).columns(starts.len().max(1));
     let rate = |of: &super::Horizon| Some(of.relative_rate);
     let loss = |of: &super::Horizon| of.relative_loss;
     let figure = starts.iter().fold(figure, |figure, &start| {
@@ -104,7 +100,8 @@ pub fn losses(grids: &[Grid<'_>], partial: bool) -> Figure {
             }
         }
     }
-    let title = unfinished("The objective after T steps over what is tuned".to_owned(), partial);
+    let unfinished = if partial { ", unfinished" } else { "" };
+    let title = format!("The objective after T steps over what is tuned{unfinished}");
     let figure = Figure::new(title).columns(starts.len().max(1));
     panels.into_iter().fold(figure, |figure, (_, panel)| figure.panel(panel))
 }
