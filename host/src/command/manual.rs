@@ -63,7 +63,17 @@ fn page(command: &clap::Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
     let rendered = Man::new(command.clone()).render(&mut page);
     rendered.map_err(|e| Failure::run(format!("the page cannot be written: {e}")))?;
-    Ok(page)
+    Ok(breakable(&String::from_utf8_lossy(&page)).into_bytes())
+}
+
+/// The page set flush left, its lists of default values breakable at their commas: to groff such a
+/// list is one word however long, and a line of one word cannot be adjusted.
+fn breakable(page: &str) -> String {
+    let lines = page.split_inclusive('\n').map(|line| match line.split_once("[default: ") {
+        Some((before, list)) => format!("{before}[default: {}", list.replace(',', ",\\:")),
+        None => line.to_owned(),
+    });
+    lines.collect::<String>().replacen(".SH NAME\n", ".ad l\n.SH NAME\n", 1)
 }
 
 /// Writes the pages of all commands into `folder`: myopia.1, myopia-train.1 and so on.
