@@ -320,7 +320,7 @@ mod tests {
             all.map(|((t, seed), (value, loss))| choice(parameter, t, seed, value, loss))
                 .collect::<Vec<_>>()
         };
-        let mut choices = both("alpha0", [0.2, 0.3, 0.1, 0.1], [0.2, 0.3, 0.1, 0.1].map(Some));
+        let mut choices = both("alpha0", [0.5, 0.75, 0.25, 0.25], [0.2, 0.3, 0.1, 0.1].map(Some));
         choices.extend(both("epsilon", [0.1, 0.1, 0.2, 0.5], [None, Some(0.3), Some(0.1), None]));
         let curves = Curve::all(&choices);
         let [alpha, epsilon] = &curves[..] else { panic!("two curves of {curves:?}") };
