@@ -27,7 +27,7 @@ mod workspace;
 pub use quadratic::Quadratic;
 pub use report::{Failed, Record, Report};
 pub use workspace::{
-    AdamNet, EXAMPLES, Full, Learner, MetaDescentNet, Reduced, TrainingNet, Workspace,
+    EXAMPLES, Full, Learner, MetaDescentNet, NormNet, Reduced, TrainingNet, Workspace,
 };
 
 use crate::bilevel::experiment::{HYPERPARAMETERS, WEIGHTS};
@@ -43,8 +43,9 @@ pub struct Settings {
     pub sizes: &'static [usize],
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
-    /// Steps of meta-descent on α₀, K and β together, with Adam on α₀, ε and β₂; without any, there
-    /// is one record for each step of training.
+    /// Steps of meta-descent on α₀, K and β together; of the network with batch normalisation on
+    /// α₀, ε and β₂ of Adam or on α₀, μ and ξ of SGD; without any, there is one record for each step
+    /// of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,
@@ -60,6 +61,7 @@ enum Kind {
     Descent,
     DescentMicromath,
     Adam,
+    Norm,
     Bilevel,
 }
 
@@ -78,7 +80,8 @@ pub struct Experiment {
 impl Experiment {
     /// Whether [`Reduced`] has room for it.
     pub fn is_reduced(&self) -> bool {
-        !matches!(self.kind, Kind::Descent | Kind::DescentMicromath | Kind::Adam | Kind::Bilevel)
+        use Kind::{Adam, Bilevel, Descent, DescentMicromath, Norm};
+        !matches!(self.kind, Descent | DescentMicromath | Adam | Norm | Bilevel)
     }
 
     /// Runs it from the start, whatever `workspace` held before; `record` sees each record as soon
@@ -107,7 +110,8 @@ impl Experiment {
             Kind::DescentMicromath => {
                 perceptron::descent(workspace.descent_micromath()?, settings, record)
             }
-            Kind::Adam => perceptron::adam(workspace.adam()?, settings, record),
+            Kind::Adam => perceptron::adam(workspace.normalised()?, settings, record),
+            Kind::Norm => perceptron::norm(workspace.normalised()?, settings, record),
             Kind::Bilevel => bilevel::descent(workspace.bilevel()?, settings, record),
         }
     }
@@ -202,13 +206,25 @@ pub static EXPERIMENTS: &[Experiment] = &[
         name: "mlp-adam",
         settings: Settings {
             seed: 5,
-            sizes: workspace::AdamNet::SIZES,
+            sizes: workspace::NormNet::SIZES,
             horizon: 30,
             meta_steps: 12,
             schedule: NETWORK,
         },
         golden: golden::MLP_ADAM,
         kind: Kind::Adam,
+    },
+    Experiment {
+        name: "mlp-norm",
+        settings: Settings {
+            seed: 6,
+            sizes: workspace::NormNet::SIZES,
+            horizon: 20,
+            meta_steps: 8,
+            schedule: NETWORK,
+        },
+        golden: golden::MLP_NORM,
+        kind: Kind::Norm,
     },
     Experiment {
         name: "bilevel-descent",

@@ -79,11 +79,11 @@ pub fn descent<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
 }
 
 /// The hyperparameters that the experiment with Adam tunes.
-const TUNED: [Parameter; 3] = [Parameter::Alpha0, Parameter::Epsilon, Parameter::Beta2];
+const TUNED_OF_ADAM: [Parameter; 3] = [Parameter::Alpha0, Parameter::Epsilon, Parameter::Beta2];
 
-/// Meta-descent on α₀, ε and β₂ of Adam: one record for each of them.
+/// Meta-descent on α₀, ε and β₂ of Adam with batch normalisation: one record for each of them.
 pub fn adam<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
-    learner: Learner<'_, G, 3, E, 2>,
+    learner: Learner<'_, G, 3, E, 2, true>,
     settings: &Settings,
     record: &mut impl FnMut(&Record),
 ) -> Result<Report, Failed> {
@@ -96,7 +96,32 @@ pub fn adam<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
         let schedule = InverseTime { alpha0, ..settings.schedule };
         let method = Method::Adam { beta1: 0.9, beta2, epsilon, epsilon_root: 0.0 };
         let optimizer = Hyperparameters { method, decay: Decay::None };
-        (schedule, TUNED, optimizer.with_tangents(TUNED))
+        (schedule, TUNED_OF_ADAM, optimizer.with_tangents(TUNED_OF_ADAM))
+    };
+    look_ahead.descend(learner, start, training, record)
+}
+
+/// The hyperparameters that the experiment with SGD tunes.
+const TUNED_OF_SGD: [Parameter; 3] =
+    [Parameter::Alpha0, Parameter::Momentum, Parameter::WeightDecay];
+
+/// Meta-descent on α₀, μ and ξ of SGD with batch normalisation: one record for each of them.
+pub fn norm<G: Backend<Vector: Vector<Scalar = f32>>, E: Elementary<f32>>(
+    learner: Learner<'_, G, 3, E, 2, true>,
+    settings: &Settings,
+    record: &mut impl FnMut(&Record),
+) -> Result<Report, Failed> {
+    let look_ahead = LookAhead { settings, examples: Rows(Glyphs { seed: settings.seed }) };
+    let [alpha0, ..] = MetaDescent::default_limits();
+    let momentum =
+        Limits { coordinate: Coordinate::Logit, least: 1e-4, greatest: 0.9999, ..alpha0 };
+    let decay = Limits { least: 1e-6, greatest: 10.0, ..alpha0 };
+    let start = ([settings.schedule.alpha0, MOMENTUM, 1e-2], [alpha0, momentum, decay]);
+    let training = |[alpha0, momentum, decay]: [f32; 3]| {
+        let schedule = InverseTime { alpha0, ..settings.schedule };
+        let method = Method::Sgd { momentum, is_nesterov: false };
+        let optimizer = Hyperparameters { method, decay: Decay::Coupled(decay) };
+        (schedule, TUNED_OF_SGD, optimizer.with_tangents(TUNED_OF_SGD))
     };
     look_ahead.descend(learner, start, training, record)
 }
@@ -115,9 +140,9 @@ impl Dataset<f32> for Rows {
 impl<D: Dataset<f32>> LookAhead<'_, D> {
     /// Meta-descent from three hyperparameters and within their limits; `training` makes of them
     /// the schedule, what its tangents are by, and the optimiser.
-    fn descend<G, E, O, const S: usize>(
+    fn descend<G, E, O, const S: usize, const N: bool>(
         &self,
-        (mut network, mut batch, order): Learner<'_, G, 3, E, S>,
+        (mut network, mut batch, order): Learner<'_, G, 3, E, S, N>,
         (mut tuned, limits): ([f32; 3], [Limits<f32>; 3]),
         training: impl Fn([f32; 3]) -> (InverseTime<f32>, [Parameter; 3], O),
         record: &mut impl FnMut(&Record),
@@ -147,12 +172,12 @@ impl<D: Dataset<f32>> LookAhead<'_, D> {
 
     /// Training from fresh weights to the horizon, then the objective. `observe` sees each step and
     /// its batch's loss.
-    fn run<G, E, O, const P: usize, const S: usize>(
+    fn run<G, E, O, const P: usize, const S: usize, const N: bool>(
         &self,
-        (network, batch): (&mut Network<'_, G, P, E, S>, &mut Batch<'_, f32>),
+        (network, batch): (&mut Network<'_, G, P, E, S, N>, &mut Batch<'_, f32>),
         order: &mut [u32],
         (schedule, optimizer): (InverseTime<Dual<f32, P>>, O),
-        mut observe: impl FnMut(&Network<'_, G, P, E, S>, u32, f32) -> Result<(), Failed>,
+        mut observe: impl FnMut(&Network<'_, G, P, E, S, N>, u32, f32) -> Result<(), Failed>,
     ) -> Result<Dual<f32, P>, Failed>
     where
         G: Backend<Vector: Vector<Scalar = f32>>,

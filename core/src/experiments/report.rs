@@ -106,10 +106,14 @@ impl Ledger {
         Ok(())
     }
 
-    pub fn network<G: Backend, E: Elementary<Scalar<G>>, const P: usize, const S: usize>(
+    pub fn network<G, E, const P: usize, const S: usize, const N: bool>(
         &mut self,
-        network: &Network<'_, G, P, E, S>,
-    ) -> Result<(), Failed> {
+        network: &Network<'_, G, P, E, S, N>,
+    ) -> Result<(), Failed>
+    where
+        G: Backend,
+        E: Elementary<Scalar<G>>,
+    {
         add_word(&mut self.values, network.digest_values()?.value());
         add_word(&mut self.tangents, network.digest_tangents()?.value());
         Ok(())

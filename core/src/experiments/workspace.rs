@@ -37,22 +37,23 @@ impl MetaDescentNet {
 }
 
 crate::fixed_network! {
-    /// The network whose training by Adam is differentiated with respect to α₀, ε and β₂; with one
-    /// lane, whose code is short.
+    /// The network with batch normalisation whose training is differentiated: by Adam with respect
+    /// to α₀, ε and β₂, by SGD with respect to α₀, μ and ξ. One type for both, with one lane: its
+    /// code is short.
     #[derive(Debug)]
-    pub struct AdamNet {
-        sizes: [SIDE, 3, CLASSES], batch: AdamNet::BATCH, vector: f32, tangents: 3, slots: 2
+    pub struct NormNet {
+        sizes: [SIDE, 3, CLASSES], batch: NormNet::BATCH, vector: f32, tangents: 3, slots: 2, norm: true
     }
 }
 
-impl AdamNet {
-    /// Examples in a batch.
-    pub const BATCH: usize = 2;
+impl NormNet {
+    /// Examples in a batch: of two, normalised numbers would be 1 and −1.
+    pub const BATCH: usize = 3;
 }
 
 /// A network, a batch for it, and the order of its examples.
-pub type Learner<'a, G, const P: usize, E = Libm, const S: usize = 1> =
-    (Network<'a, G, P, E, S>, Batch<'a, f32>, &'a mut [u32]);
+pub type Learner<'a, G, const P: usize, E = Libm, const S: usize = 1, const N: bool = false> =
+    (Network<'a, G, P, E, S, N>, Batch<'a, f32>, &'a mut [u32]);
 
 /// What the experiments run on and in. Two workspaces give the same reports, whatever their
 /// backends.
@@ -65,9 +66,9 @@ pub trait Workspace {
     type QuadraticF64: Backend<Vector = F64x8>;
     /// Runs the networks.
     type Network: Backend<Vector: Vector<Scalar = f32>>;
-    /// Runs the network that is trained by Adam.
-    type Adam: Backend<Vector: Vector<Scalar = f32>>;
-    /// Takes the roots of Adam, rounded correctly as those of [`Libm`] are.
+    /// Runs the network with batch normalisation.
+    type Normalised: Backend<Vector: Vector<Scalar = f32>>;
+    /// Takes its roots, rounded correctly as those of [`Libm`] are.
     type Root: Elementary<f32>;
 
     /// The quadratic in `f32`.
@@ -82,9 +83,11 @@ pub trait Workspace {
     fn descent(&mut self) -> Result<Learner<'_, Self::Network, 3>, Failed>;
     /// The same with micromath.
     fn descent_micromath(&mut self) -> Result<Learner<'_, Self::Network, 3, Micromath>, Failed>;
-    /// The network that is trained by Adam: layers of [`AdamNet::SIZES`], batches of
-    /// [`AdamNet::BATCH`].
-    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Self::Root, 2>, Failed>;
+    /// The network with batch normalisation: layers of [`NormNet::SIZES`], batches of
+    /// [`NormNet::BATCH`].
+    fn normalised(
+        &mut self,
+    ) -> Result<Learner<'_, Self::Normalised, 3, Self::Root, 2, true>, Failed>;
     /// The bilevel problem.
     fn bilevel(&mut self) -> Result<&mut Bilevel<f32>, Failed>;
 }
@@ -116,7 +119,7 @@ impl Workspace for Reduced {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
-    type Adam = Portable<f32>;
+    type Normalised = Portable<f32>;
     type Root = Libm;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
@@ -140,7 +143,7 @@ impl Workspace for Reduced {
         Err(Failed::Workspace)
     }
 
-    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2>, Failed> {
+    fn normalised(&mut self) -> Result<Learner<'_, Self::Normalised, 3, Libm, 2, true>, Failed> {
         Err(Failed::Workspace)
     }
 
@@ -154,7 +157,7 @@ impl Workspace for Reduced {
 pub struct Full {
     reduced: Reduced,
     descent: MetaDescentNet,
-    adam: AdamNet,
+    norm: NormNet,
     bilevel: Bilevel<f32>,
 }
 
@@ -165,7 +168,7 @@ impl Full {
         Self {
             reduced: Reduced::new(),
             descent: MetaDescentNet::new(),
-            adam: AdamNet::new(),
+            norm: NormNet::new(),
             bilevel: Bilevel::new(),
         }
     }
@@ -176,7 +179,7 @@ impl Workspace for Full {
     type QuadraticF32 = Portable<F32x8>;
     type QuadraticF64 = Portable<F64x8>;
     type Network = Portable<F32x4>;
-    type Adam = Portable<f32>;
+    type Normalised = Portable<f32>;
     type Root = Libm;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
@@ -201,8 +204,8 @@ impl Workspace for Full {
         Ok((network, batch, &mut self.reduced.order))
     }
 
-    fn adam(&mut self) -> Result<Learner<'_, Self::Adam, 3, Libm, 2>, Failed> {
-        let (network, batch) = self.adam.network(Portable::new())?;
+    fn normalised(&mut self) -> Result<Learner<'_, Self::Normalised, 3, Libm, 2, true>, Failed> {
+        let (network, batch) = self.norm.network(Portable::new())?;
         Ok((network, batch, &mut self.reduced.order))
     }
 

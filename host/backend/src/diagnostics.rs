@@ -6,7 +6,7 @@ use myopia_core::backend::{Backend, Kernel};
 use myopia_core::bilevel::experiment::Bilevel;
 use myopia_core::elementary::Micromath;
 use myopia_core::experiments::{
-    AdamNet, EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, Quadratic, Record, Report,
+    EXAMPLES, Experiment, Failed, Learner, MetaDescentNet, NormNet, Quadratic, Record, Report,
     TrainingNet, Workspace,
 };
 use myopia_core::mlp::{Batch, HeapBatch, HeapNetwork, Network};
@@ -74,7 +74,7 @@ struct OnHeap<G: Backend<Vector: Vector<Scalar = f32>>> {
     quadratic_f64: Quadratic<F64x8>,
     training: (HeapNetwork<G::Vector, 0>, HeapBatch<f32>),
     descent: (HeapNetwork<G::Vector, 3>, HeapBatch<f32>),
-    adam: (HeapNetwork<G::Vector, 3, 2>, HeapBatch<f32>),
+    norm: (HeapNetwork<G::Vector, 3, 2, true>, HeapBatch<f32>),
     bilevel: Bilevel<f32>,
     order: [u32; EXAMPLES],
 }
@@ -94,9 +94,9 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> OnHeap<G> {
                 HeapNetwork::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH).expect(VALID),
                 HeapBatch::new(MetaDescentNet::SIZES, MetaDescentNet::BATCH),
             ),
-            adam: (
-                HeapNetwork::new(AdamNet::SIZES, AdamNet::BATCH).expect(VALID),
-                HeapBatch::new(AdamNet::SIZES, AdamNet::BATCH),
+            norm: (
+                HeapNetwork::new(NormNet::SIZES, NormNet::BATCH).expect(VALID),
+                HeapBatch::new(NormNet::SIZES, NormNet::BATCH),
             ),
             bilevel: Bilevel::new(),
             order: [0; EXAMPLES],
@@ -109,7 +109,7 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
     type QuadraticF32 = WithVector<G, F32x8>;
     type QuadraticF64 = WithVector<G, F64x8>;
     type Network = G;
-    type Adam = G;
+    type Normalised = G;
     type Root = WithRoot;
 
     fn quadratic_f32(&mut self) -> (Self::QuadraticF32, &mut Quadratic<F32x8>) {
@@ -137,8 +137,8 @@ impl<G: Backend<Vector: Vector<Scalar = f32>>> Workspace for OnHeap<G> {
         Ok((network, batch, &mut self.order))
     }
 
-    fn adam(&mut self) -> Result<Learner<'_, G, 3, WithRoot, 2>, Failed> {
-        let (network, batch) = &mut self.adam;
+    fn normalised(&mut self) -> Result<Learner<'_, G, 3, WithRoot, 2, true>, Failed> {
+        let (network, batch) = &mut self.norm;
         Ok((network.network_with(self.backend), batch.batch(), &mut self.order))
     }
 
