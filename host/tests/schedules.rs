@@ -70,6 +70,59 @@ fn what_a_schedule_has_is_tuned_and_has_columns() {
     }
 }
 
+/// Rates from a file that are those of a formula give its bits: losses, derivatives, forward and
+/// back, descents and the run after a kill; other momenta do not.
+#[test]
+fn a_file_is_differentiated_beside_as_the_formula_that_wrote_it() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let table = |momentum: f64| {
+        let rows = (0..12).map(|_| format!("0.05,{momentum}\n"));
+        format!("learning_rate,momentum\n{}", rows.collect::<String>())
+    };
+    std::fs::write(at("constant.csv"), table(0.9)).unwrap();
+    std::fs::write(at("other.csv"), table(0.8)).unwrap();
+    let file = format!("--schedule file:{}", at("constant.csv").display());
+    let other = format!("--schedule file:{}", at("other.csv").display());
+    let formula = "--alpha0 0.05 --beta 0";
+    for training in [
+        "--optimizer rmsprop --tune epsilon,rho --epsilon 1e-3",
+        "--optimizer kfac --damping 1 --tune damping",
+        "--weight-decay 1e-2 --tune weight-decay --norm batch",
+        "--weight-decay 1e-2 --tune weight-decay --mode reverse",
+    ] {
+        let [given, named, changed] = [&*file, formula, &*other]
+            .map(|schedule| json(&format!("hypergrad {SMALL} --horizon 12 {training} {schedule}")));
+        for key in ["loss", "derivatives", "digest", "exponent"] {
+            assert_eq!(given[key], named[key], "{training}: {key}");
+        }
+        assert_ne!(given["digest"], changed["digest"], "{training}");
+    }
+    let descent = "--optimizer adam --epsilon 1e-3 --tune epsilon --meta-steps 3";
+    let [given, named] = [&*file, formula].map(|schedule| {
+        json(&format!("meta {SMALL} --horizon 12 {descent} --pretrain 3 {schedule}"))
+    });
+    assert_eq!(given["best"]["loss"], named["best"]["loss"]);
+    assert_eq!(given["best"]["epsilon"], named["best"]["epsilon"]);
+    assert_eq!(given["best"]["alpha0"], Value::Null);
+    let meta = format!("meta {SMALL} --horizon 12 {descent} --quiet --out {}", at("out").display());
+    succeeds(&mut program(&format!("{meta} {file}")));
+    std::fs::write(at("constant.csv"), table(0.7)).unwrap();
+    refuses(&mut program(&format!("{meta} {file} --resume")), 1, &["--schedule-digest is"]);
+    for (words, said) in [
+        ("--horizon 12", "--schedule file: have nothing that is tuned; name hyperparameters"),
+        (
+            "--horizon 13 --tune weight-decay --weight-decay 1",
+            "has 12 steps and 13 are to be taken",
+        ),
+        ("--horizon 12 --tune alpha0", "--tune alpha0: this training has no alpha0"),
+        ("--horizon 12 --tune momentum", "--tune momentum: this training has no momentum"),
+        ("--horizon 12 --carry hd", "--carry is of tangents by a schedule's parameters"),
+    ] {
+        refuses(&mut program(&format!("hypergrad {file} {words}")), 2, &[said]);
+    }
+}
+
 /// A descent of `horizons` is that of `meta` from the same place, and so is what it chooses.
 #[test]
 fn horizons_tune_what_meta_tunes() {
@@ -109,8 +162,8 @@ fn horizons_tune_what_meta_tunes() {
 fn options_without_sense_are_refused_by_name() {
     for (words, said) in [
         ("hypergrad --schedule slow", "give inverse-time, exponential, step, cosine, linear or"),
-        ("hypergrad --schedule file:x.csv", "the rates of a file have nothing that is tuned"),
-        ("meta --schedule file:x.csv", "the rates of a file have nothing that is tuned"),
+        ("horizons --schedule file:x.csv", "horizons --schedule file: begins from a formula"),
+        ("meta --every-entry --schedule file:x.csv", "--schedule file: begins from a formula"),
         ("train --schedule cosine --beta 2", "--beta says nothing of --schedule cosine"),
         (
             "train --schedule linear:0.1 --alpha0 1",

@@ -276,6 +276,75 @@ fn any_two_parameters_make_a_plane() {
     }
 }
 
+/// Shards and seeds of it too.
+#[test]
+fn any_two_hyperparameters_make_a_plane_of_the_runs_that_training_gives() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let problem = "--layers 64,5,10 --batch 10 --objective-size 50";
+    for (name, flags, option) in [
+        ("adam", "--optimizer adam --tune beta2,epsilon --alpha0 0.02", "--optimizer adam"),
+        (
+            "kfac",
+            "--optimizer kfac --axes alpha0,damping --alpha0-range 1e-4,1e-2 --range damping=0.1,10 --random 5",
+            "--optimizer kfac",
+        ),
+        (
+            "step",
+            "--schedule step --step-every 3 --axes alpha0,factor",
+            "--schedule step --step-every 3",
+        ),
+        ("momentum", "--axes momentum,beta --range momentum=0.2,0.9 --alpha0 0.05", ""),
+    ] {
+        let grid = if flags.contains("--random") { "" } else { "--grid 2x3" };
+        let surface = format!("surface {problem} --horizon 3,12 {grid} {flags}");
+        let whole = at(name);
+        run(program(&surface).arg("--out").arg(&whole));
+        let rows = rows(&whole);
+        for row in rows.iter().filter(|row| row.horizon == 12) {
+            let Row { alpha0, time_constant, beta, others, .. } = row;
+            let others: String = others
+                .iter()
+                .map(|(parameter, value)| format!(" --{} {value}", parameter.name()))
+                .collect();
+            let time = match name {
+                "step" => String::new(),
+                _ => format!("--time-constant {time_constant} --beta {beta}"),
+            };
+            let line = format!(
+                "train {problem} --steps 12 --alpha0 {alpha0} {time} {option}{others} --json"
+            );
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let trained: Value =
+                serde_json::from_str(&run(&mut program(&words.join(" ")))).unwrap();
+            assert_eq!(trained["digest"].as_str(), row.digest.as_deref(), "{line}");
+        }
+        for number in 1..=2 {
+            let out = at(&format!("{name}-{number}"));
+            run(program(&format!("{surface} --shard {number}/2")).arg("--out").arg(&out));
+        }
+        let shards = [1, 2].map(|number| at(&format!("{name}-{number}")));
+        let merged = at(&format!("{name}-merged"));
+        run(program("merge").args(shards).arg("--out").arg(&merged));
+        assert_eq!(contents(&merged), contents(&whole), "{name}");
+        let seeds = at(&format!("{name}-seeds"));
+        run(program(&format!("{surface} --seeds 1..2")).arg("--out").arg(&seeds));
+        let of_seeds = fs::read_to_string(seeds.join("seeds.csv")).unwrap();
+        let of_one = fs::read_to_string(whole.join("surface.csv")).unwrap();
+        let first: String = of_seeds.lines().take(1 + rows.len()).map(without_seed).collect();
+        assert_eq!(first, of_one, "{name}");
+    }
+    let descents = format!("horizons {problem} --horizon 3,12 --meta-steps 1 --optimizer adam");
+    let words = "varies epsilon, and descents are drawn over alpha0, time-constant and beta";
+    let mut descents = program(&descents);
+    refuses(descents.arg("--out").arg(at("x")).arg("--surface").arg(at("adam")), 2, &[words]);
+}
+
+/// A line of `seeds.csv` as `surface.csv` has it.
+fn without_seed(line: &str) -> String {
+    format!("{}\n", line.split_once(',').unwrap().1)
+}
+
 #[test]
 fn impossible_surfaces_are_refused_by_name() {
     for (flags, words) in [

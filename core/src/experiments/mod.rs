@@ -44,8 +44,8 @@ pub struct Settings {
     /// T, the steps of training; of a bilevel problem, the outer ones.
     pub horizon: u32,
     /// Steps of meta-descent on α₀, K and β together; of the network with batch normalisation on
-    /// α₀, ε and β₂ of Adam or on α₀, μ and ξ of SGD; without any, there is one record for each step
-    /// of training.
+    /// α₀, ε and β₂ of Adam or on α₀, μ and ξ of SGD; without any, there is one record for each
+    /// step of training.
     pub meta_steps: u32,
     /// The schedule it starts with.
     pub schedule: InverseTime<f32>,

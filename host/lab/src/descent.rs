@@ -301,7 +301,7 @@ impl MetaDescent {
 
     /// The columns of its trajectory on `problem`.
     pub fn columns(&self, problem: &Problem<'_>) -> Columns<'_> {
-        Columns { schedule: problem.family.parameters(), tuned: &self.tuned }
+        Columns { schedule: problem.of_rates(), tuned: &self.tuned }
     }
 
     /// Step `k` of an unroll: one of the schedule's or, after the horizon, of the cool-down, whose

@@ -45,6 +45,11 @@ pub fn limits(tuned: &[Parameter]) -> [Limits<f64>; TUNABLE] {
         .map(|parameter| Limits { learned: tuned.contains(&parameter), ..limits(parameter) })
 }
 
+/// The coordinate along which `parameter` is tuned.
+pub fn coordinate(parameter: Parameter) -> Coordinate {
+    limits(&[])[parameter as usize].coordinate
+}
+
 /// The outer optimizer of N positive hyperparameters and its state. Numbers are widened to `f64`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OuterOptimizer<const N: usize = TUNABLE> {

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use myopia_core::schedule::Parameter;
+
 /// The most characters of a name or a value that a message shows.
 const NAME: usize = 160;
 
@@ -66,6 +68,24 @@ pub fn number(x: f64, decimals: usize) -> String {
         fixed
     } else {
         format!("{x:.2e}")
+    }
+}
+
+/// The symbol of a hyperparameter, as the equations have it.
+pub fn symbol(parameter: Parameter) -> &'static str {
+    match parameter {
+        Parameter::Alpha0 => "α₀",
+        Parameter::TimeConstant => "K",
+        Parameter::Beta => "β",
+        Parameter::Momentum => "μ",
+        Parameter::Epsilon => "ε",
+        Parameter::Rho => "ρ",
+        Parameter::Beta1 => "β₁",
+        Parameter::Beta2 => "β₂",
+        Parameter::WeightDecay => "ξ",
+        Parameter::Factor => "γ",
+        Parameter::FinalShare => "r",
+        Parameter::Damping => "λ",
     }
 }
 

@@ -248,6 +248,7 @@ impl meta::Options {
         if lbfgs {
             self.outer.rule.refuse_chosen("--lbfgs chooses its own steps")?;
         }
+        self.family.refuse_file("meta --every-entry")?;
         let window = window.unwrap_or(1);
         if window == 0 || window > self.horizon {
             return Err(Failure::usage(format!(

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use myopia_core::family::Family;
@@ -13,7 +14,7 @@ use super::schedule_file::{self, GivenSchedule};
 use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::precision::Precision;
-use myopia::problem::Problem;
+use myopia::problem::{Entries, Problem};
 
 /// A family of schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,9 +77,9 @@ pub struct FamilyOptions {
     /// How the learning rate decays: inverse-time, alpha0/(1 + k/K)^beta; exponential,
     /// alpha0 exp(-k/K); step, times --factor every --step-every steps; cosine and linear, from
     /// alpha0 to --final-share of it in --schedule-steps; cosine:RATE and linear:RATE, the same
-    /// from RATE; file:PATH (train), with the columns learning_rate (or learning_rate_1,
-    /// learning_rate_2, … of each layer) and momentum, such as the schedule.csv of plan and of
-    /// meta --every-entry [default: inverse-time]
+    /// from RATE; file:PATH (train, hypergrad, meta), with the columns learning_rate (or
+    /// learning_rate_1, learning_rate_2, … of each layer) and momentum, such as the schedule.csv of
+    /// plan and of meta --every-entry [default: inverse-time]
     #[arg(long, value_name = "NAME", value_parser = named)]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<Named>,
@@ -144,10 +145,47 @@ impl FamilyOptions {
         match self.file() {
             None => Ok(()),
             Some(_) => Err(Failure::usage(format!(
-                "{command} --schedule file: the rates of a file have nothing that is tuned; train with it by \
-                 `myopia train --schedule file:…`, or tune every entry by `myopia meta --every-entry`"
+                "{command} --schedule file: begins from a formula; train by a file with `myopia train`, and tune the \
+                 optimiser's hyperparameters beside it with `myopia meta --tune`"
             ))),
         }
+    }
+
+    /// Refuses what names its own rates, for a command to which the first rate is given otherwise.
+    ///
+    /// # Errors
+    /// When it names a file, or a family with its first rate.
+    pub fn refuse_given(&self, command: &str) -> Result<(), Failure> {
+        self.refuse_file(command)?;
+        match &self.schedule {
+            Some(given @ Named::Given(_)) => Err(Failure::usage(format!(
+                "{command} --schedule {given}: the first rate is --alpha0 here; give {} and --alpha0",
+                spelled(self.name())
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses numbers that were given and that this schedule does not have.
+    ///
+    /// # Errors
+    /// One sentence about the first of them.
+    pub fn refuse_unused(&self, given: &ScheduleOptions) -> Result<(), Failure> {
+        let name = self.name();
+        let all = ScheduleOptions::default();
+        let is_file = self.file().is_some();
+        let has_first = !is_file && !matches!(self.schedule, Some(Named::Given(_)));
+        let has_time = matches!(name, FamilyName::InverseTime | FamilyName::Exponential);
+        for (option, is_given, is_used) in [
+            ("alpha0", given.alpha0 != all.alpha0, has_first),
+            ("time-constant", given.time_constant != all.time_constant, has_time && !is_file),
+            ("beta", given.beta != all.beta, name == FamilyName::InverseTime && !is_file),
+        ] {
+            if is_given && !is_used {
+                return Err(self.refuse(option));
+            }
+        }
+        Ok(())
     }
 
     /// α₀, K and β, rounded to the working precision.
@@ -159,27 +197,40 @@ impl FamilyOptions {
         given: &ScheduleOptions,
         precision: Precision,
     ) -> Result<InverseTime<f64>, Failure> {
-        let name = self.name();
-        let all = ScheduleOptions::default();
+        self.refuse_unused(given)?;
         let first = match self.schedule {
             Some(Named::Given(GivenSchedule::Linear(rate) | GivenSchedule::Cosine(rate))) => {
                 Some(rate)
             }
             _ => None,
         };
-        let has_time = matches!(name, FamilyName::InverseTime | FamilyName::Exponential);
-        let is_file = self.file().is_some();
-        for (option, is_given, is_used) in [
-            ("alpha0", given.alpha0 != all.alpha0, first.is_none() && !is_file),
-            ("time-constant", given.time_constant != all.time_constant, has_time && !is_file),
-            ("beta", given.beta != all.beta, name == FamilyName::InverseTime && !is_file),
-        ] {
-            if is_given && !is_used {
-                return Err(self.refuse(option));
-            }
-        }
         let alpha0 = first.unwrap_or(given.alpha0);
         ScheduleOptions { alpha0, ..given.clone() }.schedule(precision)
+    }
+
+    /// The steps of its file, rounded to the precision of `problem`, if it names one; `run` of them
+    /// at least.
+    ///
+    /// # Errors
+    /// When the file is no schedule for `problem`, or a shorter one.
+    pub fn entries(
+        &self,
+        problem: &Problem<'_>,
+        run: u32,
+    ) -> Result<Option<Arc<Entries>>, Failure> {
+        let Some(path) = self.file() else { return Ok(None) };
+        let precision = problem.precision();
+        let entries = schedule_file::read_by_layer(path, None)?;
+        let entries = entries.map(|number| precision.round(number));
+        schedule_file::fits(&entries, problem)?;
+        if entries.steps() < run as usize {
+            return Err(Failure::usage(format!(
+                "{} has {} steps and {run} are to be taken; give a longer one or a lower --horizon",
+                path.display(),
+                entries.steps()
+            )));
+        }
+        Ok(Some(Arc::new(entries)))
     }
 
     /// `problem` with this family, in runs of so many steps.

@@ -173,13 +173,17 @@ impl Options {
         }
         let precision = self.problem.precision();
         let chosen = self.problem.optimizer.hyperparameters(precision, 0.0)?;
+        if self.carry.is_some() && self.family.file().is_some() {
+            return Err(Failure::usage(
+                "--carry is of tangents by a schedule's parameters, of which --schedule file: has none; leave it out",
+            ));
+        }
         if self.carry.is_some() && (chosen.is_some() || self.problem.norm.is_some()) {
             return Err(Failure::usage(
                 "--carry is of plain sgd, whose velocity goes with the rate; leave out --optimizer, --nesterov, \
                  --weight-decay and --norm",
             ));
         }
-        self.family.refuse_file("hypergrad")?;
         let schedule = self.schedule()?;
         let folder = match (&self.export, &common.out) {
             (Some(_), Some(_)) => {
@@ -268,7 +272,9 @@ impl Options {
 
     /// The problem on loaded data.
     pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        self.family.of(self.problem.problem(common, data)?, self.horizon)
+        let problem = self.family.of(self.problem.problem(common, data)?, self.horizon)?;
+        let entries = self.family.entries(&problem, self.horizon)?;
+        Ok(Problem { entries, ..problem })
     }
 
     /// The hypergradient of training on `problem` by what is tuned.
@@ -351,7 +357,7 @@ impl Options {
     ) -> Result<Found, Failure> {
         let mut run = problem.reverse(&start);
         let memory = self.memory.unwrap_or(1 << 30);
-        let of_schedule = problem.family.parameters();
+        let of_schedule = problem.of_rates();
         let of_rates = |tuned: &Tuned| of_schedule.contains(&tuned.parameter());
         let is_exported = self.export.is_some() || common.out.is_some();
         let wanted = match !is_exported && tuned.iter().all(of_rates) {
@@ -369,7 +375,11 @@ impl Options {
             bar.inc(1);
             !interrupt::is_asked()
         };
-        let found = run.run(Rates::Schedule(schedule), &plan, &mut go_on).map_err(diverged)?;
+        let rates = match &problem.entries {
+            Some(entries) => Rates::Entries(entries),
+            None => Rates::Schedule(schedule),
+        };
+        let found = run.run(rates, &plan, &mut go_on).map_err(diverged)?;
         bar.finish_and_clear();
         let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
         let found = found.ok_or_else(interrupted)?;

@@ -224,10 +224,9 @@ impl Options {
     pub fn beginning(&self) -> Result<Beginning, Failure> {
         self.check_horizon()?;
         let precision = self.problem.precision();
-        self.family.refuse_file("meta")?;
         let schedule = self.family.numbers(&self.schedule, precision)?;
         let fixed = match self.tune {
-            None if self.family.is_inverse_time() => {
+            None if self.family.is_inverse_time() && self.family.file().is_none() => {
                 Some(self.outer.rule.optimizer(precision, &[schedule], OPTIONS)?)
             }
             _ => None,
@@ -250,7 +249,9 @@ impl Options {
 
     /// The problem on loaded data.
     pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        self.family.of(self.problem.problem(common, data)?, self.horizon)
+        let problem = self.family.of(self.problem.problem(common, data)?, self.horizon)?;
+        let entries = self.family.entries(&problem, self.horizon)?;
+        Ok(Problem { entries, ..problem })
     }
 
     /// The descent on `problem`.

@@ -25,6 +25,7 @@ mod outer;
 mod overlay;
 mod plan;
 mod progress;
+mod ranges;
 mod rates;
 mod refusal;
 mod remedies;

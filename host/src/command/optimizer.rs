@@ -377,7 +377,13 @@ impl Tuned {
     /// When it names nothing, more than [`MOST_TUNED`], one twice, or one that `problem` does not
     /// have.
     pub fn named(names: Option<&[Self]>, problem: &Problem<'_>) -> Result<Vec<Self>, Failure> {
-        let of_schedule = problem.family.parameters();
+        let of_schedule = problem.of_rates();
+        if names.is_none() && of_schedule.is_empty() {
+            return Err(Failure::usage(
+                "the rates of --schedule file: have nothing that is tuned; name hyperparameters of the optimiser with --tune, \
+                 or tune every rate by `myopia meta --every-entry`",
+            ));
+        }
         let schedules: Vec<Self> = Self::value_variants()
             .iter()
             .copied()
@@ -388,25 +394,34 @@ impl Tuned {
         if all.is_empty() || all.len() > MOST_TUNED {
             return Err(Failure::usage(format!("--tune takes one to {MOST_TUNED} names")));
         }
-        for (place, tuned) in all.iter().enumerate() {
-            let name = tuned.name();
-            if all[..place].contains(tuned) {
-                return Err(Failure::usage(format!("--tune names {name} twice; name it once")));
-            }
-            let in_schedule = of_schedule.contains(&tuned.parameter());
-            if !in_schedule && problem.value(tuned.parameter()).is_none() {
-                return Err(Failure::usage(format!(
-                    "--tune {name}: this training has no {name}; choose an optimiser that has it with --optimizer or a \
-                     schedule with --schedule, or give --{name}"
-                )));
-            }
-            if *tuned == Self::Damping && problem.value(Parameter::Damping) == Some(0.0) {
-                return Err(Failure::usage(
-                    "--tune damping at --damping 0: its root has no derivative there; give a positive --damping",
-                ));
-            }
+        Self::check(all, "tune", problem)?;
+        if all.contains(&Self::Damping) && problem.value(Parameter::Damping) == Some(0.0) {
+            return Err(Failure::usage(
+                "--tune damping at --damping 0: its root has no derivative there; give a positive --damping",
+            ));
         }
         Ok(all.to_vec())
+    }
+
+    /// Refuses names that are there twice or that `problem` does not have, given with `option`.
+    ///
+    /// # Errors
+    /// One sentence about the first of them.
+    pub fn check(names: &[Self], option: &str, problem: &Problem<'_>) -> Result<(), Failure> {
+        for (place, tuned) in names.iter().enumerate() {
+            let name = tuned.name();
+            if names[..place].contains(tuned) {
+                return Err(Failure::usage(format!("--{option} names {name} twice; name it once")));
+            }
+            let in_schedule = problem.of_rates().contains(&tuned.parameter());
+            if !in_schedule && problem.value(tuned.parameter()).is_none() {
+                return Err(Failure::usage(format!(
+                    "--{option} {name}: this training has no {name}; choose an optimiser that has it with --optimizer \
+                     or a schedule with --schedule, or give --{name}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

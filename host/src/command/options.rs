@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::merge::advised;
 use super::optimizer::OptimizerOptions;
+use super::schedule_file;
 use super::source::DataOptions;
 use crate::command::values::{whole, whole_up_to};
 use myopia::checkpoint::{Experiment, Ledger, Opening};
@@ -364,6 +365,7 @@ impl ProblemOptions {
             is_normalised: self.norm.is_some(),
             family: Family::InverseTime,
             warmup: 0,
+            entries: None,
             objective: self.objective.into(),
             objective_size: self.objective_size,
             seed: common.seed,
@@ -494,11 +496,13 @@ impl Common {
         options: &impl Serialize,
         problem: &Problem<'_>,
     ) -> Experiment {
+        let entries = problem.entries.as_deref().map(schedule_file::digest);
         Experiment::new(command, options)
             .with("seed", self.seed)
             .with("data_digest", problem.data.digest().to_string())
             .with_default("layers", &problem.layers)
             .with_default("objective_size", problem.objective_set().len())
+            .with_some("schedule_digest", entries)
     }
 
     /// The instruction set to use.

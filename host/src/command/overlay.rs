@@ -24,7 +24,7 @@ const TABLE: &str = "surface.csv";
 
 /// The settings of a surface that are none of its problem. Whatever else it was made with must be
 /// that of the descents.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "alpha0",
     "alpha0_range",
     "axes",
@@ -33,6 +33,7 @@ const OWN: [&str; 10] = [
     "grid",
     "horizon",
     "random",
+    "range",
     "time_constant",
     "time_constant_range",
 ];
@@ -127,6 +128,13 @@ impl Drawn {
                 "--surface {name} is of another problem: {difference}; make a surface with the same settings"
             )));
         }
+        if let Some((parameter, _)) = self.rows.first().and_then(|row| row.others.first()) {
+            return Err(Failure::usage(format!(
+                "--surface {name} varies {}, and descents are drawn over alpha0, time-constant and beta; make a surface \
+                 over two of these",
+                parameter.name().replace('_', "-")
+            )));
+        }
         let there = surface.numbers("horizon");
         match horizons.iter().find(|&&horizon| !there.contains(&horizon.into())) {
             Some(missing) => Err(Failure::usage(format!(
@@ -174,8 +182,8 @@ impl Drawn {
         horizons.sort_unstable();
         horizons.dedup();
         let overlay = |horizon| {
-            let panel = panel(&self.rows, &axes.map(ParameterName::name), horizon, loss);
-            Overlay { horizon, axes: axes.map(ParameterName::parameter), panel }
+            let axes = axes.map(ParameterName::parameter);
+            Overlay { horizon, axes, panel: panel(&self.rows, axes, horizon, loss) }
         };
         Ok(horizons.into_iter().map(overlay).collect())
     }

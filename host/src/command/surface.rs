@@ -1,17 +1,19 @@
-//! `myopia surface`: the objective over a plane of schedules.
+//! `myopia surface`: the objective over a plane of hyperparameters.
 
 use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::InverseTime;
+use myopia_core::schedule::{InverseTime, PARAMETERS};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::options::{Common, LongRun, Parts, ProblemOptions};
-use super::outer::ParameterName;
+use super::family::FamilyOptions;
+use super::optimizer::Tuned;
+use super::options::{Common, LongRun, Parts, ProblemOptions, ScheduleOptions};
 use super::progress;
+use super::ranges::Ranges;
 use super::seeds::Seeds;
 use crate::command::values::{named, whole, whole_up_to};
 use myopia::checkpoint::Ledger;
@@ -19,7 +21,7 @@ use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{json, standard};
 use myopia::problem::{Data, ObjectiveSet, Problem, Seeded, Stream};
-use myopia::surface::{self, About, Grid, Plane, Points, Row, Run, Span};
+use myopia::surface::{self, About, Grid, Plane, Point, Points, Row, Run, Span};
 
 /// Options of `myopia surface`.
 #[derive(Args, Debug, Serialize)]
@@ -35,13 +37,16 @@ pub struct Options {
         value_name = "STEPS,…",
         allow_negative_numbers = true, value_parser = whole::<u32>)]
     horizon: Vec<u32>,
-    /// Refused: what varies is the schedule.
-    #[arg(long, hide = true, value_name = "NAME,…")]
-    #[serde(skip)]
-    tune: Option<String>,
-    /// The two parameters that vary
-    #[arg(long, value_delimiter = ',', default_value = "alpha0,beta", value_parser = named::<ParameterName>())]
-    axes: Vec<ParameterName>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    family: FamilyOptions,
+    /// The two hyperparameters that vary, evenly on a logarithmic scale, or along the logit of what
+    /// lies between 0 and 1 [default: alpha0,beta]
+    #[arg(
+        long, visible_alias = "tune", value_delimiter = ',', value_name = "NAME,NAME",
+        value_parser = named::<Tuned>()
+    )]
+    axes: Option<Vec<Tuned>>,
     /// Range of alpha0
     #[arg(long, value_name = "LOW,HIGH", default_value = "0.001,0.5", allow_hyphen_values = true)]
     alpha0_range: Span,
@@ -51,6 +56,9 @@ pub struct Options {
     /// Range of beta
     #[arg(long, value_name = "LOW,HIGH", default_value = "0.01,200", allow_hyphen_values = true)]
     beta_range: Span,
+    #[command(flatten)]
+    #[serde(flatten)]
+    range: Ranges,
     /// Value of alpha0 when it is no axis
     #[arg(long, value_name = "RATE", default_value_t = 0.1, allow_negative_numbers = true)]
     alpha0: f64,
@@ -60,7 +68,7 @@ pub struct Options {
     /// Value of beta when it is no axis
     #[arg(long, value_name = "BETA", default_value_t = 1.0, allow_negative_numbers = true)]
     beta: f64,
-    /// Schedules along each axis, evenly on a logarithmic scale [default: 25x25]
+    /// Schedules along each axis [default: 25x25]
     #[arg(long, value_name = "COLUMNSxROWS", conflicts_with = "random")]
     grid: Option<Grid>,
     /// Take this many random schedules instead of a grid
@@ -91,7 +99,7 @@ struct Unit {
     seed: usize,
     /// The number of the schedule.
     cell: u32,
-    schedule: InverseTime<f64>,
+    point: Point,
 }
 
 /// The schedules when neither a grid nor a number is given.
@@ -104,12 +112,7 @@ impl Options {
     }
 
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        if let Some(names) = &self.tune {
-            return Err(Failure::usage(format!(
-                "surface --tune {names}: surface varies the schedule alone, alpha0, time-constant and beta; tune other \
-                 hyperparameters with `myopia horizons --tune` or `myopia meta --tune`"
-            )));
-        }
+        self.family.refuse_given("surface")?;
         let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
         let common = &common;
         if self.random.is_none() {
@@ -123,25 +126,26 @@ impl Options {
             ));
         }
         self.parts.check(common)?;
-        let schedules = self.schedules(common)?;
         let count = seeds.end() - seeds.start() + 1;
-        let rows = schedules.len() as u128 * self.horizon.len() as u128 * u128::from(count);
+        let rows = self.cells() * self.horizon.len() as u128 * u128::from(count);
         let rows = rows / self.parts.shard.map_or(1, |shard| u128::from(shard.count()));
         let what = format!("a surface of {rows} rows");
         afford(&what, ROW * rows, "take fewer schedules or horizons, or a --shard of them")?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem.problem(common, &data)?;
+        let longest = self.horizon.last().copied().unwrap_or(1);
+        let problem = self.family.of(self.problem.problem(common, &data)?, longest)?;
+        let points = self.points(common, &problem)?;
         let weights = problem.parameters() as u128 * u128::from(problem.precision().bytes());
         afford(&format!("--seeds {count}"), u128::from(count) * weights, "take fewer")?;
-        let about = self.about(common, &data, schedules.len());
+        let about = self.about(common, &data, points.len());
         let own = |unit: &u32| self.parts.shard.is_none_or(|shard| shard.holds(*unit));
-        let cells = schedules.len();
+        let cells = points.len();
         let units: Vec<Unit> = (0..about.runs())
             .filter(own)
             .map(|unit| {
                 let (seed, cell) = (unit as usize / cells, unit as usize % cells);
-                Unit { seed, cell: cell as u32, schedule: schedules[cell] }
+                Unit { seed, cell: cell as u32, point: points[cell].clone() }
             })
             .collect();
         let experiment =
@@ -154,7 +158,9 @@ impl Options {
         let of_unit = |(number, unit): (usize, &Unit)| {
             let seed = seeds[unit.seed].problem.seed;
             let rows = ledger.unit(number).state().unwrap_or_default();
-            rows.into_iter().map(move |row| Run { seed, row })
+            let others = unit.point.others.clone();
+            let placed = move |row| Run { seed, row: Row { others: others.clone(), ..row } };
+            rows.into_iter().map(placed)
         };
         let runs: Vec<Run> = units.iter().enumerate().flat_map(of_unit).collect();
         if let (true, Some(failure)) = (runs.is_empty(), &interrupted) {
@@ -196,26 +202,44 @@ impl Options {
         interrupted.map_or(Ok(()), Err)
     }
 
-    /// The schedules of the whole surface.
-    fn schedules(&self, common: &Common) -> Result<Vec<InverseTime<f64>>, Failure> {
-        let [first, second] = self.axes[..] else {
+    /// How many schedules the whole surface has.
+    fn cells(&self) -> u128 {
+        match (self.random, self.grid) {
+            (Some(count), _) => count.into(),
+            (None, grid) => {
+                let Grid { columns, rows } = grid.unwrap_or(GRID);
+                u128::from(columns) * u128::from(rows)
+            }
+        }
+    }
+
+    /// The points of the whole surface; what varies and between which values is settled.
+    fn points(&mut self, common: &Common, problem: &Problem<'_>) -> Result<Vec<Point>, Failure> {
+        let axes = self.axes.get_or_insert_with(|| vec![Tuned::Alpha0, Tuned::Beta]).clone();
+        let [first, second] = axes[..] else {
             return Err(Failure::usage(format!(
-                "--axes names {} parameters; give two of alpha0, time-constant and beta",
-                self.axes.len()
+                "--axes names {} parameters; give two of the hyperparameters that this training has",
+                axes.len()
             )));
         };
         if first == second {
             return Err(Failure::usage("--axes names one parameter twice; give two"));
         }
-        let axis = |name: ParameterName| {
-            let range = match name {
-                ParameterName::Alpha0 => self.alpha0_range,
-                ParameterName::TimeConstant => self.time_constant_range,
-                ParameterName::Beta => self.beta_range,
+        Tuned::check(&axes, "axes", problem)?;
+        let others = axes.iter().copied().filter(|axis| !PARAMETERS.contains(&axis.parameter()));
+        self.range.complete(&others.collect::<Vec<_>>(), problem.precision())?;
+        let axis = |tuned: Tuned| {
+            let range = match tuned {
+                Tuned::Alpha0 => self.alpha0_range,
+                Tuned::TimeConstant => self.time_constant_range,
+                Tuned::Beta => self.beta_range,
+                other => self.range.of(other),
             };
-            (name.parameter(), range)
+            (tuned.parameter(), range)
         };
         let Self { alpha0, time_constant, beta, .. } = *self;
+        let given = ScheduleOptions { alpha0, time_constant, beta };
+        self.family.refuse_unused(&given)?;
         let rng = Pcg32::new(common.seed, Stream::Schedules as u64);
         let plane = Plane {
             axes: [axis(first), axis(second)],
@@ -225,8 +249,8 @@ impl Options {
                 (None, grid) => Points::Grid(grid.unwrap_or(GRID)),
             },
         };
-        let schedules = plane.schedules();
-        for InverseTime { alpha0, time_constant, beta } in &schedules {
+        let points = plane.points();
+        for Point { schedule: InverseTime { alpha0, time_constant, beta }, .. } in &points {
             let precision = self.problem.precision();
             precision.schedule(*alpha0, *time_constant, *beta).map_err(|e| {
                 Failure::usage(format!(
@@ -235,13 +259,14 @@ impl Options {
                 ))
             })?;
         }
-        Ok(schedules)
+        Ok(points)
     }
 
     fn about(&self, common: &Common, data: &Data, cells: usize) -> About {
         let settings = serde_json::to_value(self).expect("options are plain data");
         let Value::Object(settings) = settings else { panic!("options have names") };
-        let axis = |i: usize| self.axes[i].name();
+        let axes = self.axes.as_deref().unwrap_or_default();
+        let axis = |i: usize| axes.get(i).map(|axis| axis.name()).unwrap_or_default();
         About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: common.seed,
@@ -279,13 +304,20 @@ impl Options {
             progress::bar_from(common, done, units.len() as u64 * longest, "surface");
         // As many side by side as share a batch, and no fewer groups than threads.
         let group = open.len().div_ceil(rayon::current_num_threads()).clamp(1, TOGETHER);
-        let of_a_seed = open.chunk_by(|&a, &b| units[a].seed == units[b].seed);
+        let of_a_seed = open.chunk_by(|&a, &b| {
+            let [a, b] = [a, b].map(|unit| &units[unit]);
+            a.seed == b.seed && a.point.others == b.point.others
+        });
         let groups: Vec<&[usize]> = of_a_seed.flat_map(|open| open.chunks(group)).collect();
         let ended = groups.par_iter().with_max_len(1).try_for_each(|group| {
             let Seeded { problem, weights } = &seeds[units[group[0]].seed];
             let these: Vec<_> =
-                group.iter().map(|&unit| (units[unit].cell, units[unit].schedule)).collect();
-            let rows = surface::train(problem, weights, &these, horizons, |steps| {
+                group.iter().map(|&unit| (units[unit].cell, units[unit].point.schedule)).collect();
+            let others = units[group[0]].point.others.iter();
+            let problem = others.fold((*problem).clone(), |problem, &(parameter, value)| {
+                problem.with_value(parameter, value)
+            });
+            let rows = surface::train(&problem, weights, &these, horizons, |steps| {
                 bar.inc(steps);
                 ledger.check()
             })?;

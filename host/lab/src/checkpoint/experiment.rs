@@ -59,6 +59,14 @@ impl Experiment {
         }
     }
 
+    /// The experiment with `value` for a setting, if there is one.
+    pub fn with_some(self, name: &str, value: Option<impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     /// The experiment, of which a run that goes on may have more of the settings `names`: a number,
     /// or numbers.
     pub fn growing(mut self, names: &[&str]) -> Self {

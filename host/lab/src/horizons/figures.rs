@@ -6,6 +6,7 @@ use super::{Path, Training};
 use crate::curve::Point;
 use crate::descent::Record;
 use crate::figure::{Axis, Figure, Lines, Markers, Reference, Series, Surface};
+use crate::shown::symbol;
 use crate::spread;
 
 /// A surface to draw paths on: that of one horizon, over two parameters.
@@ -19,21 +20,21 @@ pub struct Overlay {
 }
 
 /// The label of a hyperparameter's axis.
-fn label(parameter: Parameter) -> &'static str {
-    match parameter {
-        Parameter::Alpha0 => "α₀, first learning rate",
-        Parameter::TimeConstant => "K, time constant (steps)",
-        Parameter::Beta => "β, decay exponent",
-        Parameter::Momentum => "μ, momentum",
-        Parameter::Epsilon => "ε",
-        Parameter::Rho => "ρ, decay of the mean square",
-        Parameter::Beta1 => "β₁, decay of the mean",
-        Parameter::Beta2 => "β₂, decay of the mean square",
-        Parameter::WeightDecay => "ξ, weight decay",
-        Parameter::Damping => "λ, damping",
-        Parameter::Factor => "γ, factor of each fall",
-        Parameter::FinalShare => "r, share left at the end",
-    }
+fn label(parameter: Parameter) -> String {
+    let said = match parameter {
+        Parameter::Alpha0 => ", first learning rate",
+        Parameter::TimeConstant => ", time constant (steps)",
+        Parameter::Beta => ", decay exponent",
+        Parameter::Momentum => ", momentum",
+        Parameter::Epsilon => "",
+        Parameter::Rho | Parameter::Beta2 => ", decay of the mean square",
+        Parameter::Beta1 => ", decay of the mean",
+        Parameter::WeightDecay => ", weight decay",
+        Parameter::Damping => ", damping",
+        Parameter::Factor => ", factor of each fall",
+        Parameter::FinalShare => ", share left at the end",
+    };
+    format!("{}{said}", symbol(parameter))
 }
 
 fn name(horizon: u32) -> String {

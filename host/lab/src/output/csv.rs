@@ -42,6 +42,22 @@ pub fn read<R: DeserializeOwned>(from: &[u8]) -> Result<Vec<R>, Error> {
     csv::Reader::from_reader(from).deserialize().collect()
 }
 
+/// The column of that name of a table with a header, if it has one.
+///
+/// # Errors
+/// When it is not such a table, or holds something else there.
+pub fn column<T: DeserializeOwned>(from: &[u8], name: &str) -> Result<Option<Vec<T>>, Error> {
+    let mut reader = csv::Reader::from_reader(from);
+    let Some(place) = reader.headers()?.iter().position(|header| header == name) else {
+        return Ok(None);
+    };
+    let value = |record: Result<csv::StringRecord, Error>| -> Result<T, Error> {
+        let record = record?;
+        csv::StringRecord::from_iter(record.get(place)).deserialize(None)
+    };
+    reader.records().map(value).collect::<Result<_, _>>().map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +84,14 @@ mod tests {
         assert_eq!(bits(&read), bits(&numbers), "{text}");
         assert!(text.starts_with("step,loss\n0,0.1\n1,0.3333333333333333\n"), "{text}");
         assert_eq!(table(&["alpha"], [(0.1_f32,)]).unwrap(), "alpha\n0.1\n");
+    }
+
+    #[test]
+    fn one_column_is_read_by_its_name() {
+        let bytes = b"step,loss\n0,0.5\n1,0.25\n";
+        assert_eq!(column::<f64>(bytes, "loss").unwrap(), Some(vec![0.5, 0.25]));
+        assert_eq!(column::<f64>(bytes, "rate").unwrap(), None);
+        assert!(column::<f64>(b"loss\nx\n", "loss").is_err());
     }
 
     #[test]

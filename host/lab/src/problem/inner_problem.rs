@@ -1,6 +1,7 @@
 //! A training problem: data, layers, batches, objective, seed, and the instruction set it runs on.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use myopia_backend::{Isa, MakeModel, StoredModel};
 use myopia_core::digest::Digest;
@@ -26,7 +27,8 @@ use super::reverse::Back;
 use super::run::{Run, RunOptimizer};
 use super::tangent::{RENORMALISED_EVERY, TangentRun, unless_stopped};
 use super::{
-    Data, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot, TrainingRun,
+    Data, Entries, InitialParams, LockstepRuns, Rates, ReverseRun, Set, ShortUnroll, Snapshot,
+    TrainingRun,
 };
 use crate::precision::{Float, Numbers, Precision, in_precision};
 
@@ -136,6 +138,8 @@ pub struct Problem<'a> {
     pub family: Family<f64>,
     /// The steps of its warm-up.
     pub warmup: u32,
+    /// The rates and the momentum of every step, where they are given in place of a schedule.
+    pub entries: Option<Arc<Entries>>,
     /// What the objective is.
     pub objective: ObjectiveSet,
     /// At most this many examples of the objective set, from its start.
@@ -262,6 +266,7 @@ impl<'a> Problem<'a> {
             is_normalised: false,
             family: Family::InverseTime,
             warmup: 0,
+            entries: None,
             objective: ObjectiveSet::Validation,
             objective_size: None,
             seed: 1,
@@ -278,11 +283,19 @@ impl Problem<'_> {
 
     /// The value of a hyperparameter of its optimiser or of its family of schedules, if it has it.
     pub fn value(&self, parameter: Parameter) -> Option<f64> {
+        if parameter == Parameter::Momentum && self.entries.is_some() {
+            return None;
+        }
         let of_optimizer = match self.optimizer {
             Some(optimizer) => optimizer.value(parameter),
             None => (parameter == Parameter::Momentum).then_some(self.momentum),
         };
         of_optimizer.or(self.family.value(parameter))
+    }
+
+    /// The hyperparameters on which its rates depend: none where they are given.
+    pub fn of_rates(&self) -> &'static [Parameter] {
+        if self.entries.is_some() { &[] } else { self.family.parameters() }
     }
 
     /// Its schedule by these α₀, K and β, in the float `T`.
@@ -479,7 +492,8 @@ impl Problem<'_> {
             return Ok(go_on().then_some(start));
         }
         let constant = InverseTime { alpha0: learning_rate, time_constant: 1.0, beta: 0.0 };
-        let problem = Problem { family: Family::InverseTime, warmup: 0, ..self.clone() };
+        let problem =
+            Problem { family: Family::InverseTime, warmup: 0, entries: None, ..self.clone() };
         let mut run: Box<dyn TrainingRun + '_> = in_precision!(self.precision(), T => {
             let models = T::models(self.isa);
             match self.is_normalised {

@@ -277,6 +277,13 @@ where
         steps: Range<u32>,
         observe: &mut dyn FnMut(u32, f64, f64),
     ) -> Result<(), Diverged> {
+        if let Some(entries) = &self.problem.entries {
+            for k in steps {
+                let (rates, momentum) = entries.step(k as usize);
+                observe(k, rates[0], self.step_by_layer(rates, momentum)?);
+            }
+            return Ok(());
+        }
         restore_float_control();
         let inner = self.inner_loop(self.schedule(schedule));
         let mut widened = |k, rate: T, loss: T| observe(k, rate.to_f64(), loss.to_f64());
@@ -310,6 +317,11 @@ where
         k: u32,
         share: f64,
     ) -> Result<f64, Diverged> {
+        if let Some(entries) = &self.problem.entries {
+            let (rates, momentum) = entries.step(k as usize);
+            let rates: Vec<f64> = rates.iter().map(|rate| share * rate).collect();
+            return self.step_by_layer(&rates, momentum);
+        }
         restore_float_control();
         let rate = self.schedule(schedule).learning_rate::<Libm>(k).scaled(T::from_f64(share));
         let indices = self.draw();

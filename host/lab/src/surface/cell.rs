@@ -1,16 +1,18 @@
-//! Schedules of a surface, each trained once and judged at every horizon.
+//! Points of a surface, each trained once and judged at every horizon.
 
 use std::io::{self, Write};
 
-use myopia_core::schedule::InverseTime;
-use serde::{Deserialize, Serialize};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::failure::Failure;
 use crate::output::csv;
 use crate::problem::{InitialParams, Problem, Set, Tangents};
 
-/// One line of `surface.csv`: a schedule at a horizon.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One line of `surface.csv`: a schedule at a horizon. Hyperparameters of the optimiser that vary
+/// have a column after β, by their names.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Row {
     /// The number of the schedule, from 0.
     pub cell: u32,
@@ -20,6 +22,10 @@ pub struct Row {
     pub time_constant: f64,
     /// β.
     pub beta: f64,
+    /// What else varies. A row in a checkpoint, whose layout is fixed, has none; the number of the
+    /// schedule tells.
+    #[serde(skip)]
+    pub others: Vec<(Parameter, f64)>,
     /// T, the steps that were trained.
     pub horizon: u32,
     /// The objective after them, in nats; nothing when training had diverged.
@@ -40,24 +46,24 @@ impl Row {
     /// The most memory that a row takes once it is read and drawn, for each byte of its line.
     pub const EXPANSION: u128 = 8;
 
-    pub(super) const HEADER: [&str; 9] = [
-        "cell",
-        "alpha0",
-        "time_constant",
-        "beta",
-        "horizon",
-        "loss",
-        "accuracy",
-        "diverged_at",
-        "digest",
-    ];
+    /// The columns of a table of rows such as `row`.
+    pub(super) fn header(row: Option<&Self>) -> Vec<&'static str> {
+        let others = row.map_or(&[][..], |row| &row.others);
+        let results = ["horizon", "loss", "accuracy", "diverged_at", "digest"];
+        columns(others).into_iter().chain(results).collect()
+    }
 
     /// Writes a surface as CSV.
+    ///
+    /// # Errors
+    /// When the writer fails.
     pub fn write<'a>(
         to: &mut dyn Write,
         rows: impl IntoIterator<Item = &'a Self>,
     ) -> io::Result<()> {
-        csv::write(to, &Self::HEADER, rows)
+        let mut rows = rows.into_iter().peekable();
+        let header = Self::header(rows.peek().copied());
+        csv::write(to, &header, rows)
     }
 
     /// The rows of a surface written as CSV.
@@ -65,7 +71,40 @@ impl Row {
     /// # Errors
     /// When it is not such a table.
     pub fn read(from: &[u8]) -> Result<Vec<Self>, csv::Error> {
-        csv::read(from)
+        let mut rows: Vec<Self> = csv::read(from)?;
+        for parameter in Parameter::ALL.into_iter().filter(|p| !PARAMETERS.contains(p)) {
+            let Some(column) = csv::column::<f64>(from, parameter.name())? else { continue };
+            for (row, value) in rows.iter_mut().zip(column) {
+                row.others.push((parameter, value));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The first columns of a table in which `others` vary.
+pub(super) fn columns(others: &[(Parameter, f64)]) -> Vec<&'static str> {
+    let others = others.iter().map(|(parameter, _)| parameter.name());
+    ["cell", "alpha0", "time_constant", "beta"].into_iter().chain(others).collect()
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { cell, alpha0, time_constant, beta, others, .. } = self;
+        let mut row = serializer.serialize_struct("Row", 9 + others.len())?;
+        row.serialize_field("cell", cell)?;
+        row.serialize_field("alpha0", alpha0)?;
+        row.serialize_field("time_constant", time_constant)?;
+        row.serialize_field("beta", beta)?;
+        for (parameter, value) in others {
+            row.serialize_field(parameter.name(), value)?;
+        }
+        row.serialize_field("horizon", &self.horizon)?;
+        row.serialize_field("loss", &self.loss)?;
+        row.serialize_field("accuracy", &self.accuracy)?;
+        row.serialize_field("diverged_at", &self.diverged_at)?;
+        row.serialize_field("digest", &self.digest)?;
+        row.end()
     }
 }
 
@@ -112,6 +151,7 @@ pub fn train(
                 alpha0,
                 time_constant,
                 beta,
+                others: Vec::new(),
                 horizon,
                 loss: found.as_ref().map(|(found, _)| found.loss.value),
                 accuracy: found.as_ref().map(|(found, _)| found.accuracy),

@@ -4,10 +4,10 @@
 use std::ops::RangeInclusive;
 
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::{InverseTime, Parameter};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use serde_json::{Map, Value};
 
-use super::plane::{Grid, Plane, Points, Span};
+use super::plane::{Grid, Plane, Point, Points, Span};
 use super::report::About;
 use super::seeds::Run;
 use crate::problem::Stream;
@@ -17,9 +17,9 @@ use crate::shown;
 /// The most schedules of a surface.
 const MOST_CELLS: usize = 1_000_000;
 
-/// The schedules of the surface that `about` tells of, when all that it says is possible and fits
+/// The points of the surface that `about` tells of, when all that it says is possible and fits
 /// together; else what does not.
-pub(super) fn about(about: &About) -> Result<Vec<InverseTime<f64>>, String> {
+pub(super) fn about(about: &About) -> Result<Vec<Point>, String> {
     let About { seed, cells, loss, axes, horizons, settings, .. } = about;
     if horizons.first().is_none_or(|&first| first == 0) || !horizons.is_sorted_by(|a, b| a < b) {
         return Err("its horizons are not ascending numbers of steps".to_owned());
@@ -46,14 +46,14 @@ pub(super) fn about(about: &About) -> Result<Vec<InverseTime<f64>>, String> {
         return Err("its axes are not those of its settings".to_owned());
     }
     seeds(about)?;
-    let schedules = plane(axes, *seed, settings)?.schedules();
-    if schedules.len() != *cells as usize {
+    let points = plane(axes, *seed, settings)?.points();
+    if points.len() != *cells as usize {
         return Err(format!(
             "it speaks of {cells} schedules where its settings make {}",
-            schedules.len()
+            points.len()
         ));
     }
-    Ok(schedules)
+    Ok(points)
 }
 
 /// The most seeds of a surface.
@@ -76,14 +76,16 @@ fn plane(axes: &[String; 2], seed: u64, settings: &Map<String, Value>) -> Result
     let number =
         |name: &str| settings.get(name).and_then(Value::as_f64).ok_or_else(|| missing(name));
     let text = |name: &str| settings.get(name).and_then(Value::as_str);
+    let ranges = settings.get("range").and_then(Value::as_object);
     let axis = |name: &str| -> Result<(Parameter, Span), String> {
-        let (parameter, range) = match name {
-            "alpha0" => (Parameter::Alpha0, "alpha0_range"),
-            "time-constant" => (Parameter::TimeConstant, "time_constant_range"),
-            "beta" => (Parameter::Beta, "beta_range"),
-            other => return Err(format!("{} is no parameter", shown::name(other))),
+        let parameter =
+            axis_parameter(name).ok_or_else(|| format!("{} is no parameter", shown::name(name)))?;
+        let range = format!("{}_range", parameter.name());
+        let span: Option<Span> = match PARAMETERS.contains(&parameter) {
+            true => text(&range).and_then(|text| text.parse().ok()),
+            false => ranges.and_then(|of| of.get(name)?.as_str()?.parse().ok()),
         };
-        let span = text(range).and_then(|text| text.parse().ok()).ok_or_else(|| missing(range))?;
+        let span = span.filter(|span| span.suits(parameter)).ok_or_else(|| missing(&range))?;
         Ok((parameter, span))
     };
     if axes[0] == axes[1] {
@@ -108,6 +110,11 @@ fn plane(axes: &[String; 2], seed: u64, settings: &Map<String, Value>) -> Result
     })
 }
 
+/// The parameter of that name on the command line.
+pub(super) fn axis_parameter(name: &str) -> Option<Parameter> {
+    Parameter::ALL.into_iter().find(|parameter| parameter.name().replace('_', "-") == name)
+}
+
 fn missing(name: &str) -> String {
     format!("its setting {name} is missing or makes no sense")
 }
@@ -117,7 +124,7 @@ fn missing(name: &str) -> String {
 pub(super) fn runs(
     about: &About,
     shard: Shard,
-    schedules: &[InverseTime<f64>],
+    points: &[Point],
     runs: &[Run],
 ) -> Result<(), String> {
     let mut places =
@@ -129,11 +136,12 @@ pub(super) fn runs(
         if places.next() != Some((*seed, row.cell, row.horizon)) {
             return wrong("is not of the schedule and horizon that come next");
         }
-        let expected = &schedules[row.cell as usize];
+        let Point { schedule: expected, others } = &points[row.cell as usize];
         let same = |a: f64, b: f64| a.to_bits() == b.to_bits();
         if !(same(row.alpha0, expected.alpha0)
             && same(row.time_constant, expected.time_constant)
-            && same(row.beta, expected.beta))
+            && same(row.beta, expected.beta)
+            && row.others == *others)
         {
             return wrong("gives its schedule other parameters");
         }

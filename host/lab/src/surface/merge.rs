@@ -78,12 +78,12 @@ impl Piece {
             let reason = "its SHA-256 is not that in the report".to_owned();
             return Err(damaged(SHARD_TABLE, reason));
         }
-        let schedules = check::about(&about).map_err(|reason| damaged(SHARD_REPORT, reason))?;
+        let points = check::about(&about).map_err(|reason| damaged(SHARD_REPORT, reason))?;
         let needed = Row::EXPANSION * table.len() as u128;
         memory::afford(&path.join(SHARD_TABLE).display().to_string(), needed, "free some memory")
             .map_err(MergeError::System)?;
         let runs = Run::read(table, about.seed).map_err(|e| damaged(SHARD_TABLE, e.to_string()))?;
-        check::runs(&about, shard, &schedules, &runs)
+        check::runs(&about, shard, &points, &runs)
             .map_err(|reason| damaged(SHARD_TABLE, reason))?;
         Ok(Self { path: path.to_path_buf(), shard, about, runs })
     }

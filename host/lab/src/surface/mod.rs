@@ -1,4 +1,4 @@
-//! The loss over a plane of schedules, at several horizons: what meta-descent would see if it
+//! The loss over a plane of hyperparameters, at several horizons: what meta-descent would see if it
 //! looked everywhere.
 //!
 //! One training run of the longest horizon passes through all shorter ones, since the schedule does
@@ -15,6 +15,6 @@ mod seeds;
 pub use cell::{Row, train};
 pub use merge::{Piece, merge};
 pub use picture::{colours, panel};
-pub use plane::{Grid, Plane, Points, Span};
+pub use plane::{Grid, Plane, Point, Points, Span};
 pub use report::{About, Report, ShardReport, write, write_shard};
 pub use seeds::{Cell, Run};

@@ -2,25 +2,29 @@
 
 use std::collections::BTreeMap;
 
+use myopia_core::meta::Coordinate;
+use myopia_core::schedule::Parameter;
+
 use super::cell::Row;
 use super::report::About;
 use crate::figure::{Axis, Field, Figure, Surface};
+use crate::outer;
+use crate::shown::symbol;
 
-/// The loss of `rows` at `horizon` over two parameters of the schedule, named as on the command
-/// line; `loss` is its label. Trajectories can be drawn on it. Rows that do not fill a grid are
-/// scattered points.
-pub fn panel(rows: &[Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
+/// The loss of `rows` at `horizon` over two hyperparameters; `loss` is its label. Trajectories can
+/// be drawn on it. Rows that do not fill a grid are scattered points.
+pub fn panel(rows: &[Row], axes: [Parameter; 2], horizon: u32, loss: &str) -> Surface {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.horizon == horizon).collect();
     panel_of(&rows, axes, horizon, loss)
 }
 
 /// The same of rows that are all of one horizon.
-fn panel_of(rows: &[&Row], axes: &[String; 2], horizon: u32, loss: &str) -> Surface {
+fn panel_of(rows: &[&Row], axes: [Parameter; 2], horizon: u32, loss: &str) -> Surface {
     let samples: Vec<(f64, f64, Option<f64>)> = rows
         .iter()
-        .map(|row| (coordinate(row, &axes[0]), coordinate(row, &axes[1]), row.loss))
+        .map(|row| (coordinate(row, axes[0]), coordinate(row, axes[1]), row.loss))
         .collect();
-    let [x, y] = axes.each_ref().map(|name| Axis::log(label(name)));
+    let [x, y] = axes.map(|parameter| Axis::log(label(parameter)));
     let colour = colours(loss, samples.iter().filter_map(|sample| sample.2));
     let title = format!("T = {horizon}");
     Surface::new(title, x, y, colour, grid(&samples).unwrap_or(Field::Scattered(samples)))
@@ -62,7 +66,7 @@ pub(super) fn figures<'a>(
     let capital = capitalised(&about.loss);
     let panel = |horizon: u32| {
         let rows = rows.get(&horizon).map_or(&[][..], Vec::as_slice);
-        panel_of(rows, &about.axes, horizon, &about.loss)
+        panel_of(rows, about.parameters(), horizon, &about.loss)
     };
     let title = format!("{capital} after T steps{note}");
     let each = about.horizons.iter().map(move |&horizon| {
@@ -94,7 +98,7 @@ pub(super) fn range(
     let columns = if shown.len() > 1 { 2 } else { 1 };
     shown.into_iter().fold(Figure::new(title).columns(columns), |figure, horizon| {
         let rows = rows.get(&horizon).map_or(&[][..], Vec::as_slice);
-        figure.panel(panel_of(rows, &about.axes, horizon, "range over seeds"))
+        figure.panel(panel_of(rows, about.parameters(), horizon, "range over seeds"))
     })
 }
 
@@ -122,19 +126,28 @@ fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn coordinate(row: &Row, axis: &str) -> f64 {
-    match axis {
-        "alpha0" => row.alpha0,
-        "time-constant" => row.time_constant,
-        _ => row.beta,
+/// Where `row` lies along an axis: at the value, or at its odds where it is spread along its logit.
+fn coordinate(row: &Row, parameter: Parameter) -> f64 {
+    match parameter {
+        Parameter::Alpha0 => row.alpha0,
+        Parameter::TimeConstant => row.time_constant,
+        Parameter::Beta => row.beta,
+        other => {
+            let value = row.others.iter().find(|(parameter, _)| *parameter == other);
+            let value = value.map_or(f64::NAN, |(_, value)| *value);
+            match outer::coordinate(other) {
+                Coordinate::Logarithm => value,
+                Coordinate::Logit => value / (1.0 - value),
+            }
+        }
     }
 }
 
-fn label(axis: &str) -> &'static str {
-    match axis {
-        "alpha0" => "α₀",
-        "time-constant" => "K",
-        _ => "β",
+fn label(parameter: Parameter) -> String {
+    let symbol = symbol(parameter);
+    match outer::coordinate(parameter) {
+        Coordinate::Logarithm => symbol.to_owned(),
+        Coordinate::Logit => format!("{symbol}/(1 − {symbol})"),
     }
 }
 

@@ -1,20 +1,33 @@
-//! The schedules of a surface.
+//! The points of a surface: schedules, and hyperparameters of the optimiser.
 
 use std::str::FromStr;
 
+use myopia_core::meta::Coordinate;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, Parameter, geometric};
 use serde::{Serialize, Serializer};
 
-/// A plane in the space of schedules: two parameters vary, the third keeps its value.
+use crate::outer::coordinate;
+
+/// A plane in the space of hyperparameters: two vary, the others keep their values.
 #[derive(Clone, Debug)]
 pub struct Plane {
-    /// The parameters that vary and their ranges; they are spread evenly on a logarithmic scale.
+    /// The hyperparameters that vary and their ranges; they are spread evenly along the coordinate
+    /// in which they are tuned ([`coordinate`]).
     pub axes: [(Parameter, Span); 2],
-    /// The third parameter's value; those of the other two do not matter.
+    /// The schedule; of what varies its values do not matter.
     pub fixed: InverseTime<f64>,
-    /// Which schedules are taken.
+    /// Which points are taken.
     pub points: Points,
+}
+
+/// A point of a plane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// α₀, K and β.
+    pub schedule: InverseTime<f64>,
+    /// The axes that are none of these, in the order of [`Parameter::ALL`], and the values there.
+    pub others: Vec<(Parameter, f64)>,
 }
 
 /// From `low` to `high`, both positive and included.
@@ -26,7 +39,7 @@ pub struct Span {
     pub high: f64,
 }
 
-/// Which schedules of a plane are taken.
+/// Which points of a plane are taken.
 #[derive(Clone, Debug)]
 pub enum Points {
     /// The crossings of a grid.
@@ -45,16 +58,31 @@ pub struct Grid {
 }
 
 impl Span {
-    /// The value a share `place`, in 0..=1, of the way up the logarithmic scale.
-    fn at(self, place: f64) -> f64 {
-        geometric(self.low, self.high, place)
+    /// The value a share `place`, in 0..=1, of the way up, along the coordinate of `parameter`.
+    fn at(self, parameter: Parameter, place: f64) -> f64 {
+        let Self { low, high } = self;
+        match coordinate(parameter) {
+            Coordinate::Logarithm => geometric(low, high, place),
+            // The ends as they are given, which their odds are not to the last bit.
+            Coordinate::Logit if place == 0.0 => low,
+            Coordinate::Logit if place == 1.0 => high,
+            Coordinate::Logit => {
+                let odds = geometric(low / (1.0 - low), high / (1.0 - high), place);
+                odds / (1.0 + odds)
+            }
+        }
+    }
+
+    /// Whether `parameter` can have every value in it.
+    pub fn suits(self, parameter: Parameter) -> bool {
+        coordinate(parameter) == Coordinate::Logarithm || self.high < 1.0
     }
 }
 
 impl Plane {
-    /// The schedules in order: a grid row by row from the lowest values, random ones as they are
+    /// The points in order: a grid row by row from the lowest values, random ones as they are
     /// drawn.
-    pub fn schedules(&self) -> Vec<InverseTime<f64>> {
+    pub fn points(&self) -> Vec<Point> {
         let places: Vec<[f64; 2]> = match &self.points {
             Points::Grid(Grid { columns, rows }) => {
                 let along = |i: u32, count: u32| f64::from(i) / f64::from((count - 1).max(1));
@@ -66,21 +94,21 @@ impl Plane {
                 (0..*count).map(|_| [rng.uniform(), rng.uniform()]).collect()
             }
         };
-        let schedule = |place: [f64; 2]| {
-            let mut schedule = self.fixed;
-            for ((parameter, span), place) in self.axes.iter().zip(place) {
-                let value = match parameter {
-                    Parameter::Alpha0 => &mut schedule.alpha0,
-                    Parameter::TimeConstant => &mut schedule.time_constant,
-                    Parameter::Beta => &mut schedule.beta,
-                    // The optimiser's are no axes of a surface of schedules.
-                    _ => continue,
-                };
-                *value = span.at(place);
+        let point = |place: [f64; 2]| {
+            let mut point = Point { schedule: self.fixed, others: Vec::new() };
+            for (&(parameter, span), place) in self.axes.iter().zip(place) {
+                let value = span.at(parameter, place);
+                match parameter {
+                    Parameter::Alpha0 => point.schedule.alpha0 = value,
+                    Parameter::TimeConstant => point.schedule.time_constant = value,
+                    Parameter::Beta => point.schedule.beta = value,
+                    other => point.others.push((other, value)),
+                }
             }
-            schedule
+            point.others.sort_unstable_by_key(|&(parameter, _)| parameter);
+            point
         };
-        places.into_iter().map(schedule).collect()
+        places.into_iter().map(point).collect()
     }
 }
 
@@ -132,6 +160,10 @@ impl Serialize for Span {
 mod tests {
     use super::*;
 
+    fn schedules(points: Points) -> Vec<InverseTime<f64>> {
+        plane(points).points().into_iter().map(|point| point.schedule).collect()
+    }
+
     fn plane(points: Points) -> Plane {
         Plane {
             axes: [
@@ -145,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_grid_runs_row_by_row_and_meets_the_ends_of_its_ranges() {
-        let schedules = plane(Points::Grid("3x2".parse().unwrap())).schedules();
+        let schedules = schedules(Points::Grid("3x2".parse().unwrap()));
         assert_eq!(schedules.len(), 6);
         assert!(schedules.iter().all(|s| s.time_constant == 5000.0));
         assert_eq!([schedules[0].alpha0, schedules[0].beta], [1e-3, 1e-2]);
@@ -157,7 +189,7 @@ mod tests {
 
     #[test]
     fn random_schedules_fill_the_plane_and_a_prefix_stays_the_same() {
-        let draw = |count| plane(Points::Random(count, Pcg32::new(1, 3))).schedules();
+        let draw = |count| schedules(Points::Random(count, Pcg32::new(1, 3)));
         let drawn = draw(1000);
         let inside = |s: &InverseTime<f64>| {
             (1e-3..0.5).contains(&s.alpha0) && (1e-2..200.0).contains(&s.beta)
@@ -167,6 +199,26 @@ mod tests {
         let low = drawn.iter().filter(|s| s.alpha0 * s.alpha0 < 1e-3 * 0.5).count();
         assert!((440..560).contains(&low), "{low}");
         assert_eq!(draw(10), drawn[..10]);
+    }
+
+    #[test]
+    fn what_lies_between_zero_and_one_is_spread_along_its_logit() {
+        let span = Span { low: 0.5, high: 0.999 };
+        let plane = Plane {
+            axes: [(Parameter::Alpha0, Span { low: 1e-3, high: 0.5 }), (Parameter::Beta2, span)],
+            ..plane(Points::Grid("2x3".parse().unwrap()))
+        };
+        let points = plane.points();
+        let beta2 = |point: &Point| {
+            assert_eq!(point.others[0].0, Parameter::Beta2);
+            point.others[0].1
+        };
+        assert_eq!([beta2(&points[0]), beta2(&points[5])], [0.5, 0.999]);
+        let odds = beta2(&points[2]) / (1.0 - beta2(&points[2]));
+        assert!((odds * odds / 999.0 - 1.0).abs() < 1e-12, "half-way between logits: {odds}");
+        assert_eq!([points[0].schedule.beta, points[5].schedule.beta], [1.0; 2]);
+        assert!(span.suits(Parameter::Beta2) && !Span { high: 1.0, ..span }.suits(Parameter::Rho));
+        assert!(Span { high: 2.0, ..span }.suits(Parameter::Epsilon));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use myopia_core::schedule::Parameter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -44,6 +45,12 @@ impl About {
         Experiment::new("surface", &self.settings)
             .with("seed", self.seed)
             .with("data_digest", &self.data_digest)
+    }
+
+    /// The parameters that vary; β for a name that is none, which is refused where a surface is
+    /// read.
+    pub(super) fn parameters(&self) -> [Parameter; 2] {
+        self.axes.each_ref().map(|name| check::axis_parameter(name).unwrap_or(Parameter::Beta))
     }
 
     /// The training runs in order: the number of each, its seed and its schedule's number.
@@ -188,19 +195,26 @@ impl<'a> Report<'a> {
                 self.about.runs()
             ),
         }?;
+        let others = self.rows.first().map(|line| line.row().others.clone()).unwrap_or_default();
+        let headings: String =
+            others.iter().map(|(parameter, _)| format!("  {:>12}", parameter.heading())).collect();
         writeln!(
             out,
-            "{:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>9}  {:>8}",
+            "{:>8}  {:>9}  {:>9}  {:>9}{headings}  {:>15}  {:>9}  {:>8}",
             "horizon", "alpha0", "K", "beta", self.about.loss, "correct", "diverged"
         )?;
         for Found { horizon, best, diverged } in &self.found {
             match best.as_ref().map(|best| best.row().into_owned()) {
-                Some(Row { alpha0, time_constant, beta, loss, accuracy, .. }) => writeln!(
+                Some(Row { alpha0, time_constant, beta, others, loss, accuracy, .. }) => writeln!(
                     out,
-                    "{horizon:>8}  {:>9}  {:>9}  {:>9}  {:>15}  {:>7.2} %  {diverged:>8}",
+                    "{horizon:>8}  {:>9}  {:>9}  {:>9}{}  {:>15}  {:>7.2} %  {diverged:>8}",
                     number(alpha0, 5),
                     number(time_constant, 1),
                     number(beta, 4),
+                    others
+                        .iter()
+                        .map(|(_, x)| format!("  {:>12}", number(*x, 6)))
+                        .collect::<String>(),
                     number(loss.unwrap_or(f64::NAN), 6),
                     100.0 * accuracy.unwrap_or(f64::NAN)
                 ),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use myopia_core::schedule::Parameter;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::cell::Row;
+use super::cell::{Row, columns};
 use crate::output::csv;
 use crate::spread::Spread;
 
@@ -24,7 +26,8 @@ impl Run {
     /// # Errors
     /// When the writer fails.
     pub fn write(to: &mut dyn Write, runs: &[Self]) -> io::Result<()> {
-        let header = [&["seed"], &Row::HEADER[..]].concat();
+        let columns = Row::header(runs.first().map(|run| &run.row));
+        let header = [&["seed"], &columns[..]].concat();
         csv::write(to, &header, runs.iter().map(|run| (run.seed, &run.row)))
     }
 
@@ -45,7 +48,7 @@ impl Run {
 
 /// One line of the `surface.csv` of several seeds: a schedule at a horizon. A run that diverged
 /// counts as infinitely bad; what is infinite is absent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The number of the schedule, from 0.
     pub cell: u32,
@@ -55,6 +58,8 @@ pub struct Cell {
     pub time_constant: f64,
     /// β.
     pub beta: f64,
+    /// What else varies.
+    pub others: Vec<(Parameter, f64)>,
     /// T, the steps that were trained.
     pub horizon: u32,
     /// From how many seeds.
@@ -76,9 +81,6 @@ pub struct Cell {
 }
 
 impl Cell {
-    const COLUMNS: [&str; 7] =
-        ["cell", "alpha0", "time_constant", "beta", "horizon", "seeds", "diverged"];
-
     /// The cells of `runs`, in order.
     pub fn all(runs: &[Run]) -> Vec<Self> {
         let mut cells: BTreeMap<(u32, u32), Vec<&Row>> = BTreeMap::new();
@@ -98,12 +100,14 @@ impl Cell {
         let shares = &mut rows.iter().map(|row| row.accuracy.unwrap_or(f64::NEG_INFINITY));
         let [loss, loss_least, loss_greatest] = of(losses)?;
         let [accuracy, accuracy_least, accuracy_greatest] = of(shares)?;
-        let Row { cell, alpha0, time_constant, beta, horizon, .. } = **rows.first()?;
+        let first = rows.first()?;
+        let Row { cell, alpha0, time_constant, beta, horizon, .. } = **first;
         Some(Self {
             cell,
             alpha0,
             time_constant,
             beta,
+            others: first.others.clone(),
             horizon,
             seeds: rows.len(),
             diverged: rows.iter().filter(|row| row.loss.is_none()).count(),
@@ -122,8 +126,9 @@ impl Cell {
     /// When the writer fails.
     pub fn write(to: &mut dyn Write, cells: &[Self]) -> io::Result<()> {
         let spreads = crate::spread::header(["loss", "accuracy"]);
-        let header: Vec<String> =
-            Self::COLUMNS.map(str::to_owned).into_iter().chain(spreads).collect();
+        let columns = columns(cells.first().map_or(&[], |cell| &cell.others));
+        let columns = columns.into_iter().chain(["horizon", "seeds", "diverged"]);
+        let header: Vec<String> = columns.map(str::to_owned).chain(spreads).collect();
         csv::write(to, &header, cells)
     }
 
@@ -140,8 +145,43 @@ impl Cell {
 
     fn row(&self, loss: Option<f64>, accuracy: Option<f64>) -> Row {
         let Self { cell, alpha0, time_constant, beta, horizon, .. } = *self;
-        let (diverged_at, digest) = (None, None);
-        Row { cell, alpha0, time_constant, beta, horizon, loss, accuracy, diverged_at, digest }
+        let (others, diverged_at, digest) = (self.others.clone(), None, None);
+        Row {
+            cell,
+            alpha0,
+            time_constant,
+            beta,
+            others,
+            horizon,
+            loss,
+            accuracy,
+            diverged_at,
+            digest,
+        }
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { cell, alpha0, time_constant, beta, others, .. } = self;
+        let mut row = serializer.serialize_struct("Cell", 13 + others.len())?;
+        row.serialize_field("cell", cell)?;
+        row.serialize_field("alpha0", alpha0)?;
+        row.serialize_field("time_constant", time_constant)?;
+        row.serialize_field("beta", beta)?;
+        for (parameter, value) in others {
+            row.serialize_field(parameter.name(), value)?;
+        }
+        row.serialize_field("horizon", &self.horizon)?;
+        row.serialize_field("seeds", &self.seeds)?;
+        row.serialize_field("diverged", &self.diverged)?;
+        row.serialize_field("loss", &self.loss)?;
+        row.serialize_field("loss_least", &self.loss_least)?;
+        row.serialize_field("loss_greatest", &self.loss_greatest)?;
+        row.serialize_field("accuracy", &self.accuracy)?;
+        row.serialize_field("accuracy_least", &self.accuracy_least)?;
+        row.serialize_field("accuracy_greatest", &self.accuracy_greatest)?;
+        row.end()
     }
 }
 
@@ -153,8 +193,19 @@ mod tests {
         let (alpha0, time_constant, beta, horizon) = (0.1, 5.0, 1.0, 10);
         let (accuracy, digest) = (loss.map(|loss| 0.5 / loss), loss.map(|_| "ab".to_owned()));
         let diverged_at = if loss.is_none() { Some(3) } else { None };
-        let row =
-            Row { cell, alpha0, time_constant, beta, horizon, loss, accuracy, diverged_at, digest };
+        let others = Vec::new();
+        let row = Row {
+            cell,
+            alpha0,
+            time_constant,
+            beta,
+            others,
+            horizon,
+            loss,
+            accuracy,
+            diverged_at,
+            digest,
+        };
         Run { seed, row }
     }
 

@@ -29,7 +29,9 @@ pub fn sentences(contents: &Contents) -> Vec<String> {
         found.extend(horizons::paths(table, contents));
     }
     if let Some(table) = contents.table("surface") {
-        found.extend(surface::bests(table));
+        let of = contents.settings.iter().find(|settings| settings.name.starts_with("surface."));
+        let family = of.and_then(|of| of.fields.get("schedule")?.as_str());
+        found.extend(surface::bests(table, family.unwrap_or(surface::INVERSE_TIME)));
     }
     if let Some(table) = contents.table("online") {
         found.extend(online::ends(contents.table("summary").unwrap_or(table)));
