@@ -115,6 +115,26 @@ fn a_signal_ends_it_at_whatever_moment_of_its_beginning() {
     }
 }
 
+/// What keeps nothing ends soon, and with a sentence.
+#[test]
+fn what_cannot_go_on_later_says_that_it_was_interrupted() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    for arguments in [
+        format!("hypergrad --horizon 100000000 --no-exponent {SMALL}"),
+        format!("nqm biases --pairs 100000000 --out {}", out.display()),
+        format!("reruns influence --updates 20000 --particles 10000 --out {}", out.display()),
+    ] {
+        let mut begun = shared::hearing(program(&format!("{arguments} --quiet --force")));
+        let child = begun.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let (code, said) = shared::ended(child, Duration::from_secs(30), &arguments);
+        assert!(code == Some(75) && said.contains("interrupted"), "{arguments}: {code:?} {said}");
+    }
+}
+
 #[test]
 fn a_socket_is_told_from_a_broken_disk() {
     let root = tempfile::tempdir().unwrap();

@@ -89,7 +89,7 @@ fn what_cannot_be_planned_is_refused_in_a_sentence() {
         ("plan --samples 9 --noise-batches 8", "--noise-batches 8 must be at least --samples 9"),
         ("plan --samples 1e9 --noise-batches 1e9", "of memory and"),
         ("train --schedule linear:0 --steps 5", "give a positive number after linear:"),
-        ("train --schedule slow:1 --steps 5", "give file:PATH, linear:RATE or cosine:RATE"),
+        ("train --schedule slow:1 --steps 5", "linear:RATE, cosine:RATE or file:PATH"),
         ("train --schedule cosine:0.1 --stretch --steps 5", "--stretch: this schedule has as many"),
     ] {
         shared::refuses(&mut program(words), 2, &[said]);

@@ -107,6 +107,21 @@ fn each_run_is_what_train_makes_of_it_and_the_lowest_is_chosen() {
 }
 
 #[test]
+fn a_study_of_which_every_run_diverges_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("out");
+    let rates = format!(
+        "rates {SMALL} --horizon 4,10 --seeds 1 --starts 0 --study sgd:alpha0:1e25..1e30 --out {}",
+        out.display()
+    );
+    let said = succeeds(&mut program(&rates));
+    for horizon in [4, 10] {
+        assert!(said.contains(&format!("seed 1, T = {horizon}: training diverged with every")));
+    }
+    assert!(out.join("rates.json").exists() && !out.join("rates.svg").exists());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_a_sentence() {
     for (arguments, words) in [
         ("--study sgd:epsilon:0.1..1@0.1", "sgd has no epsilon"),

@@ -109,6 +109,10 @@ fn a_file_is_differentiated_beside_as_the_formula_that_wrote_it() {
     succeeds(&mut program(&format!("{meta} {file}")));
     std::fs::write(at("constant.csv"), table(0.7)).unwrap();
     refuses(&mut program(&format!("{meta} {file} --resume")), 1, &["--schedule-digest is"]);
+    let steps = "step,learning_rate,momentum\n5,0.1,0.9\n3,0.1,0.9\n";
+    std::fs::write(at("steps.csv"), steps).unwrap();
+    let train = format!("train --schedule file:{}", at("steps.csv").display());
+    refuses(&mut program(&train), 1, &["line 3: the steps do not follow one another"]);
     for (words, said) in [
         ("--horizon 12", "--schedule file: have nothing that is tuned; name hyperparameters"),
         (
@@ -161,7 +165,10 @@ fn horizons_tune_what_meta_tunes() {
 #[test]
 fn options_without_sense_are_refused_by_name() {
     for (words, said) in [
-        ("hypergrad --schedule slow", "give inverse-time, exponential, step, cosine, linear or"),
+        (
+            "hypergrad --schedule slow",
+            "give inverse-time, exponential, step, cosine, linear, linear:RATE",
+        ),
         ("horizons --schedule file:x.csv", "horizons --schedule file: begins from a formula"),
         ("meta --every-entry --schedule file:x.csv", "--schedule file: begins from a formula"),
         ("train --schedule cosine --beta 2", "--beta says nothing of --schedule cosine"),

@@ -16,7 +16,7 @@ const SCHEDULE: InverseTime<f64> = InverseTime { alpha0: 0.1, time_constant: 20.
 type Trace = (Vec<u64>, Numbers, [Digest; 2]);
 
 fn trace(problem: &Problem<'_>, isa: Isa, horizon: u32) -> Trace {
-    let problem = Problem { isa, layers: problem.layers.clone(), ..*problem };
+    let problem = Problem { isa, ..problem.clone() };
     let start = problem.start(3, 0.05).unwrap();
     let found =
         problem.hypergradient(Tangents::Schedule, &start, &SCHEDULE, horizon, &mut || {}).unwrap();

@@ -63,17 +63,21 @@ pub fn parse(bytes: &[u8]) -> Result<Settings, String> {
             return Err("config names another file; give all options in one".to_owned());
         }
         let option = format!("--{}", key.replace('_', "-"));
-        let word = match value {
-            Value::Boolean(true) => option,
+        let words = match value {
+            Value::Boolean(true) => vec![option],
             Value::Boolean(false) => continue,
             Value::Array(values) => {
                 let values: Option<Vec<String>> = values.iter().map(scalar).collect();
                 let values = values.ok_or_else(|| strange(key))?;
-                format!("{option}={}", values.join(","))
+                // Whatever is more than a name or a number is an option of its own each time.
+                match values.iter().any(|value| value.contains([':', '=', ','])) {
+                    true => values.iter().map(|value| format!("{option}={value}")).collect(),
+                    false => vec![format!("{option}={}", values.join(","))],
+                }
             }
-            value => format!("{option}={}", scalar(value).ok_or_else(|| strange(key))?),
+            value => vec![format!("{option}={}", scalar(value).ok_or_else(|| strange(key))?)],
         };
-        settings.options.push(vec![word.into()]);
+        settings.options.push(words.into_iter().map(OsString::from).collect());
     }
     Ok(settings)
 }

@@ -118,6 +118,11 @@ mod tests {
         assert!(some.ends_with(" --horizon 7 --alpha0=-1 --seed 3"), "{some}");
         assert!(!some.contains("--horizon=100") && !some.contains("--alpha0=0.1"), "{some}");
         assert_eq!(expand("", "train --steps 5").unwrap(), "train --steps 5");
+        let ranges = "range = [\"rho=0.1,0.2\", \"momentum=0.3,0.4\"]";
+        let words = "surface --range=rho=0.1,0.2 --range=momentum=0.3,0.4";
+        assert_eq!(expand(ranges, "surface --config FILE").unwrap(), words);
+        let given = "surface --range rho=1,2 --config FILE";
+        assert_eq!(expand(ranges, given).unwrap(), "surface --range rho=1,2");
     }
 
     #[test]

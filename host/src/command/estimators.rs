@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::nqm::each_as_words;
 use super::outer::MOST_META_LR;
-use super::values::{trimmed, whole};
+use super::values::{once, trimmed, whole};
 use myopia::failure::Failure;
 use myopia::remedies::Carry;
 
@@ -30,6 +30,12 @@ pub struct Moving {
 impl Moving {
     /// After how many of so many steps derivatives are compared.
     pub fn at(&self, steps: u32) -> Result<u32, Failure> {
+        if steps < 2 {
+            return Err(Failure::usage(format!(
+                "--steps {steps} leave no step after which derivatives are compared; give at least 2"
+            )));
+        }
+        once("carry", &self.carry)?;
         let at = self.at.unwrap_or(steps / 2);
         if at == 0 || at >= steps {
             return Err(Failure::usage(format!(
@@ -57,11 +63,17 @@ pub fn check(
             "--meta-lr has {rate:?}; give positive numbers up to {MOST_META_LR}, steps on a logarithm"
         )));
     }
-    if meta_rates.is_empty() || window == 0 || pairs < 2 {
-        return Err(Failure::usage(
-            "--meta-lr names a rate at least, --window is a step at least, --pairs is 2 at least",
-        ));
+    if window == 0 {
+        return Err(Failure::usage("--window 0 is no step; give at least 1"));
     }
+    if pairs < 2 {
+        return Err(Failure::usage(format!(
+            "--pairs {pairs} say nothing of a variance; give at least 2"
+        )));
+    }
+    once("sigma", sigmas)?;
+    once("meta-lr", meta_rates)?;
+    once("particles", particles)?;
     if let Some(n) = particles.iter().find(|&&n| n < 2 || !n.is_multiple_of(2)) {
         return Err(Failure::usage(format!(
             "--particles has {n}; give even numbers, for they come in pairs"

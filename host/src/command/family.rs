@@ -58,16 +58,12 @@ fn named(text: &str) -> Result<Named, String> {
     if let Ok(name) = FamilyName::from_str(text, false) {
         return Ok(Named::Family(name));
     }
-    schedule_file::named(text).map(Named::Given).map_err(|why| match text.contains(':') {
-        true => why,
-        false => format!(
-            "give {} or file:PATH",
-            FamilyName::value_variants()
-                .iter()
-                .map(|name| spelled(*name))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+    schedule_file::named(text).map(Named::Given).map_err(|why| {
+        if text.starts_with("linear:") || text.starts_with("cosine:") {
+            return why;
+        }
+        let names: Vec<String> = FamilyName::value_variants().iter().map(|n| spelled(*n)).collect();
+        format!("give {}, linear:RATE, cosine:RATE or file:PATH", names.join(", "))
     })
 }
 

@@ -196,9 +196,14 @@ impl Options {
             }
             (None, None) => None,
         };
+        interrupt::listen()?;
         let data = self.problem.load(common)?;
         let problem = self.problem(common, &data)?;
         let found = self.look_ahead(common, &problem, &schedule)?;
+        let exponent = match self.no_exponent {
+            true => None,
+            false => Some(exponent(&problem, &found.start, &schedule, self.horizon)?),
+        };
         let by = &found.by;
         let along = |name| by.iter().find(|(tuned, _)| *tuned == name).map(|(_, slope)| *slope);
         let report = Report {
@@ -208,10 +213,7 @@ impl Options {
             d_beta: along(Tuned::Beta),
             derivatives: by.iter().map(|(tuned, slope)| (tuned.name(), (*slope).into())).collect(),
             accuracy: found.objective.accuracy,
-            exponent: (!self.no_exponent).then(|| {
-                let rates = Rates::Schedule(&schedule);
-                awake(|| problem.exponent(&found.start, rates, self.horizon)).ok()
-            }),
+            exponent,
             digest: found.digest.to_string(),
             digest_tangents: found.tangents.clone(),
             digest_adjoints: found.adjoints.clone(),
@@ -401,6 +403,22 @@ impl Options {
                 .chain(by_momentum)
                 .collect(),
         })
+    }
+}
+
+/// The Lyapunov exponent of the run, or nothing where it leaves the finite range.
+fn exponent(
+    problem: &Problem<'_>,
+    start: &InitialParams,
+    schedule: &InverseTime<f64>,
+    horizon: u32,
+) -> Result<Option<f64>, Failure> {
+    let mut go_on = || !interrupt::is_asked();
+    let rates = Rates::Schedule(schedule);
+    match awake(|| problem.exponent_while(start, rates, horizon, &mut go_on)) {
+        Ok(None) => Err(Failure::Interrupted("interrupted; nothing was found".into())),
+        Ok(exponent) => Ok(exponent),
+        Err(_) => Ok(None),
     }
 }
 

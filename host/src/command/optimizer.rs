@@ -380,8 +380,7 @@ impl Tuned {
         let of_schedule = problem.of_rates();
         if names.is_none() && of_schedule.is_empty() {
             return Err(Failure::usage(
-                "the rates of --schedule file: have nothing that is tuned; name hyperparameters of the optimiser with --tune, \
-                 or tune every rate by `myopia meta --every-entry`",
+                "the rates of --schedule file: have nothing that is tuned; name hyperparameters of the optimiser with --tune",
             ));
         }
         let schedules: Vec<Self> = Self::value_variants()
@@ -415,9 +414,17 @@ impl Tuned {
             }
             let in_schedule = problem.of_rates().contains(&tuned.parameter());
             if !in_schedule && problem.value(tuned.parameter()).is_none() {
+                let remedy = match tuned {
+                    Self::WeightDecay => "give --weight-decay",
+                    Self::Alpha0
+                    | Self::TimeConstant
+                    | Self::Beta
+                    | Self::Factor
+                    | Self::FinalShare => "choose a schedule that has it with --schedule",
+                    _ => "choose an optimiser that has it with --optimizer",
+                };
                 return Err(Failure::usage(format!(
-                    "--{option} {name}: this training has no {name}; choose an optimiser that has it with --optimizer \
-                     or a schedule with --schedule, or give --{name}"
+                    "--{option} {name}: this training has no {name}; {remedy}"
                 )));
             }
         }

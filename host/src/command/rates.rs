@@ -19,7 +19,7 @@ use myopia::failure::Failure;
 use myopia::memory::afford;
 use myopia::output::{csv, json, standard};
 use myopia::problem::{Data, Problem};
-use myopia::rates::{Choice, Curve, Rates, Start, Study, figure, losses, sentences};
+use myopia::rates::{Choice, Curve, Grid, Rates, Start, Study, figure, losses, sentences};
 use myopia::shown::number;
 use myopia::spread::Spread;
 
@@ -173,6 +173,22 @@ struct Report<'a> {
     curves: &'a [Curve],
 }
 
+/// What was found, and what every value of which diverged.
+fn said(curves: &[Curve], grids: &[Grid<'_>], steps: u32) -> Vec<String> {
+    let diverged = grids.iter().filter(|grid| grid.chosen.is_none()).map(|grid| {
+        format!(
+            "{} {}, {}, pretraining of {}, seed {}, T = {}: training diverged with every value.",
+            grid.study.optimizer,
+            grid.study.parameter.name(),
+            grid.study.layers(),
+            grid.start.pretrain,
+            grid.start.seed,
+            grid.horizon
+        )
+    });
+    sentences(curves, steps).into_iter().chain(diverged).collect()
+}
+
 impl Options {
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
         let (seeds, common) = Seeds::resolve(&mut self.seeds, common)?;
@@ -220,7 +236,7 @@ impl Options {
             data_digest: data.digest().to_string(),
             options: &self,
             partial,
-            sentences: sentences(&curves, steps),
+            sentences: if partial { Vec::new() } else { said(&curves, &grids, steps) },
             curves: &curves,
         };
         if let Some(folder) = &folder {
@@ -247,7 +263,7 @@ impl Options {
                 csv::write(w, &header, rows)
             })?;
             // Of half a grid nothing is chosen, and nothing is drawn.
-            if !partial {
+            if !partial && !curves.is_empty() {
                 figure(&curves, steps).write(folder, partial, "rates")?;
             }
             losses(&grids, partial).write(folder, partial, "grid")?;

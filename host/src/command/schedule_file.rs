@@ -11,9 +11,9 @@ use myopia_core::nqm::Step;
 
 /// The columns of a schedule's file; nqm.csv and schedule.csv have them too.
 const SCHEDULE: Columns = Columns {
-    names: &["learning_rate", "momentum"],
+    names: &["learning_rate", "momentum", "step"],
     required: 2,
-    passed_over: &["step", "loss", "cooled_loss", "noiseless_loss"],
+    passed_over: &["loss", "cooled_loss", "noiseless_loss"],
     numbered: None,
 };
 /// The same, in which each layer may have a rate of its own.
@@ -116,7 +116,13 @@ fn read_columns(path: &Path, columns: Columns, steps: Option<usize>) -> Result<E
         )));
     }
     let (mut rates, mut momenta) = (Vec::new(), Vec::new());
-    for Row { line, values, numbered } in &rows {
+    let first = rows[0].values[2];
+    for (k, Row { line, values, numbered }) in rows.iter().enumerate() {
+        if values[2] != first.map(|first| first + k as f64) {
+            return Err(Failure::run(format!(
+                "{name}, line {line}: the steps do not follow one another; give one line for each, in order"
+            )));
+        }
         let given = rates.len();
         rates.extend(values[0].iter().chain(numbered));
         momenta.extend(values[1]);

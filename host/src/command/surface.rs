@@ -4,7 +4,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use myopia_backend::awake;
 use myopia_core::rng::Pcg32;
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -41,20 +41,20 @@ pub struct Options {
     #[serde(flatten)]
     family: FamilyOptions,
     /// The two hyperparameters that vary, evenly on a logarithmic scale, or along the logit of what
-    /// lies between 0 and 1 [default: alpha0,beta]
+    /// lies between 0 and 1 [default: alpha0,beta; of other schedules their first two]
     #[arg(
         long, visible_alias = "tune", value_delimiter = ',', value_name = "NAME,NAME",
         value_parser = named::<Tuned>()
     )]
     axes: Option<Vec<Tuned>>,
     /// Range of alpha0
-    #[arg(long, value_name = "LOW,HIGH", default_value = "0.001,0.5", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LOW,HIGH", default_value_t = ALPHA0, allow_hyphen_values = true)]
     alpha0_range: Span,
     /// Range of K
-    #[arg(long, value_name = "LOW,HIGH", default_value = "50,500000", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LOW,HIGH", default_value_t = TIME_CONSTANT, allow_hyphen_values = true)]
     time_constant_range: Span,
     /// Range of beta
-    #[arg(long, value_name = "LOW,HIGH", default_value = "0.01,200", allow_hyphen_values = true)]
+    #[arg(long, value_name = "LOW,HIGH", default_value_t = BETA, allow_hyphen_values = true)]
     beta_range: Span,
     #[command(flatten)]
     #[serde(flatten)]
@@ -100,6 +100,18 @@ struct Unit {
     /// The number of the schedule.
     cell: u32,
     point: Point,
+}
+
+/// Between which values the schedule's parameters vary unless it is said.
+const ALPHA0: Span = Span { low: 0.001, high: 0.5 };
+const TIME_CONSTANT: Span = Span { low: 50.0, high: 500_000.0 };
+const BETA: Span = Span { low: 0.01, high: 200.0 };
+
+/// What varies unless it is said, of a schedule that has these.
+fn usual(parameters: &[Parameter]) -> Vec<Tuned> {
+    let all = [Tuned::Alpha0, Tuned::Beta, Tuned::TimeConstant, Tuned::Factor, Tuned::FinalShare];
+    let has = |tuned: &Tuned| parameters.contains(&tuned.parameter());
+    all.into_iter().filter(has).take(2).collect()
 }
 
 /// The schedules when neither a grid nor a number is given.
@@ -215,7 +227,7 @@ impl Options {
 
     /// The points of the whole surface; what varies and between which values is settled.
     fn points(&mut self, common: &Common, problem: &Problem<'_>) -> Result<Vec<Point>, Failure> {
-        let axes = self.axes.get_or_insert_with(|| vec![Tuned::Alpha0, Tuned::Beta]).clone();
+        let axes = self.axes.get_or_insert_with(|| usual(problem.of_rates())).clone();
         let [first, second] = axes[..] else {
             return Err(Failure::usage(format!(
                 "--axes names {} parameters; give two of the hyperparameters that this training has",
@@ -228,6 +240,18 @@ impl Options {
         Tuned::check(&axes, "axes", problem)?;
         let others = axes.iter().copied().filter(|axis| !PARAMETERS.contains(&axis.parameter()));
         self.range.complete(&others.collect::<Vec<_>>(), problem.precision())?;
+        for (tuned, given, usual) in [
+            (Tuned::Alpha0, self.alpha0_range, ALPHA0),
+            (Tuned::TimeConstant, self.time_constant_range, TIME_CONSTANT),
+            (Tuned::Beta, self.beta_range, BETA),
+        ] {
+            if given != usual && !axes.contains(&tuned) {
+                let name = tuned.name();
+                return Err(Failure::usage(format!(
+                    "--{name}-range is of no axis here; name {name} with --axes, or leave the range out"
+                )));
+            }
+        }
         let axis = |tuned: Tuned| {
             let range = match tuned {
                 Tuned::Alpha0 => self.alpha0_range,

@@ -1,12 +1,14 @@
 //! Numbers as people write them on a command line.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::{Arg, Command, ValueEnum};
 
+use myopia::failure::Failure;
 pub use myopia::nqm::number::whole;
 
 /// The parser of a whole number from 1 to `most`, written as [`whole`] takes it.
@@ -32,6 +34,19 @@ pub fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
 /// The parser of one of several names; blanks around it do not count.
 pub fn named<T>() -> Named<T> {
     Named(PhantomData)
+}
+
+/// Refuses a list of `option` in which something is there twice.
+///
+/// # Errors
+/// One sentence that names it.
+pub fn once<T: PartialEq + Display>(option: &str, list: &[T]) -> Result<(), Failure> {
+    match (1..list.len()).find(|&place| list[..place].contains(&list[place])) {
+        None => Ok(()),
+        Some(place) => {
+            Err(Failure::usage(format!("--{option} names {} twice; name it once", list[place])))
+        }
+    }
 }
 
 /// The parser that [`named`] returns.

@@ -30,7 +30,7 @@ use myopia::report::{self, Contents, Table};
 use myopia::surface::{self, Piece, Row, ShardReport, merge};
 use myopia::verify::{Expected, Set};
 use myopia_backend::Isa;
-use myopia_core::schedule::{InverseTime, PARAMETERS};
+use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
 use sha2::{Digest, Sha256};
 
 /// Images and labels in IDX files, raw or compressed.
@@ -152,9 +152,11 @@ pub fn csv(bytes: &[u8]) {
         assert_eq!(rows(&["horizon", "start"]), table.rows.len());
     }
     if let Ok(rows) = Row::read(bytes) {
-        let axes = ["alpha0", "beta"].map(str::to_owned);
         let horizon = rows.first().map_or(1, |row| row.horizon);
-        let _ = surface::panel(&rows, &axes, horizon, "loss");
+        let other =
+            rows.first().and_then(|row| row.others.first()).map(|(parameter, _)| *parameter);
+        let axes = [Parameter::Alpha0, other.unwrap_or(Parameter::Beta)];
+        let _ = surface::panel(&rows, axes, horizon, "loss");
     }
     let _ = descent::Columns::default().read(bytes);
 }

@@ -333,8 +333,7 @@ impl<'a, S: Serialize + DeserializeOwned> Ledger<'a, S> {
     fn interrupted(&self) -> Failure {
         Failure::Interrupted(match self.folder {
             Some(folder) => format!(
-                "stopped before the end; what there is so far is in {}, marked as partial: repeat the command with --resume \
-                 to go on",
+                "stopped before the end; what is done so far is kept in {}: repeat the command with --resume to go on",
                 folder.path().display()
             ),
             None => "stopped before the end; only a run with --out can go on later".to_owned(),

@@ -180,7 +180,7 @@ impl Estimators<'_> {
         })
     }
 
-    /// Each estimator at its best meta-learning rate, as far as units have ended.
+    /// Each estimator that has ended with a seed, at its best meta-learning rate.
     pub fn lines(&self, ledger: &Ledger<'_, State>) -> Vec<Line> {
         let line = |number: usize| {
             let estimator = self.estimators[number];
@@ -189,6 +189,8 @@ impl Estimators<'_> {
                 state.map(|State::Ended(found)| (seeded.problem.seed, found))
             });
             let ended: Vec<(u64, Vec<Option<Found>>)> = ended.collect();
+            // One that was not run has not diverged.
+            ended.first()?;
             let of = |place: usize| -> Vec<(u64, Found)> {
                 ended.iter().filter_map(|(seed, found)| Some((*seed, found[place]?))).collect()
             };

@@ -37,6 +37,8 @@ pub struct Course<'a> {
     pub rate: f64,
     /// t, after which derivatives are compared.
     pub at: u32,
+    /// Whether to leave off; what is found then means nothing.
+    pub stop: fn() -> bool,
 }
 
 /// The biases of a method that moves its rate.
@@ -98,6 +100,9 @@ impl Course<'_> {
         let mut state = Carried::<1>::start(self.quadratic);
         let mut loss = Dual::default();
         for k in 0..steps {
+            if (self.stop)() {
+                break;
+            }
             state.carry_tangents([shares(k)], rate);
             loss = state.advance(self.quadratic, &[self.step(rate)]);
         }
@@ -113,6 +118,9 @@ impl Course<'_> {
         // The discounts that an adaptive method has taken belong to its path.
         let mut taken = Vec::new();
         for k in 0..self.steps {
+            if (self.stop)() {
+                break;
+            }
             if k == self.at {
                 there = Some((tuner.rate(), tuner.rate() * loss.tangents[0]));
             }
@@ -127,7 +135,8 @@ impl Course<'_> {
             loss = state.advance(self.quadratic, &[self.step(tuner.rate())]);
         }
         let (rate, read) = there.unwrap_or((tuner.rate(), tuner.rate() * loss.tangents[0]));
-        let restarted = self.constant(rate, self.at, |k| taken[k as usize]);
+        let share = |k: u32| taken.get(k as usize).copied().unwrap_or(1.0);
+        let restarted = self.constant(rate, self.at, share);
         let full = self.constant(rate, self.at, |_| 1.0);
         let exact = self.constant(rate, self.steps, |_| 1.0);
         let tangents = if carry == Carry::Adaptive { 2.0 } else { 1.0 };
@@ -150,7 +159,7 @@ impl Course<'_> {
             let mut state = Carried::<1>::start(self.quadratic);
             let steps = vec![self.step(rate); self.steps as usize];
             let loss = state.advance(self.quadratic, &steps);
-            if !loss.finite() {
+            if !loss.finite() || (self.stop)() {
                 break;
             }
             lowest = if loss.value < lowest { loss.value } else { lowest };
@@ -219,7 +228,7 @@ impl Course<'_> {
                 .map(|&steps| self.window(how, &mut pair, &mut summed, (self.rate, steps), rng));
             sum(parts)
         };
-        let found: Vec<f64> = (0..pairs).map(one).collect();
+        let found: Vec<f64> = (0..pairs).take_while(|_| !(self.stop)()).map(one).collect();
         let count = f64::from(pairs);
         let mean = sum(found.iter().copied()) / count;
         let squares = sum(found.iter().map(|x| (x - mean) * (x - mean)));
@@ -246,7 +255,7 @@ impl Course<'_> {
             });
             let estimate = sum(estimates) / f64::from(pairs);
             self.through(&mut main, rate, steps);
-            if !estimate.is_finite() {
+            if !estimate.is_finite() || (self.stop)() {
                 return f64::INFINITY;
             }
             [rate] = outer.update([rate], [estimate / rate]);
@@ -274,7 +283,14 @@ mod tests {
             variance: 1.0,
         };
         let quadratic = quadratic(setting.directions(), Preconditioner::identity()).unwrap();
-        check(Course { quadratic: &quadratic, steps: 60, momentum: 0.3, rate: 0.2, at: 30 })
+        check(Course {
+            quadratic: &quadratic,
+            steps: 60,
+            momentum: 0.3,
+            rate: 0.2,
+            at: 30,
+            stop: || false,
+        })
     }
 
     fn outer(rate: f64) -> OuterOptimizer<1> {
@@ -329,6 +345,15 @@ mod tests {
                 assert!(off < 4.0 * error + 1e-3 * exact.abs(), "{exact} {found:?}");
                 assert!(error < 0.1 * exact.abs(), "{exact} {found:?}");
             }
+        });
+    }
+
+    #[test]
+    fn a_course_that_is_stopped_leaves_off() {
+        with(|course| {
+            let never = Course { steps: u32::MAX, at: u32::MAX - 1, stop: || true, ..course };
+            assert_eq!(never.constant(0.2, u32::MAX, |_| 1.0), 0.0);
+            never.biases("rtho".parse().unwrap(), outer(0.1));
         });
     }
 

@@ -1,5 +1,6 @@
 //! The points of a surface: schedules, and hyperparameters of the optimiser.
 
+use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use myopia_core::meta::Coordinate;
@@ -150,9 +151,15 @@ impl FromStr for Span {
     }
 }
 
+impl Display for Span {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.low, self.high)
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{},{}", self.low, self.high))
+        serializer.collect_str(self)
     }
 }
 

@@ -152,6 +152,7 @@ impl Options {
             momentum: self.momentum,
             rate: self.moving.rate,
             at,
+            stop: interrupt::is_asked,
         };
         let count = 1 + self.moving.carry.len() + 2 * self.particles.len();
         let bar = progress::bar(common, count as u64, "estimators");
@@ -161,7 +162,14 @@ impl Options {
             lines.push(line);
             if interrupt::is_asked() { Err(interrupted()) } else { Ok(()) }
         };
-        add(self.in_full(&course))?;
+        let full = self.in_full(&course);
+        if !full.exact.is_finite() {
+            return Err(Failure::run(format!(
+                "training at --rate {} diverges on this quadratic; give a lower one",
+                self.moving.rate
+            )));
+        }
+        add(full)?;
         for &carry in &self.moving.carry {
             add(self.carried(&course, carry))?;
         }

@@ -10,7 +10,7 @@ use super::provenance::Provenance;
 use super::readable;
 use crate::command::options::Common;
 use crate::command::progress;
-use crate::command::values::{real, whole};
+use crate::command::values::{once, real, whole};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Markers, Reference, Series};
 use myopia::interrupt;
@@ -232,6 +232,7 @@ impl Options {
                  look-ahead of {horizon}; give a smaller number"
             )));
         }
+        once("after", after)?;
         Ok(after.clone())
     }
 

@@ -170,7 +170,7 @@ impl Options {
         if !partial {
             ledger.finish()?;
         }
-        tell(common, &report, &report.sentences)?;
+        tell(common, &report, &report.sentences, partial)?;
         early.map_or(Ok(()), Err)
     }
 

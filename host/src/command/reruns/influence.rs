@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::REPORT;
 use crate::command::options::{Common, afford_record};
 use crate::command::seeds::Seeds;
-use crate::command::values::{real, whole};
+use crate::command::values::{once, real, whole};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Figure, Lines, Series};
+use myopia::interrupt;
 use myopia::output::{OutputFolder, csv, json, standard};
 use myopia::reruns::influence::{FIRST, Method, Path, descend, judged, reach};
 use myopia::shown::number;
@@ -108,15 +109,25 @@ impl Options {
         afford_record(&what, paths as u128 * u128::from(self.updates), 16)?;
         let path = common.out.clone().unwrap_or_else(|| PathBuf::from(FOLDER));
         let folder = OutputFolder::create_at_once(&path, common.force)?;
+        interrupt::listen()?;
         let mut runs = Vec::new();
         for &method in &methods {
             let seeds = if method.is_random() { &which[..] } else { &[0] };
             for &seed in seeds {
+                if interrupt::is_asked() {
+                    return Err(Failure::Interrupted("interrupted; nothing was written".into()));
+                }
                 let path = descend(method, self.updates, self.rate, &mut Pcg32::new(seed, 0));
                 runs.push(Run { method, seed: method.is_random().then_some(seed), path });
             }
         }
         let ends = ends(&methods, &runs);
+        if let Some(end) = ends.iter().find(|end| !end.loss.greatest.is_finite()) {
+            return Err(Failure::run(format!(
+                "{} diverged at --rate {}; give a lower one",
+                end.method, self.rate
+            )));
+        }
         let wrong = (1..=500).filter(|&steps| reach(steps) > 0.0).fold(0, |_, steps| steps);
         let report = Report {
             command: "reruns influence",
@@ -159,9 +170,13 @@ impl Options {
                 return Err(Failure::usage(format!("--{name} {x} must be a positive number")));
             }
         }
-        if self.updates == 0 || self.windows.contains(&0) {
-            return Err(Failure::usage("--updates and each of --windows are one at least"));
+        if self.updates == 0 {
+            return Err(Failure::usage("--updates 0 leaves nothing to do; give at least 1"));
         }
+        if self.windows.contains(&0) {
+            return Err(Failure::usage("--windows has 0; give numbers of steps, each at least 1"));
+        }
+        once("windows", &self.windows)?;
         if self.particles < 2 || !self.particles.is_multiple_of(2) {
             return Err(Failure::usage(format!(
                 "--particles is {}; give an even number, for they come in pairs",

@@ -50,12 +50,18 @@ struct TrainingOptions {
     long: LongRun,
 }
 
-/// Prints what a rerun found: its report as JSON, or its sentences.
-fn tell(common: &Common, report: &impl Serialize, sentences: &[String]) -> Result<(), Failure> {
+/// Prints what a rerun found: its report as JSON, or its sentences, which of half of it say nothing.
+fn tell(
+    common: &Common,
+    report: &impl Serialize,
+    sentences: &[String],
+    partial: bool,
+) -> Result<(), Failure> {
     if common.json {
         return json::print(report);
     }
-    standard::print(|out| sentences.iter().try_for_each(|said| writeln!(out, "{said}")))
+    let told = if partial { &["partial".to_owned()][..] } else { sentences };
+    standard::print(|out| told.iter().try_for_each(|said| writeln!(out, "{said}")))
 }
 
 impl Options {

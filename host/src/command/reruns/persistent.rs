@@ -11,7 +11,7 @@ use crate::command::options::{Common, afford_record};
 use crate::command::progress;
 use crate::command::seeds::Seeds;
 use crate::command::source::DataOptions;
-use crate::command::values::whole;
+use crate::command::values::{once, whole};
 use myopia::checkpoint::{Keeper, Ledger, Unit};
 use myopia::failure::Failure;
 use myopia::figure::{Axis, Field, Figure, Surface};
@@ -238,7 +238,7 @@ impl Options {
             options: &self,
             moments,
             partial,
-            sentences: sentences(&ends, lowest),
+            sentences: if partial { Vec::new() } else { sentences(&ends, lowest) },
             lowest,
             ends,
         };
@@ -275,14 +275,19 @@ impl Options {
         if !partial {
             ledger.finish()?;
         }
-        tell(common, &report, &report.sentences)?;
+        tell(common, &report, &report.sentences, partial)?;
         early.map_or(Ok(()), Err)
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.steps == 0 || self.outer_steps == 0 {
-            return Err(Failure::usage("--steps and --outer-steps are one at least"));
+        for (name, number) in [("steps", self.steps), ("outer-steps", self.outer_steps)] {
+            if number == 0 {
+                return Err(Failure::usage(format!(
+                    "--{name} 0 leaves nothing to do; give at least 1"
+                )));
+            }
         }
+        once("windows", &self.windows)?;
         let divides = |length: u32| length > 0 && self.steps.is_multiple_of(length);
         if let Some(length) = self.windows.iter().find(|&&length| !divides(length)) {
             return Err(Failure::usage(format!(
