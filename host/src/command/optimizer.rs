@@ -54,7 +54,7 @@ pub struct OptimizerOptions {
     /// Decay of the mean square, in 0..1 (adam) [default: 0.999]
     #[arg(long, value_name = "BETA", allow_negative_numbers = true)]
     pub(super) beta2: Option<f64>,
-    /// Damping of the Kronecker factors (kfac) [default: 1e-3]
+    /// Damping of the Kronecker factors (kfac) [default: 0.1]
     #[arg(long, value_name = "LAMBDA", allow_negative_numbers = true)]
     pub(super) damping: Option<f64>,
     /// Share of its statistics that a step keeps, in 0..1 (kfac) [default: 0.95]
@@ -170,7 +170,7 @@ impl OptimizerOptions {
                 self.epsilon_root.get_or_insert(0.0);
             }
             Kfac => {
-                self.damping.get_or_insert(1e-3);
+                self.damping.get_or_insert(0.1);
                 self.kfac_decay.get_or_insert(0.95);
                 self.refactor_every.get_or_insert(10);
             }
