@@ -27,7 +27,7 @@ const LONG: [&str; 17] = [
     "edge --horizon 10,30 --points 5 --seeds 2 --layers 64,8,10 --batch 10 --objective-size 50 --sharpness-examples 100 --products 5",
     "meta --every-entry --by-layer --window 3 --fresh --horizon 30 --meta-steps 40 --layers 64,6,10 --batch 10 --objective-size 50",
     "compare decay:0.1,20,1 decay:0.05,50,0 --seeds 2 --steps 400 --layers 64,8,10 --batch 20 --threads 2",
-    "plan --replan 12 --steps 240 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
+    "plan --replan 12 --steps 120 --train --layers 64,8,10 --batch 10 --products 5 --samples 1 --examples 50 --pretrain 5",
     "remedies --steps 40 --seeds 2 --rates 0.1 --look-ahead 8 --meta-steps 3 --carry hd,marthe,truncated:7 --meta-lr 0.01 \
      --layers 64,8,10 --batch 10 --objective-size 50 --threads 2",
     "biases --steps 40 --seeds 2 --carry hd,truncated:7 --meta-lr 0.01,0.1 --meta-steps 2 --particles 4 --window 10 --sigma 0.01 \
