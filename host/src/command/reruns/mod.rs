@@ -50,7 +50,7 @@ struct TrainingOptions {
     long: LongRun,
 }
 
-/// Prints what a rerun found: its report as JSON, or its sentences, which of half of it say nothing.
+/// Prints what a rerun found: its report as JSON, or its sentences; of half of it there are none.
 fn tell(
     common: &Common,
     report: &impl Serialize,
