@@ -155,10 +155,8 @@ impl Record {
 
     /// `problem` with its values of what was tuned.
     pub fn of<'a>(&self, problem: &Problem<'a>, tuned: &[Parameter]) -> Problem<'a> {
-        let with = |problem: Problem<'a>, parameter: &Parameter| {
-            problem.with_value(*parameter, self.value(*parameter))
-        };
-        tuned.iter().fold(problem.clone(), with)
+        let value = |parameter: &Parameter| (*parameter, self.value(*parameter));
+        problem.clone().with_values(tuned.iter().map(value))
     }
 
     /// α₀, K and β.

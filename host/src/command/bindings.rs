@@ -155,9 +155,9 @@ pub struct Trained {
 /// What the command refuses, when training diverges, and when it is interrupted.
 pub fn train(words: &[String], examples: &Own<'_>) -> Result<Trained, Failure> {
     let Words { common, mut options } = parsed::<train::Options>(words)?;
-    let schedule = options.schedule()?;
+    let course = options.course()?;
     let data = loaded(examples, &options.problem)?;
-    let problem = options.problem(&common, &data)?;
+    let (problem, schedule) = options.problem(&common, &data, course)?;
     let trained = awake(|| options.train(&common, &problem, &schedule, None, &Hearing))?;
     if let Some(failure) = trained.interrupted {
         return Err(failure);

@@ -10,7 +10,7 @@ use super::optimizer::Tuned;
 use super::options::{Common, LongRun, ProblemOptions, ScheduleOptions, afford_record};
 use super::progress;
 use super::seeds::Seeds;
-use crate::command::values::{real, whole};
+use crate::command::values::{once, real, whole};
 use myopia::checkpoint::Ledger;
 use myopia::edge::{Measurement, Row, Study, figure, sentence};
 use myopia::failure::Failure;
@@ -193,13 +193,7 @@ impl Options {
                 "--horizon 0 leaves no step to differentiate; give at least one",
             ));
         }
-        for (place, horizon) in self.horizon.iter().enumerate() {
-            if self.horizon[..place].contains(horizon) {
-                return Err(Failure::usage(format!(
-                    "--horizon names {horizon} twice; name it once"
-                )));
-            }
-        }
+        once("horizon", &self.horizon)?;
         let (from, to) = (self.from, self.to);
         // Values between are found by the ratio: both ends finite is not enough.
         if !(from > 0.0 && from < to && to.is_finite() && (to / from).is_finite()) {

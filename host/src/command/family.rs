@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use myopia_core::family::Family;
@@ -14,7 +13,7 @@ use super::schedule_file::{self, GivenSchedule};
 use crate::command::values::whole;
 use myopia::failure::Failure;
 use myopia::precision::Precision;
-use myopia::problem::{Entries, Problem};
+use myopia::problem::Problem;
 
 /// A family of schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -204,21 +203,14 @@ impl FamilyOptions {
         ScheduleOptions { alpha0, ..given.clone() }.schedule(precision)
     }
 
-    /// The steps of its file, rounded to the precision of `problem`, if it names one; `run` of them
-    /// at least.
+    /// `problem` with this family, or with the rates of its file, in runs of so many steps.
     ///
     /// # Errors
-    /// When the file is no schedule for `problem`, or a shorter one.
-    pub fn entries(
-        &self,
-        problem: &Problem<'_>,
-        run: u32,
-    ) -> Result<Option<Arc<Entries>>, Failure> {
-        let Some(path) = self.file() else { return Ok(None) };
-        let precision = problem.precision();
+    /// As [`of`](Self::of), and when the file is no schedule for `problem`, or a shorter one.
+    pub fn of_or_file<'a>(&self, problem: Problem<'a>, run: u32) -> Result<Problem<'a>, Failure> {
+        let problem = self.of(problem, run)?;
+        let Some(path) = self.file() else { return Ok(problem) };
         let entries = schedule_file::read_by_layer(path, None)?;
-        let entries = entries.map(|number| precision.round(number));
-        schedule_file::fits(&entries, problem)?;
         if entries.steps() < run as usize {
             return Err(Failure::usage(format!(
                 "{} has {} steps and {run} are to be taken; give a longer one or a lower --horizon",
@@ -226,7 +218,7 @@ impl FamilyOptions {
                 entries.steps()
             )));
         }
-        Ok(Some(Arc::new(entries)))
+        schedule_file::given(problem, entries)
     }
 
     /// `problem` with this family, in runs of so many steps.

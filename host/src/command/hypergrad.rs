@@ -274,9 +274,7 @@ impl Options {
 
     /// The problem on loaded data.
     pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        let problem = self.family.of(self.problem.problem(common, data)?, self.horizon)?;
-        let entries = self.family.entries(&problem, self.horizon)?;
-        Ok(Problem { entries, ..problem })
+        self.family.of_or_file(self.problem.problem(common, data)?, self.horizon)
     }
 
     /// The hypergradient of training on `problem` by what is tuned.
@@ -322,7 +320,6 @@ impl Options {
             let (horizon, go_on) = (self.horizon, &mut go_on);
             let found =
                 problem.hypergradient_carried(tangents, &start, schedule, horizon, &share, go_on);
-            let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
             found.map_err(diverged)?.ok_or_else(interrupted)
         };
         let found: Vec<Hypergradient> =
@@ -383,7 +380,6 @@ impl Options {
         };
         let found = run.run(rates, &plan, &mut go_on).map_err(diverged)?;
         bar.finish_and_clear();
-        let interrupted = || Failure::Interrupted("interrupted; nothing was found".into());
         let found = found.ok_or_else(interrupted)?;
         let whole = problem.schedule(schedule);
         let slope = |tuned: &Tuned| (*tuned, found.derivative(&whole, tuned.parameter()));
@@ -416,10 +412,14 @@ fn exponent(
     let mut go_on = || !interrupt::is_asked();
     let rates = Rates::Schedule(schedule);
     match awake(|| problem.exponent_while(start, rates, horizon, &mut go_on)) {
-        Ok(None) => Err(Failure::Interrupted("interrupted; nothing was found".into())),
+        Ok(None) => Err(interrupted()),
         Ok(exponent) => Ok(exponent),
         Err(_) => Ok(None),
     }
+}
+
+fn interrupted() -> Failure {
+    Failure::Interrupted("interrupted; nothing was found".into())
 }
 
 fn diverged(diverged: Diverged) -> Failure {

@@ -249,9 +249,7 @@ impl Options {
 
     /// The problem on loaded data.
     pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
-        let problem = self.family.of(self.problem.problem(common, data)?, self.horizon)?;
-        let entries = self.family.entries(&problem, self.horizon)?;
-        Ok(Problem { entries, ..problem })
+        self.family.of_or_file(self.problem.problem(common, data)?, self.horizon)
     }
 
     /// The descent on `problem`.

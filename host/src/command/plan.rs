@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::horizons::Origin;
-use super::nqm::options::at_most;
+use super::nqm::options::{at_most, interrupted};
 use super::options::{Common, LongRun, ProblemOptions};
 use super::progress;
 use crate::command::values::whole;
@@ -486,7 +486,7 @@ fn refused(failed: Failed) -> Failure {
         Failed::Flat => Failure::run(
             "no curvature or no loss above zero was found; measure with more --examples, or earlier",
         ),
-        Failed::Interrupted => Failure::Interrupted("interrupted; nothing was written".into()),
+        Failed::Interrupted => interrupted(),
         Failed::Distrusted => {
             Failure::run("training diverged at every rate that was planned; give a smaller --cap")
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use myopia::data::table::{self, Columns, Row};
 use myopia::failure::Failure;
@@ -84,6 +85,17 @@ pub fn fits(entries: &Entries, problem: &Problem<'_>) -> Result<(), Failure> {
             problem.precision().name()
         )))
     })
+}
+
+/// `problem` with these rates and momenta, rounded to its precision, in place of a schedule.
+///
+/// # Errors
+/// When they do not fit it.
+pub fn given<'a>(problem: Problem<'a>, entries: Entries) -> Result<Problem<'a>, Failure> {
+    let precision = problem.precision();
+    let entries = entries.map(|number| precision.round(number));
+    fits(&entries, &problem)?;
+    Ok(Problem { entries: Some(Arc::new(entries)), ..problem })
 }
 
 /// The steps in the file at `path`, as many as `steps` says if it does.

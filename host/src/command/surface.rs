@@ -337,10 +337,8 @@ impl Options {
             let Seeded { problem, weights } = &seeds[units[group[0]].seed];
             let these: Vec<_> =
                 group.iter().map(|&unit| (units[unit].cell, units[unit].point.schedule)).collect();
-            let others = units[group[0]].point.others.iter();
-            let problem = others.fold((*problem).clone(), |problem, &(parameter, value)| {
-                problem.with_value(parameter, value)
-            });
+            let others = units[group[0]].point.others.iter().copied();
+            let problem = problem.clone().with_values(others);
             let rows = surface::train(&problem, weights, &these, horizons, |steps| {
                 bar.inc(steps);
                 ledger.check()

@@ -88,16 +88,11 @@ struct Report<'a> {
 
 impl Options {
     pub fn run(mut self, common: &Common) -> Result<(), Failure> {
-        let schedule = self.schedule()?;
+        let course = self.course()?;
         let folder = self.long.folder(common)?;
         let data = self.problem.load(common)?;
-        let problem = self.problem(common, &data)?;
-        let mut experiment = common.experiment("train", &self, &problem);
-        if let Course::Entries(entries) = &schedule {
-            schedule_file::fits(entries, &problem)?;
-            // The same file may hold something else by now.
-            experiment = experiment.with("schedule_digest", schedule_file::digest(entries));
-        }
+        let (problem, schedule) = self.problem(common, &data, course)?;
+        let experiment = common.experiment("train", &self, &problem);
         let ledger = Ledger::open(folder.as_ref(), experiment, 1, self.long.opening())?;
         let unit = ledger.unit(0);
         let trained = awake(|| self.train(common, &problem, &schedule, unit.state(), &unit));
@@ -123,7 +118,9 @@ impl Options {
         };
         if let Some(folder) = &folder {
             ledger.save()?;
-            folder.write_as(partial, "training.csv", |w| schedule.write(w, &trained.steps))?;
+            folder.write_as(partial, "training.csv", |w| {
+                write(w, problem.entries.as_deref(), &trained.steps)
+            })?;
             folder.write_as(partial, "train.json", |w| json::write(w, &report))?;
         }
         if !partial {
@@ -154,26 +151,22 @@ impl Options {
     }
 }
 
-/// What training takes its learning rates from.
-pub enum Course {
-    /// A formula, by α₀, K and β.
-    Schedule(InverseTime<f64>),
-    /// A file.
-    Entries(Entries),
+/// What training takes its learning rates from: α₀, K and β, or a file in their place.
+pub struct Course {
+    schedule: InverseTime<f64>,
+    entries: Option<Entries>,
 }
 
-impl Course {
-    /// Writes the steps that were trained, with the rate of each layer where they have their own.
-    fn write(&self, to: &mut dyn Write, steps: &[Step]) -> io::Result<()> {
-        match self {
-            Self::Entries(entries) if entries.rates_of_a_step() > 1 => {
-                let rates = columns("learning_rate", entries.rates_of_a_step());
-                let header = [&["step".to_owned()][..], &rates, &["loss".to_owned()]].concat();
-                let row = |step: &Step| (step.step, entries.step(step.step as usize).0, step.loss);
-                csv::write(to, &header, steps.iter().map(row))
-            }
-            _ => csv::write(to, &["step", "learning_rate", "loss"], steps),
+/// Writes the steps that were trained, with the rate of each layer where they have their own.
+fn write(to: &mut dyn Write, entries: Option<&Entries>, steps: &[Step]) -> io::Result<()> {
+    match entries {
+        Some(entries) if entries.rates_of_a_step() > 1 => {
+            let rates = columns("learning_rate", entries.rates_of_a_step());
+            let header = [&["step".to_owned()][..], &rates, &["loss".to_owned()]].concat();
+            let row = |step: &Step| (step.step, entries.step(step.step as usize).0, step.loss);
+            csv::write(to, &header, steps.iter().map(row))
         }
+        _ => csv::write(to, &["step", "learning_rate", "loss"], steps),
     }
 }
 
@@ -225,9 +218,9 @@ impl From<Ended> for Failure {
 }
 
 impl Options {
-    /// The course of training, rates of α₀, K and β rounded to the working precision; from now on
-    /// it is known how many steps there are.
-    pub fn schedule(&mut self) -> Result<Course, Failure> {
+    /// The course of training, α₀, K and β rounded to the working precision; from now on it is
+    /// known how many steps there are.
+    pub fn course(&mut self) -> Result<Course, Failure> {
         // A record of so many steps is refused before it is filled.
         let asked = self.steps.unwrap_or(1000);
         afford_record(&format!("--steps {asked}"), asked.into(), size_of::<Step>())?;
@@ -244,24 +237,26 @@ impl Options {
             })
         });
         let entries = entries.transpose()?;
-        let precision = self.problem.precision();
-        let numbers = self.family.numbers(&self.schedule, precision)?;
-        let course = match entries {
-            Some(entries) => Course::Entries(entries.map(|number| precision.round(number))),
-            None => Course::Schedule(numbers),
-        };
-        let steps = match &course {
-            Course::Entries(entries) => entries.steps() as u32,
-            Course::Schedule(_) => self.steps.unwrap_or(1000),
-        };
-        self.steps = Some(steps);
-        Ok(course)
+        let schedule = self.family.numbers(&self.schedule, self.problem.precision())?;
+        self.steps = Some(entries.as_ref().map_or(asked, |entries| entries.steps() as u32));
+        Ok(Course { schedule, entries })
     }
 
-    /// The problem on loaded data, once it is known how many steps there are.
-    pub fn problem<'a>(&self, common: &Common, data: &'a Data) -> Result<Problem<'a>, Failure> {
+    /// The problem on loaded data, with the rates of a course where they are a file's, and α₀, K
+    /// and β.
+    pub fn problem<'a>(
+        &self,
+        common: &Common,
+        data: &'a Data,
+        Course { schedule, entries }: Course,
+    ) -> Result<(Problem<'a>, InverseTime<f64>), Failure> {
         let problem = self.problem.problem(common, data)?;
-        self.family.of(problem, self.steps.unwrap_or_default())
+        let problem = self.family.of(problem, self.steps.unwrap_or_default())?;
+        let problem = match entries {
+            Some(entries) => schedule_file::given(problem, entries)?,
+            None => problem,
+        };
+        Ok((problem, schedule))
     }
 
     /// Trains on `problem`, from where `state` says if it is one of such a run; between two steps
@@ -270,7 +265,7 @@ impl Options {
         &self,
         common: &Common,
         problem: &Problem<'_>,
-        course: &Course,
+        schedule: &InverseTime<f64>,
         state: Option<State>,
         keeper: &impl Keeper<State>,
     ) -> Result<Trained, Ended> {
@@ -292,13 +287,7 @@ impl Options {
                 bar.inc(1);
                 steps.push(Step { step, learning_rate, loss });
             };
-            match course {
-                Course::Schedule(schedule) => run.train(schedule, step..step + 1, &mut observe)?,
-                Course::Entries(entries) => {
-                    let (rates, momentum) = entries.step(step as usize);
-                    observe(step, rates[0], run.step_by_layer(rates, momentum)?);
-                }
-            }
+            run.train(schedule, step..step + 1, &mut observe)?;
             let state = || State { steps: steps.clone(), run: run.snapshot() };
             interrupted = match keeper.pause(state) {
                 Err(failure @ Failure::Interrupted(_)) => Some(failure),

@@ -330,6 +330,11 @@ impl Problem<'_> {
         self
     }
 
+    /// The same problem with each of `values` in place of its own.
+    pub fn with_values(self, values: impl IntoIterator<Item = (Parameter, f64)>) -> Self {
+        values.into_iter().fold(self, |problem, (parameter, to)| problem.with_value(parameter, to))
+    }
+
     /// SGD with its momentum.
     fn sgd(&self) -> Hyperparameters<f64> {
         let method = Method::Sgd { momentum: self.momentum, is_nesterov: false };

@@ -1,7 +1,10 @@
 //! The figures of rates.
 
-use super::{Curve, Grid, expression};
+use myopia_core::schedule::Parameter;
+
+use super::{Curve, Grid};
 use crate::figure::{Axis, Band, Figure, Lines, Markers, Reference, Series};
+use crate::shown::symbol;
 use crate::spread::Spread;
 
 fn from(pretrain: u32) -> String {
@@ -83,11 +86,10 @@ pub fn losses(grids: &[Grid<'_>], partial: bool) -> Figure {
             Some((value, Spread::of(seeds.iter().filter_map(at))?.median))
         });
         let series = Series::new(format!("T = {}", grid.horizon), medians).markers(Markers::Points);
-        let symbol = match expression(study.parameter) {
-            "1/ε" => "ε",
-            "1/λ" => "λ",
-            "√ξ" => "ξ",
-            other => other,
+        let symbol = match study.parameter {
+            // The rates of a grid are constant.
+            Parameter::Alpha0 => "α",
+            other => symbol(other),
         };
         let title =
             format!("{} {} {}, {}", study.optimizer, symbol, study.layers(), from(pretrain));

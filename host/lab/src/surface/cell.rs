@@ -88,17 +88,25 @@ pub(super) fn columns(others: &[(Parameter, f64)]) -> Vec<&'static str> {
     ["cell", "alpha0", "time_constant", "beta"].into_iter().chain(others).collect()
 }
 
+/// Writes the fields of [`columns`]: of a cell, with α₀, K and β and with what else varies.
+pub(super) fn write_place<S: SerializeStruct>(
+    row: &mut S,
+    cell: u32,
+    [alpha0, time_constant, beta]: [f64; 3],
+    others: &[(Parameter, f64)],
+) -> Result<(), S::Error> {
+    row.serialize_field("cell", &cell)?;
+    row.serialize_field("alpha0", &alpha0)?;
+    row.serialize_field("time_constant", &time_constant)?;
+    row.serialize_field("beta", &beta)?;
+    others.iter().try_for_each(|(parameter, value)| row.serialize_field(parameter.name(), value))
+}
+
 impl Serialize for Row {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { cell, alpha0, time_constant, beta, others, .. } = self;
+        let Self { cell, alpha0, time_constant, beta, ref others, .. } = *self;
         let mut row = serializer.serialize_struct("Row", 9 + others.len())?;
-        row.serialize_field("cell", cell)?;
-        row.serialize_field("alpha0", alpha0)?;
-        row.serialize_field("time_constant", time_constant)?;
-        row.serialize_field("beta", beta)?;
-        for (parameter, value) in others {
-            row.serialize_field(parameter.name(), value)?;
-        }
+        write_place(&mut row, cell, [alpha0, time_constant, beta], others)?;
         row.serialize_field("horizon", &self.horizon)?;
         row.serialize_field("loss", &self.loss)?;
         row.serialize_field("accuracy", &self.accuracy)?;

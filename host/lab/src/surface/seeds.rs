@@ -7,7 +7,7 @@ use myopia_core::schedule::Parameter;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::cell::{Row, columns};
+use super::cell::{Row, columns, write_place};
 use crate::output::csv;
 use crate::spread::Spread;
 
@@ -163,15 +163,9 @@ impl Cell {
 
 impl Serialize for Cell {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { cell, alpha0, time_constant, beta, others, .. } = self;
+        let Self { cell, alpha0, time_constant, beta, ref others, .. } = *self;
         let mut row = serializer.serialize_struct("Cell", 13 + others.len())?;
-        row.serialize_field("cell", cell)?;
-        row.serialize_field("alpha0", alpha0)?;
-        row.serialize_field("time_constant", time_constant)?;
-        row.serialize_field("beta", beta)?;
-        for (parameter, value) in others {
-            row.serialize_field(parameter.name(), value)?;
-        }
+        write_place(&mut row, cell, [alpha0, time_constant, beta], others)?;
         row.serialize_field("horizon", &self.horizon)?;
         row.serialize_field("seeds", &self.seeds)?;
         row.serialize_field("diverged", &self.diverged)?;

@@ -7,6 +7,7 @@ use myopia_core::rng::Pcg32;
 use serde::Serialize;
 
 use super::REPORT;
+use crate::command::nqm::options::interrupted;
 use crate::command::options::{Common, afford_record};
 use crate::command::seeds::Seeds;
 use crate::command::values::{once, real, whole};
@@ -115,7 +116,7 @@ impl Options {
             let seeds = if method.is_random() { &which[..] } else { &[0] };
             for &seed in seeds {
                 if interrupt::is_asked() {
-                    return Err(Failure::Interrupted("interrupted; nothing was written".into()));
+                    return Err(interrupted());
                 }
                 let path = descend(method, self.updates, self.rate, &mut Pcg32::new(seed, 0));
                 runs.push(Run { method, seed: method.is_random().then_some(seed), path });
