@@ -108,8 +108,15 @@ struct Pair {
     summed: f64,
 }
 
-/// Descent for so many updates at an outer rate; it ends where θ leaves the finite range.
-pub fn descend(method: Method, updates: u32, rate: f64, rng: &mut Pcg32) -> Path {
+/// Descent for so many updates at an outer rate, asked before each whether to go on; none when not.
+/// It ends where θ leaves the finite range.
+pub fn descend(
+    method: Method,
+    updates: u32,
+    rate: f64,
+    rng: &mut Pcg32,
+    go_on: impl Fn() -> bool,
+) -> Option<Path> {
     let (mut theta, mut path) = (FIRST, Path::default());
     let (mut state, mut tangent) = ([1.0; N], [0.0; N]);
     let pairs = match method {
@@ -118,6 +125,9 @@ pub fn descend(method: Method, updates: u32, rate: f64, rng: &mut Pcg32) -> Path
     };
     let mut all = vec![Pair { states: [[1.0; N]; 2], summed: 0.0 }; pairs];
     for _ in 0..updates {
+        if !go_on() {
+            return None;
+        }
         let gradient = match method {
             Method::Truncated(steps) => {
                 tangent = [0.0; N];
@@ -156,7 +166,7 @@ pub fn descend(method: Method, updates: u32, rate: f64, rng: &mut Pcg32) -> Path
         path.theta.push(theta);
         path.gradient.push(gradient);
     }
-    path
+    Some(path)
 }
 
 #[cfg(test)]
@@ -191,8 +201,8 @@ mod tests {
     #[test]
     fn truncation_goes_the_wrong_way_and_what_is_carried_on_the_right_one() {
         let end = |method| {
-            let path = descend(method, 3000, 1e-4, &mut Pcg32::new(1, 0));
-            *path.theta.last().unwrap()
+            let path = descend(method, 3000, 1e-4, &mut Pcg32::new(1, 0), || true);
+            *path.unwrap().theta.last().unwrap()
         };
         for steps in [1, 10] {
             assert!(end(Method::Truncated(steps)) > FIRST, "{steps}");
@@ -207,7 +217,9 @@ mod tests {
     #[test]
     fn particles_estimate_what_tangents_find() {
         for (persistent, exact) in [(false, Method::Truncated(1)), (true, Method::Carried)] {
-            let still = |method, seed| descend(method, 4, 0.0, &mut Pcg32::new(seed, 0)).gradient;
+            let still = |method, seed| {
+                descend(method, 4, 0.0, &mut Pcg32::new(seed, 0), || true).unwrap().gradient
+            };
             let method = Method::Particles { persistent, count: 20_000, sigma: 0.01 };
             for (k, (found, exact)) in still(method, 3).iter().zip(still(exact, 0)).enumerate() {
                 let off = (found - exact).abs();

@@ -115,10 +115,10 @@ impl Options {
         for &method in &methods {
             let seeds = if method.is_random() { &which[..] } else { &[0] };
             for &seed in seeds {
-                if interrupt::is_asked() {
-                    return Err(interrupted());
-                }
-                let path = descend(method, self.updates, self.rate, &mut Pcg32::new(seed, 0));
+                let mut rng = Pcg32::new(seed, 0);
+                let go_on = || !interrupt::is_asked();
+                let path = descend(method, self.updates, self.rate, &mut rng, go_on);
+                let path = path.ok_or_else(interrupted)?;
                 runs.push(Run { method, seed: method.is_random().then_some(seed), path });
             }
         }
