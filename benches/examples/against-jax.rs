@@ -22,7 +22,9 @@ use myopia_benches::peer::{Peer, median, told};
 use myopia_benches::{PAPER, images, schedule};
 use myopia_core::dual::Dual;
 use myopia_core::elementary::Libm;
-use myopia_core::optimizer::{DERIVATIVES, Decay, Hyperparameters, Method, Sgd, Step};
+use myopia_core::optimizer::{
+    DERIVATIVES, Decay, Hyperparameters, Method, Optimizer, Sgd, Tunable,
+};
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
@@ -75,11 +77,14 @@ fn sgd<const P: usize>(directions: [Parameter; P]) -> impl Fn(u32) -> Sgd<Dual<f
 }
 
 /// The same of Adam, with its usual numbers and a rate that suits it.
-fn adam<const P: usize>(directions: [Parameter; P]) -> impl Fn(u32) -> Step<Dual<f32, P>> {
+fn adam<O: Optimizer<f32, P>, const P: usize>(
+    directions: [Parameter; P],
+    optimizer: fn(Hyperparameters<f32>, [Parameter; P]) -> O,
+) -> impl Fn(u32) -> O::Update {
     let schedule = InverseTime { alpha0: 1e-3, ..schedule() }.with_tangents(directions);
     let method = Method::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, epsilon_root: 0.0 };
-    let rule = Hyperparameters { method, decay: Decay::None }.map(Dual::constant);
-    move |k| rule.step::<Libm>(k, schedule.learning_rate::<Libm>(k))
+    let rule = optimizer(Hyperparameters { method, decay: Decay::None }, directions);
+    move |k| rule.update::<Libm>(k, schedule.learning_rate::<Libm>(k))
 }
 
 /// The same of a run that is taken back, with points saved at every `segment` steps: in a segment
@@ -176,8 +181,10 @@ fn run() -> Result<(), String> {
             let runs = [
                 awake(|| timed(models.plain, &examples, room, sgd([]))),
                 awake(|| timed(models.schedule, &examples, room, sgd(three))),
-                awake(|| timed(models.any, &examples, room, adam([]))),
-                awake(|| timed(models.any_tangents, &examples, room, adam(three))),
+                awake(|| {
+                    timed(models.any, &examples, room, adam([], Hyperparameters::with_tangents))
+                }),
+                awake(|| timed(models.any_tangents, &examples, room, adam(three, Tunable::new))),
             ];
             for (j, (time, digest)) in runs.into_iter().enumerate() {
                 times[j / 2][i][j % 2].push(time);

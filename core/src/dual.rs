@@ -38,6 +38,17 @@ fn planes<V: Copy, const P: usize>(a: [V; P], b: [V; P], f: impl Fn(V, V) -> V) 
     out
 }
 
+/// `f` of each of `a`. An array's own `map` may stay a function of its own, which a backend's
+/// instructions do not reach.
+#[inline(always)]
+pub fn each<A: Copy, B: Copy + Default, const N: usize>(a: [A; N], f: impl Fn(A) -> B) -> [B; N] {
+    let mut out = [B::default(); N];
+    for (out, a) in out.iter_mut().zip(a) {
+        *out = f(a);
+    }
+    out
+}
+
 impl<V: Vector, const P: usize> Dual<V, P> {
     /// A value that depends on none of the directions.
     #[inline(always)]
@@ -48,7 +59,7 @@ impl<V: Vector, const P: usize> Dual<V, P> {
     /// Value and tangents multiplied by the constant `c`.
     #[inline(always)]
     pub fn scaled(self, c: V) -> Self {
-        Self { value: self.value * c, tangents: self.tangents.map(|t| t * c) }
+        Self { value: self.value * c, tangents: each(self.tangents, |t| t * c) }
     }
 
     /// Value and tangents divided by the constant `c`.
@@ -59,8 +70,8 @@ impl<V: Vector, const P: usize> Dual<V, P> {
 
     /// `f` applied to the value and to each tangent.
     #[inline(always)]
-    pub fn map<W>(self, f: impl Fn(V) -> W) -> Dual<W, P> {
-        Dual { value: f(self.value), tangents: self.tangents.map(f) }
+    pub fn map<W: Copy + Default>(self, f: impl Fn(V) -> W) -> Dual<W, P> {
+        Dual { value: f(self.value), tangents: each(self.tangents, f) }
     }
 
     /// The scalar number in `lane`.
@@ -144,12 +155,12 @@ impl<T: Real, const P: usize> Dual<T, P> {
     /// e to this power: (eᵃ)' = eᵃ·a'.
     pub fn exp<E: Elementary<T>>(self) -> Self {
         let value = E::exp(self.value);
-        Self { value, tangents: self.tangents.map(|t| value * t) }
+        Self { value, tangents: each(self.tangents, |t| value * t) }
     }
 
     /// The natural logarithm: (ln a)' = a'/a.
     pub fn ln<E: Elementary<T>>(self) -> Self {
-        Self { value: E::ln(self.value), tangents: self.tangents.map(|t| t / self.value) }
+        Self { value: E::ln(self.value), tangents: each(self.tangents, |t| t / self.value) }
     }
 
     /// This base to a power: (aᵇ)' = aᵇ·(b'·ln a + b·(a'/a)); the base must be positive.
@@ -173,7 +184,7 @@ impl<T: Real, const P: usize> Dual<T, P> {
         } else {
             T::from_u32(n) * E::pow(self.value, T::from_u32(n.saturating_sub(1)))
         };
-        Self { value, tangents: self.tangents.map(|t| slope * t) }
+        Self { value, tangents: each(self.tangents, |t| slope * t) }
     }
 
     /// Whether the value and every tangent are finite.

@@ -230,99 +230,103 @@ impl<T: Real> Hyperparameters<T> {
     }
 }
 
-/// The rule of one step, with its coefficients.
+/// One step of SGD: α_k, and μ and whether it looks ahead.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule<N> {
+pub struct SgdStep<N, M> {
+    /// α_k.
+    pub learning_rate: N,
+    /// μ.
+    pub momentum: M,
+    /// Whether the step looks ahead along the new velocity.
+    pub is_nesterov: bool,
+}
+
+/// One step of RMSprop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmspropStep<N, M> {
+    /// α_k.
+    pub learning_rate: N,
+    /// μ.
+    pub momentum: M,
+    /// ρ.
+    pub rho: M,
+    /// 1 − ρ.
+    pub rest: M,
+    /// ε, zero where it stands under the root.
+    pub epsilon: M,
+    /// ε where it stands under the root, otherwise zero.
+    pub epsilon_root: M,
+}
+
+/// One step of Adam.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep<N, M> {
+    /// α_k/(1 − β₁^(k+1)).
+    pub learning_rate: N,
+    /// β₁.
+    pub beta1: M,
+    /// 1 − β₁.
+    pub rest1: M,
+    /// β₂.
+    pub beta2: M,
+    /// 1 − β₂.
+    pub rest2: M,
+    /// 1/(1 − β₂^(k+1)).
+    pub correction: M,
+    /// ε.
+    pub epsilon: M,
+    /// ε_root.
+    pub epsilon_root: M,
+}
+
+/// The rule of one step, with its coefficients: those with the learning rate in them are an `N`,
+/// the others an `M`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule<N, M = N> {
     /// SGD with momentum.
-    Sgd {
-        /// α_k.
-        learning_rate: N,
-        /// μ.
-        momentum: N,
-        /// Whether the step looks ahead along the new velocity.
-        is_nesterov: bool,
-    },
+    Sgd(SgdStep<N, M>),
     /// RMSprop.
-    Rmsprop {
-        /// α_k.
-        learning_rate: N,
-        /// μ.
-        momentum: N,
-        /// ρ.
-        rho: N,
-        /// 1 − ρ.
-        rest: N,
-        /// ε.
-        epsilon: N,
-        /// Whether ε stands under the root.
-        is_inside: bool,
-    },
+    Rmsprop(RmspropStep<N, M>),
     /// Adam.
-    Adam {
-        /// α_k/(1 − β₁^(k+1)).
-        learning_rate: N,
-        /// β₁.
-        beta1: N,
-        /// 1 − β₁.
-        rest1: N,
-        /// β₂.
-        beta2: N,
-        /// 1 − β₂.
-        rest2: N,
-        /// 1/(1 − β₂^(k+1)).
-        correction: N,
-        /// ε.
-        epsilon: N,
-        /// ε_root.
-        epsilon_root: N,
-    },
+    Adam(AdamStep<N, M>),
 }
 
 /// The coefficients of one step of an optimiser, computed once for all parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step<N> {
+pub struct Step<N, M = N> {
     /// The rule.
-    pub rule: Rule<N>,
+    pub rule: Rule<N, M>,
     /// Weight decay.
     pub decay: Decay<N>,
 }
 
-impl<N> Step<N> {
-    /// `f` of each number.
-    pub fn map<M>(self, f: impl Fn(N) -> M) -> Step<M> {
+impl<N, M> Step<N, M> {
+    /// `f` of each number with the learning rate in it and of the decay, `g` of each other one.
+    pub fn map<A, B>(self, f: impl Fn(N) -> A, g: impl Fn(M) -> B) -> Step<A, B> {
         let rule = match self.rule {
-            Rule::Sgd { learning_rate, momentum, is_nesterov } => {
-                Rule::Sgd { learning_rate: f(learning_rate), momentum: f(momentum), is_nesterov }
-            }
-            Rule::Rmsprop { learning_rate, momentum, rho, rest, epsilon, is_inside } => {
-                Rule::Rmsprop {
-                    learning_rate: f(learning_rate),
-                    momentum: f(momentum),
-                    rho: f(rho),
-                    rest: f(rest),
-                    epsilon: f(epsilon),
-                    is_inside,
-                }
-            }
-            Rule::Adam {
-                learning_rate,
-                beta1,
-                rest1,
-                beta2,
-                rest2,
-                correction,
-                epsilon,
-                epsilon_root,
-            } => Rule::Adam {
+            Rule::Sgd(SgdStep { learning_rate, momentum, is_nesterov }) => Rule::Sgd(SgdStep {
                 learning_rate: f(learning_rate),
-                beta1: f(beta1),
-                rest1: f(rest1),
-                beta2: f(beta2),
-                rest2: f(rest2),
-                correction: f(correction),
-                epsilon: f(epsilon),
-                epsilon_root: f(epsilon_root),
-            },
+                momentum: g(momentum),
+                is_nesterov,
+            }),
+            Rule::Rmsprop(step) => Rule::Rmsprop(RmspropStep {
+                learning_rate: f(step.learning_rate),
+                momentum: g(step.momentum),
+                rho: g(step.rho),
+                rest: g(step.rest),
+                epsilon: g(step.epsilon),
+                epsilon_root: g(step.epsilon_root),
+            }),
+            Rule::Adam(step) => Rule::Adam(AdamStep {
+                learning_rate: f(step.learning_rate),
+                beta1: g(step.beta1),
+                rest1: g(step.rest1),
+                beta2: g(step.beta2),
+                rest2: g(step.rest2),
+                correction: g(step.correction),
+                epsilon: g(step.epsilon),
+                epsilon_root: g(step.epsilon_root),
+            }),
         };
         Step { rule, decay: self.decay.map(f) }
     }
@@ -334,14 +338,25 @@ impl<T: Real, const P: usize> Hyperparameters<Dual<T, P>> {
         let one = Dual::constant(T::ONE);
         let rule = match self.method {
             Method::Sgd { momentum, is_nesterov } => {
-                Rule::Sgd { learning_rate, momentum, is_nesterov }
+                Rule::Sgd(SgdStep { learning_rate, momentum, is_nesterov })
             }
             Method::Rmsprop { rho, momentum, epsilon, is_inside } => {
-                Rule::Rmsprop { learning_rate, momentum, rho, rest: one - rho, epsilon, is_inside }
+                let zero = Dual::constant(T::ZERO);
+                let [epsilon, epsilon_root] =
+                    if is_inside { [zero, epsilon] } else { [epsilon, zero] };
+                let rest = one - rho;
+                Rule::Rmsprop(RmspropStep {
+                    learning_rate,
+                    momentum,
+                    rho,
+                    rest,
+                    epsilon,
+                    epsilon_root,
+                })
             }
             Method::Adam { beta1, beta2, epsilon, epsilon_root } => {
                 let steps = k.saturating_add(1);
-                Rule::Adam {
+                Rule::Adam(AdamStep {
                     learning_rate: learning_rate / (one - beta1.power::<E>(steps)),
                     beta1,
                     rest1: one - beta1,
@@ -350,7 +365,7 @@ impl<T: Real, const P: usize> Hyperparameters<Dual<T, P>> {
                     correction: one / (one - beta2.power::<E>(steps)),
                     epsilon,
                     epsilon_root,
-                }
+                })
             }
         };
         let decay = match self.decay {
@@ -365,5 +380,51 @@ impl<T: Real, const P: usize> Optimizer<T, P> for Hyperparameters<Dual<T, P>> {
     type Update = Step<Dual<T, P>>;
     fn update<E: Elementary<T>>(&self, k: u32, learning_rate: Dual<T, P>) -> Self::Update {
         self.step::<E>(k, learning_rate)
+    }
+}
+
+/// Hyperparameters of which some are tuned, or none: then they are constants, and only numbers with
+/// the learning rate in them have tangents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tunable<T, const P: usize> {
+    all: Hyperparameters<Dual<T, P>>,
+    is_tuned: bool,
+}
+
+/// The coefficients of a step of [`Tunable`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TunableStep<T, const P: usize> {
+    /// The learning rate alone has tangents.
+    OfRate(Step<Dual<T, P>, T>),
+    /// All numbers have tangents.
+    OfAll(Step<Dual<T, P>>),
+}
+
+impl<T: Real, const P: usize> Tunable<T, P> {
+    /// These hyperparameters, tangent p being the derivative with respect to `directions[p]`.
+    pub fn new(all: Hyperparameters<T>, directions: [Parameter; P]) -> Self {
+        let is_tuned = directions.iter().any(|direction| all.value(*direction).is_some());
+        Self { all: all.with_tangents(directions), is_tuned }
+    }
+
+    /// The hyperparameters with their tangents.
+    pub fn all(&self) -> Hyperparameters<Dual<T, P>> {
+        self.all
+    }
+
+    /// The same with others in place of the hyperparameters.
+    pub fn with_all(self, all: Hyperparameters<Dual<T, P>>) -> Self {
+        Self { all, ..self }
+    }
+}
+
+impl<T: Real, const P: usize> Optimizer<T, P> for Tunable<T, P> {
+    type Update = TunableStep<T, P>;
+    fn update<E: Elementary<T>>(&self, k: u32, learning_rate: Dual<T, P>) -> Self::Update {
+        let step = self.all.step::<E>(k, learning_rate);
+        match self.is_tuned {
+            true => TunableStep::OfAll(step),
+            false => TunableStep::OfRate(step.map(|number| number, |number| number.value)),
+        }
     }
 }

@@ -144,7 +144,11 @@ macro_rules! lanes {
             }
             #[inline(always)]
             fn map_lanes(self, f: impl Fn($t) -> $t) -> Self {
-                Self(self.0.map(f))
+                let mut out = self.0;
+                for lane in 0..$lanes {
+                    out[lane] = f(out[lane]);
+                }
+                Self(out)
             }
         }
     };

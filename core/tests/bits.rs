@@ -7,7 +7,7 @@ use myopia_core::backend::Portable;
 use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::mlp::{Batch, Dataset, HeapBatch, HeapNetwork, paired};
-use myopia_core::optimizer::{Decay, Hyperparameters, Method, Sgd};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Sgd, Tunable};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::schedule::{InverseTime, PARAMETERS, Parameter};
@@ -128,6 +128,42 @@ fn optimizers() -> impl Iterator<Item = Hyperparameters<f32>> {
 #[test]
 fn lanes_threads_and_tangents_change_no_bit_of_any_optimiser() {
     changes_no_bit::<false>(&[&[33, 7, 1], &[100, 20]]);
+}
+
+/// Where none of its own hyperparameters is tuned, an optimiser's numbers are constants: that may
+/// change the sign of a zero, and nothing else.
+#[test]
+fn an_optimiser_of_which_nothing_is_tuned_has_the_derivatives_by_the_schedule() {
+    let data = Clusters::new(8, 21, 27, 21, Some(3));
+    let unsigned = |trace: &Trace| -> Vec<u64> {
+        let bits = trace.planes.iter().flatten().chain(&trace.objective);
+        bits.map(|&bits| if bits << 1 == 0 { 0 } else { bits }).collect()
+    };
+    for optimizer in optimizers() {
+        let task = Task { steps: 5, ..task(&data, &[33, 7], 7) };
+        let cuts = &[0, task.steps][..];
+        let all = optimizer.with_tangents(PARAMETERS);
+        let all = task.trace_of::<_, _, 3, 2, false>(Portable::<f32>::new(), PARAMETERS, cuts, all);
+        let constant = Tunable::new(optimizer, PARAMETERS);
+        let one =
+            task.trace_of::<_, _, 3, 2, false>(Portable::<f32>::new(), PARAMETERS, cuts, constant);
+        let many = divided(2, |joins| {
+            let backend = Divided::<F32x16, true>::new(2, joins);
+            task.trace_of::<_, _, 3, 2, false>(backend, PARAMETERS, cuts, constant)
+        });
+        assert!(one == many, "{optimizer:?}: sixteen lanes");
+        assert!(one.values() == all.values(), "{optimizer:?}");
+        assert!(unsigned(&one) == unsigned(&all), "{optimizer:?}: tangents");
+        // With one of its own among them they are not.
+        let directions = [Parameter::Alpha0, Parameter::Epsilon, Parameter::WeightDecay];
+        let tuned = Tunable::new(optimizer, directions);
+        let all = optimizer.with_tangents(directions);
+        let [tuned, all] = [
+            task.trace_of::<_, _, 3, 2, false>(Portable::<f32>::new(), directions, cuts, tuned),
+            task.trace_of::<_, _, 3, 2, false>(Portable::<f32>::new(), directions, cuts, all),
+        ];
+        assert!(unsigned(&tuned) == unsigned(&all), "{optimizer:?}: its own");
+    }
 }
 
 /// One layer is wider than the 128 units from which on errors are propagated in blocks, one wider

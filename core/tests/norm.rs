@@ -10,7 +10,7 @@ use myopia_core::mlp::{
     HeapBatch, HeapNetwork, InvalidNetwork, Lengths, NonFinite, Quantity, Shape, he_normal,
     he_normal_with_norm,
 };
-use myopia_core::optimizer::{Decay, Rule, Sgd, Step};
+use myopia_core::optimizer::{Decay, Rule, Sgd, SgdStep, Step};
 use myopia_core::rng::Pcg32;
 use myopia_core::sum::sum;
 use myopia_core::vector::{F64x4, Vector};
@@ -373,5 +373,6 @@ fn weight_decay_is_a_rate_that_grows() {
 
 fn sgd(rate: f64, momentum: f64, decay: Decay<Dual<f64, 0>>) -> Step<Dual<f64, 0>> {
     let [learning_rate, momentum] = [rate, momentum].map(Dual::constant);
-    Step { rule: Rule::Sgd { learning_rate, momentum, is_nesterov: false }, decay }
+    let rule = Rule::Sgd(SgdStep { learning_rate, momentum, is_nesterov: false });
+    Step { rule, decay }
 }

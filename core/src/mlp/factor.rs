@@ -1,16 +1,18 @@
-//! Scalar multiplier of a block (momentum μ): a constant, or a dual number with P tangents.
+//! Coefficient of a rule (momentum μ, ρ, ε): a constant, or a dual number with P tangents.
 
 use crate::dual::Dual;
 use crate::real::Real;
 use crate::vector::Vector;
 
-/// Factor of every lane of a block.
-pub trait Factor<V: Vector, const P: usize>: Copy + Send {
+/// A number for every lane of a block.
+pub trait Factor<V: Vector, const P: usize>: Copy + Send + Sync {
     /// `block` times this factor.
     fn times(self, block: Dual<V, P>) -> Dual<V, P>;
+    /// `block` plus this number.
+    fn plus(self, block: Dual<V, P>) -> Dual<V, P>;
 }
 
-/// A constant factor.
+/// A constant.
 #[derive(Clone, Copy)]
 pub struct Constant<V>(pub V);
 
@@ -19,6 +21,10 @@ impl<V: Vector, const P: usize> Factor<V, P> for Constant<V> {
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block.scaled(self.0)
     }
+    #[inline(always)]
+    fn plus(self, block: Dual<V, P>) -> Dual<V, P> {
+        Dual { value: block.value + self.0, ..block }
+    }
 }
 
 impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
@@ -26,10 +32,14 @@ impl<V: Vector, const P: usize> Factor<V, P> for Dual<V, P> {
     fn times(self, block: Dual<V, P>) -> Dual<V, P> {
         block * self
     }
+    #[inline(always)]
+    fn plus(self, block: Dual<V, P>) -> Dual<V, P> {
+        block + self
+    }
 }
 
-/// Momentum as [`Network::step`](super::Network::step) takes it: a float is a constant and costs no
-/// tangents, a [`Dual`] carries them.
+/// A coefficient as [`Network::step`](super::Network::step) takes it: a float is a constant and
+/// costs no tangents, a [`Dual`] carries them.
 pub trait Coefficient<V: Vector, const P: usize>: Copy + Send {
     /// The number in every lane.
     type Factor: Factor<V, P>;

@@ -7,7 +7,7 @@ use super::lane_packing::LanePacking;
 use super::matrix::{Matrix, panels_mut, row_of, split_mut};
 use super::update::{LayerUpdate, UpdateRule};
 use crate::backend::{Backend, Scalar};
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::vector::Vector;
 
 /// Z = X·W + b for a sparse X, stored by columns (CSC): each row of W is read once and added to Z
@@ -82,7 +82,7 @@ impl<V: Vector, const P: usize> SparseForward<'_, V, P> {
             // biases.
             let (first, second) = (row_of(&weights, 2 * pair), row_of(&weights, 2 * pair + 1));
             let (Some(first), Some(second)) = (first, second) else { return };
-            let (first, second) = (first.map(|w| *w), second.map(|w| *w));
+            let (first, second) = (each(first, |w| *w), each(second, |w| *w));
             for entry in self.by_pair.row(pair) {
                 let [a, b] = &entry.factor;
                 let (a, b) = (V::splat(*a), V::splat(*b));
@@ -107,11 +107,11 @@ impl<V: Vector, const P: usize> SparseForward<'_, V, P> {
         out.iter_mut().for_each(|out| out.value = bias);
         for (pair, rows) in weights.chunks(2).enumerate().take(self.by_pair.len()) {
             let [first, second] = match rows {
-                [first, second, ..] => [first, second].map(|row| packing.pack(row)),
+                [first, second, ..] => each([first, second], |row| packing.pack(row)),
                 _ => return,
             };
             for entry in self.by_pair.row(pair) {
-                let [a, b] = entry.factor.map(V::splat);
+                let [a, b] = each(entry.factor, V::splat);
                 let Some(sum) = out.get_mut(usize::from(entry.position)) else { return };
                 sum.value = sum.value + first * a + second * b;
             }

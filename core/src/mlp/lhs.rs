@@ -4,7 +4,7 @@ use super::csr::{Csr, Entry};
 use super::ell::Ell;
 use super::mask::{BITS, Mask, ones};
 use super::matrix::{Matrix, row_of};
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::real::Real;
 use crate::vector::Vector;
 
@@ -98,7 +98,7 @@ impl<V: Vector, const P: usize> Lhs<V, P> for Dense<'_, V, P> {
         let first = n * V::LANES;
         let lanes = V::LANES.min(self.columns - first);
         blocks.into_iter().flat_map(move |blocks| {
-            (0..lanes).map(move |lane| (first + lane, blocks.each_ref().map(|b| b.lane(lane))))
+            (0..lanes).map(move |lane| (first + lane, each(blocks.each_ref(), |b| b.lane(lane))))
         })
     }
 }
@@ -126,11 +126,11 @@ impl<V: Vector, const P: usize> Lhs<V, P> for Transposed<'_, V, P> {
             *column = self.values.elements.get(start..).unwrap_or_default();
         }
         (0..self.examples).map_while(move |example| {
-            let mut lane = row;
-            let factors = row_of(&columns, example)?.map(|block| {
-                lane += 1;
-                block.lane(lane - 1)
-            });
+            let mut factors = [Dual::default(); MR];
+            let blocks = row_of(&columns, example)?.into_iter().zip(row..);
+            for (factor, (block, lane)) in factors.iter_mut().zip(blocks) {
+                *factor = block.lane(lane);
+            }
             Some((example, factors))
         })
     }
@@ -161,7 +161,7 @@ impl<T: Real, V: Vector<Scalar = T>, const P: usize> Lhs<V, P> for Inputs<'_, T>
         // biases.
         (0..2 * self.pairs).map_while(move |input| {
             let factor = |entry: &Entry<[T; 2]>| Dual::constant(entry.factor[input % 2]);
-            Some((input, row_of(&rows, input / 2)?.map(factor)))
+            Some((input, each(row_of(&rows, input / 2)?, factor)))
         })
     }
 }

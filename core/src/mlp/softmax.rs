@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use crate::backend::Kernel;
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::elementary::Elementary;
 use crate::real::Real;
 use crate::sum::Sum;
@@ -97,7 +97,7 @@ impl<V: Vector, E: Elementary<V::Scalar>, const P: usize> Softmax<'_, V, E, P> {
             for lane in 0..lanes {
                 power.set_lane(lane, E::exp(shifted.lane(lane)));
             }
-            *block = Dual { value: power, tangents: block.tangents.map(|t| power * t) };
+            *block = Dual { value: power, tangents: each(block.tangents, |t| power * t) };
             for lane in 0..lanes {
                 total = total + block.lane(lane);
             }

@@ -4,7 +4,7 @@ use super::gemm::PanelPass;
 use super::layout::Slots;
 use super::matrix::split_mut;
 use super::transposed::{Point, TransposedRule, Values, halves};
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::real::Real;
 use crate::vector::Vector;
 
@@ -112,7 +112,7 @@ where
         let mut sums = [V::default(); D];
         for (row, (theta, (adjoint, of_state))) in theta.iter_mut().zip(adjoints).enumerate() {
             let [rule, next] = if row + 1 == self.rows { biases } else { weights };
-            let state = of_state.0.map(|slot| slot.value);
+            let state = each(of_state.0, |slot| slot.value);
             let mut adjoints = Point { parameter: adjoint.value, state };
             if PASS & TRANSPOSE > 0 {
                 let (before, by) = rule.transpose(at.point(row), *theta, adjoints);
@@ -121,7 +121,7 @@ where
                 }
                 probe = before.state.into_iter().fold(probe + before.parameter, |sum, x| sum + x);
                 *adjoint = Dual::constant(before.parameter);
-                *of_state = Slots(before.state.map(Dual::constant));
+                *of_state = Slots(each(before.state, Dual::constant));
                 adjoints = before;
             }
             if PASS & SEED > 0 {

@@ -7,10 +7,11 @@
 
 use core::ops::Range;
 
+use super::factor::Constant;
 use super::layout::Slots;
 use super::rule::InLanes;
 use super::update::UpdateRule;
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::elementary::Elementary;
 use crate::optimizer::{BACK, DERIVATIVES, LOCAL, Rule, Sgd, Step};
 use crate::real::Real;
@@ -54,7 +55,7 @@ impl<V: Vector, const S: usize> Values<'_, V, S> {
     pub(super) fn point(self, row: usize) -> Point<V, S> {
         let parameter = self.parameters.get(row).copied().unwrap_or_default();
         let Slots(state) = self.state.get(row).copied().unwrap_or_default();
-        Point { parameter: parameter.value, state: state.map(|slot| slot.value) }
+        Point { parameter: parameter.value, state: each(state, |slot| slot.value) }
     }
 }
 
@@ -181,8 +182,8 @@ impl<V: Vector> TransposedRule<V, 1, 2> for Sgd<V, V> {
 /// The step back of a [`Step`]: the rule with a tangent for its gradient alone, and with one for
 /// each number that it depends on.
 pub struct TransposedStep<V, E> {
-    by_gradient: InLanes<V, 1, E>,
-    by_all: InLanes<V, BACK, E>,
+    by_gradient: InLanes<V, 1, Constant<V>, E>,
+    by_all: InLanes<V, BACK, Dual<V, BACK>, E>,
     needs_gradient: bool,
 }
 
@@ -204,9 +205,11 @@ impl<V: Vector, E: Elementary<V::Scalar>> Transpose<V, 2, DERIVATIVES, E>
     }
     fn transposed(self) -> TransposedStep<V, E> {
         TransposedStep {
-            by_gradient: InLanes::new(self.map(|number| Dual::constant(number.value))),
+            by_gradient: InLanes::new(
+                self.map(|number| Dual::constant(number.value), |number| number.value),
+            ),
             by_all: InLanes::new(self),
-            needs_gradient: !matches!(self.rule, Rule::Sgd { .. }),
+            needs_gradient: !matches!(self.rule, Rule::Sgd(_)),
         }
     }
 }
@@ -234,7 +237,7 @@ impl<V: Vector, E: Elementary<V::Scalar>> TransposedRule<V, 2, DERIVATIVES>
     #[inline(always)]
     fn seed(&self, at: Point<V, 2>, gradient: V, adjoint: Point<V, 2>) -> V {
         let mut theta = Dual::constant(at.parameter);
-        let mut state = at.state.map(Dual::constant);
+        let mut state = each(at.state, Dual::constant);
         self.by_gradient.apply(&mut theta, variable(gradient, 0), &mut state);
         let [along] = along(theta, state, adjoint);
         along
@@ -274,7 +277,7 @@ fn along<V: Vector, const P: usize>(
     adjoint: Point<V, 2>,
 ) -> [V; P] {
     let [by_first, by_second] = adjoint.state;
-    let mut sums = theta.tangents.map(|tangent| tangent * adjoint.parameter);
+    let mut sums = each(theta.tangents, |tangent| tangent * adjoint.parameter);
     let others = first.tangents.into_iter().zip(second.tangents);
     for (sum, (first, second)) in sums.iter_mut().zip(others) {
         *sum = *sum + first * by_first + second * by_second;

@@ -1,15 +1,17 @@
 //! Epilogue of a weight gradient: one layer's parameters and state, updated by an [`UpdateRule`]
 //! while the gradient is in registers.
 
+use core::marker::PhantomData;
+
 use super::factor::{Coefficient, Factor};
 use super::gemm::zeros;
 use super::layout::Slots;
 use super::matrix::split_mut;
-use super::rule::InLanes;
+use super::rule::{InLanes, TunableInLanes};
 use crate::backend::{Backend, Kernel};
 use crate::dual::Dual;
 use crate::elementary::Elementary;
-use crate::optimizer::{Sgd, Step};
+use crate::optimizer::{Sgd, Step, TunableStep};
 use crate::real::Real;
 use crate::vector::Vector;
 
@@ -32,6 +34,17 @@ pub trait UpdateRule<V: Vector, const P: usize, const S: usize>: Copy + Send {
     fn for_biases(self) -> Self {
         self
     }
+    /// Does `work` by this rule, whatever is the same for all parameters being chosen first.
+    #[inline(always)]
+    fn decide<W: ByRule<V, P, S>>(&self, work: W) -> Dual<V, P> {
+        work.by(self)
+    }
+}
+
+/// Work on many parameters, compiled for whatever rule it is done by.
+pub trait ByRule<V: Vector, const P: usize, const S: usize> {
+    /// Does it; returns the finite probe.
+    fn by<R: UpdateRule<V, P, S>>(self, rule: &R) -> Dual<V, P>;
 }
 
 /// The coefficients of one step, as [`Network::step`](super::Network::step) takes them: scalars,
@@ -58,14 +71,29 @@ where
     }
 }
 
-impl<V, E, const P: usize> Update<V, P, 2, E> for Step<Dual<V::Scalar, P>>
+impl<V, E, M, const P: usize> Update<V, P, 2, E> for Step<Dual<V::Scalar, P>, M>
+where
+    V: Vector,
+    E: Elementary<V::Scalar>,
+    M: Coefficient<V, P>,
+{
+    type Rule = InLanes<V, P, M::Factor, E>;
+    fn in_lanes(self) -> Self::Rule {
+        InLanes::new(self)
+    }
+}
+
+impl<V, E, const P: usize> Update<V, P, 2, E> for TunableStep<V::Scalar, P>
 where
     V: Vector,
     E: Elementary<V::Scalar>,
 {
-    type Rule = InLanes<V, P, E>;
+    type Rule = TunableInLanes<V, P, E>;
     fn in_lanes(self) -> Self::Rule {
-        InLanes::new(self)
+        match self {
+            Self::OfRate(step) => TunableInLanes::OfRate(InLanes::new(step)),
+            Self::OfAll(step) => TunableInLanes::OfAll(InLanes::new(step)),
+        }
     }
 }
 
@@ -129,11 +157,10 @@ where
         finite_probe: &mut Dual<G::Vector, P>,
     ) {
         if R::IS_LONG {
-            let gradients = gradients.as_flattened();
-            return self.call::<NR>(self.rule, row, panel, gradients, finite_probe);
+            return self.call::<NR>(row, panel, gradients.as_flattened(), finite_probe);
         }
         for (r, gradients) in gradients.iter().enumerate() {
-            self.update_row(self.rule, row + r, panel, gradients, finite_probe);
+            self.update_row(row + r, panel, gradients, finite_probe);
         }
     }
 
@@ -143,32 +170,25 @@ where
         &mut self,
         row: usize,
         panel: usize,
-        [first, second]: [[Dual<G::Vector, P>; NR]; 2],
+        gradients: [[Dual<G::Vector, P>; NR]; 2],
         is_pair: bool,
         finite_probe: &mut Dual<G::Vector, P>,
     ) {
         if R::IS_LONG {
-            let gradients = [first, second];
             let gradients = gradients.as_flattened();
-            let gradients = gradients.get(..if is_pair { 2 * NR } else { NR });
-            return self.call::<NR>(
-                self.rule,
-                row,
-                panel,
-                gradients.unwrap_or_default(),
-                finite_probe,
-            );
+            let gradients = gradients.get(..if is_pair { 2 * NR } else { NR }).unwrap_or_default();
+            return self.call::<NR>(row, panel, gradients, finite_probe);
         }
-        self.update_row(self.rule, row, panel, &first, finite_probe);
+        let [first, second] = gradients;
+        self.update_row(row, panel, &first, finite_probe);
         if is_pair {
-            self.update_row(self.rule, row + 1, panel, &second, finite_probe);
+            self.update_row(row + 1, panel, &second, finite_probe);
         }
     }
 
     #[inline(always)]
     fn update_row<const NR: usize>(
         &mut self,
-        rule: R,
         row: usize,
         panel: usize,
         gradients: &[Dual<G::Vector, P>; NR],
@@ -176,7 +196,7 @@ where
     ) {
         for (u, gradient) in gradients.iter().enumerate() {
             let at = (panel + u) * self.rows + row;
-            let probe = updated(&rule, self.parameters, self.state, at, *gradient);
+            let probe = updated(&self.rule, self.parameters, self.state, at, *gradient);
             *finite_probe = *finite_probe + probe;
         }
     }
@@ -185,17 +205,18 @@ where
     #[inline(always)]
     fn call<const NR: usize>(
         &mut self,
-        rule: R,
         row: usize,
         panel: usize,
         gradients: &[Dual<G::Vector, P>],
         finite_probe: &mut Dual<G::Vector, P>,
     ) {
-        let Self { rows, .. } = *self;
+        let Self { rows, ref rule, .. } = *self;
         let (parameters, state) = (&mut *self.parameters, &mut *self.state);
         let first = [row, panel];
-        let tile = Tile { rule: &rule, rows, first, panels: NR, gradients, parameters, state };
-        *finite_probe = *finite_probe + self.backend.call(tile);
+        let tile = Tile { rows, first, panels: NR, gradients, parameters, state };
+        // By reference: a rule of a kilobyte copied for each tile takes longer than the tile.
+        let call = Call { backend: PhantomData::<G>, rule, tile };
+        *finite_probe = *finite_probe + self.backend.call(call);
     }
 
     /// Updates NR panels of the biases, whose gradient is the sum of the errors over the examples.
@@ -213,11 +234,15 @@ where
                 *sum = *sum + *error;
             }
         }
-        let (rule, row) = (self.rule.for_biases(), self.rows.saturating_sub(1));
-        if R::IS_LONG {
-            return self.call::<NR>(rule, row, panel, &sums, finite_probe);
-        }
-        self.update_row(rule, row, panel, &sums, finite_probe);
+        let Self { backend, rows, .. } = *self;
+        let (parameters, state) = (&mut *self.parameters, &mut *self.state);
+        let rule = self.rule.for_biases();
+        LayerUpdate { backend, rule, rows, parameters, state }.update(
+            rows.saturating_sub(1),
+            panel,
+            [sums],
+            finite_probe,
+        );
     }
 }
 
@@ -239,8 +264,7 @@ fn updated<V: Vector, R: UpdateRule<V, P, S>, const P: usize, const S: usize>(
 }
 
 /// Rows of panels to update by a long rule.
-struct Tile<'a, V, R, const P: usize, const S: usize> {
-    rule: &'a R,
+struct Tile<'a, V, const P: usize, const S: usize> {
     /// Rows of the parameters.
     rows: usize,
     /// The row and the panel of the first gradient.
@@ -252,16 +276,10 @@ struct Tile<'a, V, R, const P: usize, const S: usize> {
     state: &'a mut [Slots<Dual<V, P>, S>],
 }
 
-impl<V: Vector, R: UpdateRule<V, P, S>, const P: usize, const S: usize> Kernel
-    for Tile<'_, V, R, P, S>
-{
-    /// The finite probe.
-    type Output = Dual<V, P>;
-
+impl<V: Vector, const P: usize, const S: usize> ByRule<V, P, S> for Tile<'_, V, P, S> {
     #[inline(always)]
-    fn run(self) -> Dual<V, P> {
-        let Self { rule, rows, first: [mut row, first], panels, gradients, parameters, state } =
-            self;
+    fn by<R: UpdateRule<V, P, S>>(self, rule: &R) -> Dual<V, P> {
+        let Self { rows, first: [mut row, first], panels, gradients, parameters, state } = self;
         let (mut finite_probe, mut panel) = (Dual::default(), first);
         for gradient in gradients {
             let at = panel * rows + row;
@@ -272,5 +290,25 @@ impl<V: Vector, R: UpdateRule<V, P, S>, const P: usize, const S: usize> Kernel
             }
         }
         finite_probe
+    }
+}
+
+/// A tile and the rule to update it by.
+struct Call<'a, G: Backend, R, const P: usize, const S: usize> {
+    backend: PhantomData<G>,
+    rule: &'a R,
+    tile: Tile<'a, G::Vector, P, S>,
+}
+
+impl<G: Backend, R: UpdateRule<G::Vector, P, S>, const P: usize, const S: usize> Kernel
+    for Call<'_, G, R, P, S>
+{
+    /// The finite probe.
+    type Output = Dual<G::Vector, P>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let Self { rule, tile, .. } = self;
+        if G::SPECIALISES { rule.decide(tile) } else { tile.by(rule) }
     }
 }

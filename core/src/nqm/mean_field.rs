@@ -232,35 +232,26 @@ impl<T: Real, const P: usize> MeanField<Dual<T, P>, T> {
         };
         match self.0 {
             Kind::Elementwise(all) => match all.step::<E>(k, rate).rule {
-                Rule::Adam {
-                    learning_rate,
-                    beta1,
-                    rest1,
-                    beta2,
-                    rest2,
-                    correction,
-                    epsilon,
-                    epsilon_root,
-                } => MeanFieldStep {
+                Rule::Adam(step) => MeanFieldStep {
                     form: Form::RootOfAverage,
-                    momentum: beta1,
-                    share: rest1,
-                    correction,
-                    inside: epsilon_root,
-                    outside: epsilon,
-                    ..of_squares(learning_rate, beta2, rest2)
+                    momentum: step.beta1,
+                    share: step.rest1,
+                    correction: step.correction,
+                    inside: step.epsilon_root,
+                    outside: step.epsilon,
+                    ..of_squares(step.learning_rate, step.beta2, step.rest2)
                 },
-                Rule::Rmsprop { learning_rate, rho, rest, epsilon, is_inside, .. } => {
-                    let [inside, outside] =
-                        if is_inside { [epsilon, zero] } else { [zero, epsilon] };
-                    MeanFieldStep { inside, outside, ..of_squares(learning_rate, rho, rest) }
-                }
+                Rule::Rmsprop(step) => MeanFieldStep {
+                    inside: step.epsilon_root,
+                    outside: step.epsilon,
+                    ..of_squares(step.learning_rate, step.rho, step.rest)
+                },
                 // There is none in a mean field; as a step it is the learning rate itself.
-                Rule::Sgd { learning_rate, .. } => MeanFieldStep {
+                Rule::Sgd(step) => MeanFieldStep {
                     form: Form::Plain,
                     correction: zero,
                     outside: one,
-                    ..of_squares(learning_rate, zero, one)
+                    ..of_squares(step.learning_rate, zero, one)
                 },
             },
             Kind::Kfac { all, is_sampled } => {

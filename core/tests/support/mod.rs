@@ -18,8 +18,8 @@ use myopia_core::vector::Vector;
 
 /// A backend that divides every step among `threads` threads, however small the step is.
 ///
-/// With `DENSE` a network without tangents multiplies by zeros too, as instruction sets with wide
-/// registers do.
+/// With `DENSE` a network without tangents multiplies by zeros too, and loops over parameters are
+/// compiled for each rule, as instruction sets with wide registers do.
 #[derive(Clone, Copy, Debug)]
 pub struct Divided<'a, V, const DENSE: bool> {
     threads: usize,
@@ -38,6 +38,7 @@ impl<V: Vector, const DENSE: bool> Backend for Divided<'_, V, DENSE> {
     type Vector = V;
     const ACCUMULATORS: usize = if V::LANES >= 16 { 16 } else { 8 };
     const DENSE: bool = DENSE;
+    const SPECIALISES: bool = DENSE;
 
     fn run<K: Kernel>(self, task: K) -> K::Output {
         task.run()

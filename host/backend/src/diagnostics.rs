@@ -55,6 +55,7 @@ impl<G: Backend, V: Vector> Backend for WithVector<G, V> {
     type Vector = V;
     const ACCUMULATORS: usize = G::ACCUMULATORS;
     const DENSE: bool = G::DENSE;
+    const SPECIALISES: bool = G::SPECIALISES;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -9,7 +9,7 @@ use myopia_core::mlp::{
     Batch, Evaluate, Evaluation, HeapNetwork, InvalidNetwork, KeepGradient, KeepLinearised, Model,
     Network, NonFinite, Update,
 };
-use myopia_core::optimizer::{BACK, DERIVATIVES, Sgd, Step};
+use myopia_core::optimizer::{BACK, DERIVATIVES, Sgd, Step, TunableStep};
 use myopia_core::real::Real;
 use myopia_core::vector::Vector;
 
@@ -245,7 +245,7 @@ pub struct Models<T: Real> {
     /// Without tangents, for any optimiser.
     pub any: MakeModel<T, 0, Step<Dual<T, 0>>>,
     /// With three tangents, for any optimiser.
-    pub any_tangents: MakeModel<T, 3, Step<Dual<T, 3>>>,
+    pub any_tangents: MakeModel<T, 3, TunableStep<T, 3>>,
     /// That steps back.
     pub reverse: MakeReversible<T, Sgd<Dual<T, 0>, T>, Sgd<T, T>>,
     /// That steps back, for any optimiser.
@@ -255,7 +255,7 @@ pub struct Models<T: Real> {
     /// Without tangents, for any optimiser, the hidden layers normalised over the batch.
     pub norm: MakeModel<T, 0, Step<Dual<T, 0>>>,
     /// The same with three tangents.
-    pub norm_tangents: MakeModel<T, 3, Step<Dual<T, 3>>>,
+    pub norm_tangents: MakeModel<T, 3, TunableStep<T, 3>>,
     /// The same with one.
     pub norm_direction: MakeModel<T, 1, Step<Dual<T, 1>>>,
     /// With one tangent, whose state is the gradient and the product with the Hessian.

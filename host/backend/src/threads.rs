@@ -89,6 +89,7 @@ impl<G: Backend> Backend for Threaded<G> {
     type Vector = G::Vector;
     const ACCUMULATORS: usize = G::ACCUMULATORS;
     const DENSE: bool = G::DENSE;
+    const SPECIALISES: bool = G::SPECIALISES;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -38,6 +38,7 @@ macro_rules! backend {
             type Vector = V;
             const ACCUMULATORS: usize = $sums;
             const DENSE: bool = true;
+            const SPECIALISES: bool = true;
 
             #[inline]
             fn run<K: Kernel>(self, kernel: K) -> K::Output {

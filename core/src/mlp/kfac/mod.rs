@@ -43,7 +43,7 @@ use crate::backend::{Backend, Scalar};
 use crate::dual::Dual;
 use crate::elementary::{Elementary, Libm};
 use crate::kfac::KfacStep;
-use crate::optimizer::{Decay, Rule, Step};
+use crate::optimizer::{Decay, Rule, SgdStep, Step};
 use crate::real::Real;
 use crate::rng::Pcg32;
 use crate::sum::sum;
@@ -330,7 +330,8 @@ impl<'a, G: Backend, const P: usize, E: Elementary<Scalar<G>>> KfacNetwork<'a, G
                 Decay::Decoupled(decay) => Decay::Decoupled(decay),
                 Decay::None | Decay::Coupled(_) => Decay::None,
             };
-            let rule = Rule::Sgd { learning_rate, momentum: all.momentum, is_nesterov: false };
+            let momentum = all.momentum;
+            let rule = Rule::Sgd(SgdStep { learning_rate, momentum, is_nesterov: false });
             let step = Step { rule, decay };
             let rule = Update::<G::Vector, P, 2, E>::in_lanes(step);
             let View { layer, parameters, state, .. } = view;

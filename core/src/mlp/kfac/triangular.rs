@@ -15,7 +15,7 @@
 use core::marker::PhantomData;
 
 use crate::backend::Kernel;
-use crate::dual::Dual;
+use crate::dual::{Dual, each};
 use crate::elementary::Elementary;
 use crate::mlp::blocking::L1_BYTES;
 use crate::mlp::gemm::PanelPass;
@@ -74,7 +74,7 @@ fn substitute<V: Vector, const P: usize, const NR: usize, const BACK: bool>(
             let (i, until) = (at(n), n.min(end));
             let row = l.row(i);
             let shared = x.each_ref().map(|panel| &**panel);
-            let Some(mut sums) = row_of(&shared, i).map(|row| row.map(|x| *x)) else { return };
+            let Some(mut sums) = row_of(&shared, i).map(|row| each(row, |x| *x)) else { return };
             if BACK {
                 let factors = row.get(at(until) + 1..at(first) + 1).unwrap_or_default();
                 let factors = factors.iter().rev().enumerate();
@@ -87,7 +87,7 @@ fn substitute<V: Vector, const P: usize, const NR: usize, const BACK: bool>(
                 && let Some(pivot) = row.get(i)
             {
                 let pivot = Dual::splat(*pivot);
-                sums = sums.map(|sum| sum / pivot);
+                sums = each(sums, |sum| sum / pivot);
             }
             for (panel, sum) in x.iter_mut().zip(sums) {
                 if let Some(x) = panel.get_mut(i) {

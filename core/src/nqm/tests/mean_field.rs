@@ -242,7 +242,8 @@ fn without_noise_it_is_the_rule_of_the_networks() {
         let mut theta = Dual::constant(direction.initial_mean);
         let mut state = [Dual::constant(0.0); 2];
         for k in 0..30 {
-            let rule = InLanes::<f64, 0, Libm>::new(all.step::<Libm>(k, Dual::constant(rate(k))));
+            let rule =
+                InLanes::<f64, 0, _, Libm>::new(all.step::<Libm>(k, Dual::constant(rate(k))));
             let gradient = theta.scaled(direction.curvature);
             rule.apply(&mut theta, gradient, &mut state);
         }

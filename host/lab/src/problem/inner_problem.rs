@@ -12,7 +12,7 @@ use myopia_core::family::{Family, Schedule};
 use myopia_core::kfac::Kfac;
 use myopia_core::mlp::{Shape, he_normal, he_normal_with_norm};
 use myopia_core::online::ShortLookAhead;
-use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum};
+use myopia_core::optimizer::{Decay, Hyperparameters, Method, Momentum, Tunable};
 use myopia_core::real::Real;
 use myopia_core::rng::Pcg32;
 use myopia_core::sampler::Sampler;
@@ -212,7 +212,7 @@ macro_rules! on_models {
                         }
                         Directions::Three($directions) => {
                             let $make = tangents;
-                            let $optimizer = all.with_tangents($directions);
+                            let $optimizer = Tunable::new(all, $directions);
                             $body
                         }
                     }

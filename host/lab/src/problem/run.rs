@@ -9,7 +9,7 @@ use myopia_core::dual::Dual;
 use myopia_core::elementary::{Elementary, Libm};
 use myopia_core::family::Schedule;
 use myopia_core::mlp::{Batch, NonFinite};
-use myopia_core::optimizer::{Hyperparameters, Method, Momentum, Optimizer};
+use myopia_core::optimizer::{Hyperparameters, Method, Momentum, Optimizer, Tunable};
 use myopia_core::sampler::Sampler;
 use myopia_core::schedule::{InverseTime, LearningRate, Parameter};
 use myopia_core::unroll::{Diverged, InnerLoop, Objective, objective};
@@ -135,6 +135,12 @@ impl<T: Float, const P: usize> RunOptimizer<T, P> for Hyperparameters<Dual<T, P>
             Method::Adam { .. } => {}
         }
         self
+    }
+}
+
+impl<T: Float, const P: usize> RunOptimizer<T, P> for Tunable<T, P> {
+    fn with_momentum(self, momentum: T) -> Self {
+        self.with_all(self.all().with_momentum(momentum))
     }
 }
 
