@@ -50,8 +50,8 @@ pub trait Backend: Copy + Send + Sync {
     /// Whether a plain network multiplies by all hidden units, several examples at a time, and does
     /// not look for those that are active: faster where registers are many and wide.
     const DENSE: bool;
-    /// Whether a loop over parameters is compiled once for each rule and stands outside of the choice
-    /// between them: faster and longer.
+    /// Whether a loop over parameters is compiled once for each rule, outside of the choice between
+    /// them: faster and longer.
     const SPECIALISES: bool = false;
 
     /// Runs `task` with this backend's instructions.
