@@ -11,6 +11,7 @@ use super::gemm::{both, run_panels};
 use super::input_layer::{SparseForward, SparseWeightGradient};
 use super::lane_packing::LanePacking;
 use super::lhs::{Dense, Inputs, Masked, Transposed};
+use super::listed::listed;
 use super::matrix::Matrix;
 use super::norm::{Normalise, NormaliseBack};
 use super::products::{BlockedInputGradient, Forward, InputGradient, WeightGradient};
@@ -96,10 +97,20 @@ impl<G: Backend> Dispatch<G> {
             out: view.transposed,
         };
         let (label, rows, out) = ("hidden forward", view.batch, &mut *view.activations);
+        // In the place of the active examples of each unit, which are found later.
+        let (room, sizes) = (&mut view.by_unit, [examples, view.layer.inputs]);
+        let lists = if const { Self::dense::<P>() } {
+            None
+        } else {
+            listed(backend, threads, below.masked(), sizes, view.panels, room)
+        };
         let product = || {
             if const { Self::dense::<P>() } {
                 let a = below.dense();
                 let pass = Forward::<_, _, P, MR> { label, examples, a, weights, rows, out };
+                run_panels(backend, threads, view.panels, pass);
+            } else if let Some(a) = &lists {
+                let pass = Forward::<_, _, P, 1> { label, examples, a, weights, rows, out };
                 run_panels(backend, threads, view.panels, pass);
             } else {
                 let a = below.masked();
@@ -183,7 +194,7 @@ impl<G: Backend> Dispatch<G> {
         rule: R,
     ) -> Dual<G::Vector, P> {
         let Self { backend, threads, examples, .. } = self;
-        let View { layer, parameter_rows, panels, parameters, state, .. } = view;
+        let View { layer, parameter_rows, panels, parameters, state, mut by_unit, .. } = view;
         let inputs = layer.inputs;
         let errors = Matrix { elements: &*view.activations, rows: view.batch };
         let transposed = Matrix { elements: &*view.transposed, rows: layer.outputs };
@@ -201,14 +212,19 @@ impl<G: Backend> Dispatch<G> {
             run_panels(backend, threads, below.panels, pass);
             return finite_probe;
         }
+        // In the place of the active examples of each unit, which the layer above needed last.
+        let masked = Masked { mask: &view.by_example, values: errors };
+        let sizes = [examples, layer.outputs];
+        let lists = listed(backend, threads, masked, sizes, below.panels, &mut by_unit);
         // At the same time: the gradient takes the activations from `by_unit`.
         let a = &below.by_unit;
         let pass = WeightGradient::<_, _, _, P, S, 1> { inputs, examples, a, errors, update };
         let gradient = || run_panels(backend, threads.div_ceil(2), panels, pass);
         let (activations, active) = (&mut *below.activations, &below.by_example);
-        let (a, panels) = (Masked { mask: &view.by_example, values: errors }, below.panels);
+        let panels = below.panels;
         let propagate = || {
             if BLOCKED_OUTPUTS < usize::MAX && layer.outputs > BLOCKED_OUTPUTS {
+                let a = masked;
                 let pass = BlockedInputGradient {
                     examples,
                     a,
@@ -219,7 +235,12 @@ impl<G: Backend> Dispatch<G> {
                     first_unit: 0,
                 };
                 run_panels(backend, threads / 2, panels, pass)
+            } else if let Some(a) = &lists {
+                let pass =
+                    InputGradient::<_, _, P, 1> { examples, a, transposed, rows, activations };
+                run_panels(backend, threads / 2, panels, pass)
             } else {
+                let a = masked;
                 let pass =
                     InputGradient::<_, _, P, 1> { examples, a, transposed, rows, activations };
                 run_panels(backend, threads / 2, panels, pass)

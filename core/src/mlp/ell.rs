@@ -27,6 +27,14 @@ impl<'a, F: Copy> Ell<'a, F> {
         Ell { entries: self.entries, counts: self.counts, slots: self.slots }
     }
 
+    /// The storage of these rows as `rows` empty rows with `slots` slots each, if there is room.
+    pub fn reshaped(&mut self, rows: usize, slots: usize) -> Option<Ell<'_, F>> {
+        let entries = self.entries.get_mut(..rows * slots)?;
+        let counts = self.counts.get_mut(..rows)?;
+        counts.fill(0);
+        Some(Ell { entries, counts, slots })
+    }
+
     /// The first `count` rows, and the others; all and none if there are fewer.
     pub fn split(self, count: usize) -> (Self, Self) {
         let Self { entries, counts, slots } = self;
@@ -66,5 +74,23 @@ impl<'a, F: Copy> Ell<'a, F> {
             taken += 1;
         }
         *length += taken;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_of_other_rows_is_lent_empty_where_it_has_room() {
+        let (mut entries, mut counts) = ([Entry::default(); 12], [3, 2, 1, 0]);
+        let mut wide = Ell::new(&mut entries, &mut counts, 3);
+        let entry = |position| Entry { position, factor: 0.5 };
+        assert!(wide.reshaped(5, 1).is_none() && wide.reshaped(3, 5).is_none());
+        let mut lent = wide.reshaped(2, 6).expect("it has room");
+        lent.extend(1, [entry(4), entry(9)].into_iter());
+        assert!(lent.row(0).is_empty());
+        assert_eq!(lent.row(1), &[entry(4), entry(9)]);
+        assert_eq!(wide.row(2), &[entry(4)]);
     }
 }

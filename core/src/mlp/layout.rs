@@ -33,10 +33,12 @@ macro_rules! network_buffers {
             /// A bit for each example and unit, set where the unit is active.
             active_mask: usize = mask_words;
             /// For each hidden unit a slot for each example: the examples in which it is active.
+            /// Before these are known and once they are no longer needed, the left operand of a
+            /// product: a slot for each unit in the row of an example.
             active_entries: $crate::mlp::Entry<
                 $crate::dual::Dual<<$V as $crate::vector::Vector>::Scalar, $P>
             > = entries;
-            /// For each hidden unit the number of its slots that are in use.
+            /// For each hidden unit, or each example, the number of its slots that are in use.
             active_counts: u32 = counts;
             /// For each example and normalised unit its pre-activation with mean 0 and variance 1.
             normalised: $crate::dual::Dual<$V, $P> = normalised;
@@ -81,7 +83,14 @@ impl LayerSizes {
         if self.is_hidden { self.batch * self.layer.outputs } else { 0 }
     }
     const fn counts(&self) -> usize {
-        if self.is_hidden { self.layer.outputs } else { 0 }
+        let (units, batch) = (self.layer.outputs, self.batch);
+        if !self.is_hidden {
+            0
+        } else if units > batch {
+            units
+        } else {
+            batch
+        }
     }
     const fn normalised(&self) -> usize {
         if self.is_normalised { self.activations() } else { 0 }

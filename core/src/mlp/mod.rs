@@ -43,6 +43,7 @@ mod kfac;
 mod lane_packing;
 mod layout;
 mod lhs;
+mod listed;
 mod mask;
 mod matrix;
 mod model;
