@@ -21,7 +21,7 @@ pub const L1_BYTES: usize = 48 << 10;
 /// the transposed weights with three tangents overflow L1. Never on 32-bit targets, where flash is
 /// short: the code is not compiled there.
 pub const BLOCKED_OUTPUTS: usize = if BITS > 32 { 2 * BITS } else { usize::MAX };
-/// Longest row of a left operand that is copied into a list, so that its product is not divided into
+/// Longest row of a left operand that is copied into a list: its product is not divided into
 /// blocks of k. None on 32-bit targets, where flash is short: the code is not compiled there.
 pub const LONGEST_LIST: usize = if BITS > 32 { BLOCKED_OUTPUTS } else { 0 };
 
